@@ -1,0 +1,1 @@
+"""Codeswarm: many coding agents, one repository, nothing lost."""

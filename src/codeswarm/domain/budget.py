@@ -1,0 +1,60 @@
+"""Money and tokens are set aside before work starts, so that agents that run at once can't overspend together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.session import Session, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    usd: float = 0.0
+    tokens: int = 0
+
+
+def reservation(session: Session, ticket: Ticket) -> Reservation:
+    """What an attempt sets aside. Nothing where the session has no budget, and nothing where no agent starts."""
+    budget = session.settings.budget
+    if ticket.phase.role is Role.VERIFIER:
+        return Reservation()
+    return Reservation(
+        usd=budget.reserve_usd if budget.usd is not None or budget.per_ticket_usd is not None else 0.0,
+        tokens=budget.reserve_tokens if budget.tokens is not None else 0,
+    )
+
+
+def affordable(session: Session, wanted: Reservation) -> bool:
+    """Whether the session's caps hold `wanted` on top of all that is spent and set aside."""
+    budget, spending = session.settings.budget, session.spending
+    if budget.usd is not None and spending.usd + spending.reserved_usd + wanted.usd > budget.usd:
+        return False
+    return budget.tokens is None or spending.tokens + spending.reserved_tokens + wanted.tokens <= budget.tokens
+
+
+def ticket_affordable(session: Session, ticket: Ticket, wanted: Reservation) -> bool:
+    """Whether the cap per ticket holds `wanted` on top of what its attempts have cost."""
+    cap = session.settings.budget.per_ticket_usd
+    return cap is None or ticket_cost_usd(ticket) + wanted.usd <= cap
+
+
+def ticket_cost_usd(ticket: Ticket) -> float:
+    """What the ticket's finished attempts cost; one that didn't say counts as what it had set aside."""
+    return sum(attempt.charged_usd for attempt in ticket.attempts.values())
+
+
+def shortage(session: Session) -> str:
+    """Why nothing more can be started, for a person."""
+    budget, spending = session.settings.budget, session.spending
+    parts = []
+    if budget.usd is not None:
+        parts.append(f"{spending.usd:.2f} of {budget.usd:.2f} USD spent")
+    if budget.tokens is not None:
+        parts.append(f"{spending.tokens} of {budget.tokens} tokens spent")
+    if spending.unknown:
+        parts.append(f"{spending.unknown} attempts did not say what they cost and count as reserved")
+    return "; ".join(parts)
+
+
+AGENT_ROLES = frozenset(role for role in Role if role is not Role.VERIFIER)

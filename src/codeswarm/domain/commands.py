@@ -1,0 +1,268 @@
+"""Everything that can be asked. A command is a wish: `decide` answers with events or a rejection.
+
+Workers' commands carry an epoch and are worth nothing with an old one. Persons' commands carry `by`.
+"""
+
+from __future__ import annotations
+
+from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
+from codeswarm.domain.model import Frozen
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.results import Finding, GateRun, LeftOut, Receipt, Report
+from codeswarm.domain.settings import Settings
+from codeswarm.domain.states import SuspendReason
+from codeswarm.domain.ticket import TicketSpec
+
+
+class Command(Frozen):
+    """A wish about one session."""
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+
+# ── from persons ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class StartSession(Command):
+    session: SessionId
+    name: str
+    goal: str
+    base_branch: str
+    base: Commit
+    base_tree: Tree
+    settings: Settings
+    tickets: tuple[TicketSpec, ...]
+    by: str
+    unseen: tuple[str, ...] = ()
+
+
+class SuspendSession(Command):
+    """Pause, stop, or a finding of the engine that a person must look at. Idempotent for the same reason."""
+
+    reason: SuspendReason
+    detail: str = ""
+    by: str = ""
+
+
+class ResumeSession(Command):
+    by: str
+    budget_usd: float | None = None
+    budget_tokens: int | None = None
+    roles: dict[str, tuple[str, ...]] = {}
+
+
+class CancelSession(Command):
+    by: str
+    reason: str = ""
+
+
+class HoldTicket(Command):
+    ticket: TicketId
+    by: str
+    reason: str = ""
+
+
+class ReleaseTicket(Command):
+    ticket: TicketId
+    by: str
+
+
+class RetryTicket(Command):
+    ticket: TicketId
+    by: str
+
+
+class CancelTicket(Command):
+    ticket: TicketId
+    by: str
+    reason: str = ""
+
+
+class GiveApproval(Command):
+    approval: ApprovalId
+    by: str
+    note: str = ""
+
+
+class RejectApproval(Command):
+    approval: ApprovalId
+    by: str
+    why: str
+
+
+class SendMessage(Command):
+    by: str
+    text: str
+    ticket: TicketId | None = None
+
+
+class RequestSave(Command):
+    by: str
+    to: str = "ff"
+    into: str = ""
+    """Empty: the session's base branch."""
+
+
+# ── from workers ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Claim(Command):
+    """Ask for one lease. No work is not a refusal: the answer is then an empty list of events."""
+
+    worker: WorkerId
+    roles: frozenset[Role]
+    labels: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
+    """Kinds of agents that this worker has; empty: any."""
+
+
+class StartAttempt(Command):
+    ticket: TicketId
+    epoch: int
+    sandbox: str
+    conversation: str = ""
+    resumed: bool = False
+
+
+class BeginGating(Command):
+    ticket: TicketId
+    epoch: int
+    commit: Commit
+
+
+class CompleteAttempt(Command):
+    """The end of an attempt, good or bad. Sent again after it was accepted, it changes nothing and is no error."""
+
+    ticket: TicketId
+    epoch: int
+    report: Report
+    receipts: tuple[Receipt, ...] = ()
+
+
+class ReleaseLease(Command):
+    """The worker gives an attempt or a gate back unfinished (a stop, a shutdown)."""
+
+    subject: str
+    epoch: int
+    reason: str
+    report: Report = Report()
+
+
+class CompleteGate(Command):
+    gate: GateId
+    epoch: int
+    runs: tuple[GateRun, ...]
+    receipts: tuple[Receipt, ...]
+
+
+class DeliverMessage(Command):
+    message: int
+    ticket: TicketId
+    epoch: int
+    how: str
+
+
+class ReportRestart(Command):
+    worker: WorkerId
+    reason: str
+
+
+# ── from the engine ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PrepareAttempt(Command):
+    ticket: TicketId
+    epoch: int
+    start: Commit
+    conflicts: tuple[str, ...] = ()
+
+
+class RecordSnapshot(Command):
+    ticket: TicketId
+    epoch: int
+    commit: Commit
+    files: int
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class RecordSalvage(Command):
+    """The files of a dead attempt's workspace, brought home."""
+
+    ticket: TicketId
+    epoch: int
+    commit: Commit
+    files: int
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class LoseLease(Command):
+    """A lease ran out, or its worker is known to be dead."""
+
+    subject: str
+    epoch: int
+    reason: str
+
+
+class ExpireApproval(Command):
+    approval: ApprovalId
+
+
+class RecordMerge(Command):
+    """The lander has merged a ticket's work (or the base branch) with the tip, cleanly or not."""
+
+    ticket: TicketId | None
+    old: Commit
+    work: Commit
+    commit: Commit | None = None
+    """The commit that would land, already in the store; None: there were conflicts."""
+    tree: Tree | None = None
+    conflicts: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class LandMerge(Command):
+    """The landing commit is durable and its gate is green: append the commit point."""
+
+    landing: int
+    files: tuple[str, ...] = ()
+    waivers: tuple[Receipt, ...] = ()
+
+
+class BounceLanding(Command):
+    landing: int
+    reason: str
+    detail: str = ""
+    files: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class RequestFullGate(Command):
+    """Ask for the full gate on the integration tip, where it has no receipt yet."""
+
+
+class IntendSave(Command):
+    checkpoint: str
+    old: Commit | None
+    """Where the branch stands now; None: it does not exist yet."""
+    new: Commit
+    waivers: tuple[Receipt, ...] = ()
+
+
+class CompleteSave(Command):
+    how: str
+
+
+class RefuseSave(Command):
+    reason: str
+    detail: str
+    files: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+class Note(Command):
+    subject: str
+    what: str
+    next_step: str = ""
+    ticket: TicketId | None = None

@@ -1,0 +1,71 @@
+"""The ticket graph: cycles, waves, and how long a road each ticket still opens.
+
+Graphs are plain mappings `ticket id → ids of its blockers`; every function is linear in tickets plus edges and
+needs no recursion, so that ten thousand tickets in one chain are fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
+
+Id = TypeVar("Id", bound=str)
+
+
+def dependents_of(blockers: Mapping[Id, Iterable[Id]]) -> dict[Id, list[Id]]:
+    """The edges turned round: ticket → the tickets that it blocks."""
+    dependents: dict[Id, list[Id]] = {ticket: [] for ticket in blockers}
+    for ticket, ids in blockers.items():
+        for blocker in ids:
+            dependents[blocker].append(ticket)
+    return dependents
+
+
+def find_cycle(blockers: Mapping[Id, Iterable[Id]]) -> list[Id] | None:
+    """One cycle, as the list of tickets that each wait for the next (first = last), or None."""
+    try:
+        TopologicalSorter(blockers).prepare()
+    except CycleError as error:
+        # graphlib lists the cycle with each node preceding the next; we tell it as "waits for".
+        cycle: Sequence[Id] = error.args[1]
+        return list(reversed(cycle))
+    return None
+
+
+def in_order(blockers: Mapping[Id, Iterable[Id]]) -> list[Id]:
+    """All tickets, each after its blockers. Raises: graphlib.CycleError."""
+    return list(TopologicalSorter(blockers).static_order())
+
+
+def waves(blockers: Mapping[Id, Iterable[Id]]) -> list[list[Id]]:
+    """Tickets by the length of their longest chain of blockers: a view, only edges block."""
+    depth: dict[Id, int] = {}
+    for ticket in in_order(blockers):
+        depth[ticket] = 1 + max((depth[blocker] for blocker in blockers[ticket]), default=-1)
+    result: list[list[Id]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    for ticket in blockers:
+        result[depth[ticket]].append(ticket)
+    return result
+
+
+def tails(blockers: Mapping[Id, Iterable[Id]], seconds: Mapping[Id, float]) -> dict[Id, float]:
+    """Ticket → seconds on the longest road from its start to the end of the plan, itself included."""
+    dependents = dependents_of(blockers)
+    tail: dict[Id, float] = {}
+    for ticket in reversed(in_order(blockers)):
+        tail[ticket] = seconds[ticket] + max((tail[next_] for next_ in dependents[ticket]), default=0.0)
+    return tail
+
+
+def critical_path(blockers: Mapping[Id, Iterable[Id]], seconds: Mapping[Id, float]) -> list[Id]:
+    """The longest chain by estimated seconds, first ticket first; ties go to the plan's order."""
+    if not blockers:
+        return []
+    tail = tails(blockers, seconds)
+    dependents = dependents_of(blockers)
+    roots = [ticket for ticket, ids in blockers.items() if not list(ids)]
+    path = [max(roots, key=lambda ticket: tail[ticket])]
+    while dependents[path[-1]]:
+        path.append(max(dependents[path[-1]], key=lambda ticket: tail[ticket]))
+    return path

@@ -1,0 +1,65 @@
+"""`decide(session, command, now_ms)`: what a command means in a state. It reads; only `evolve` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from codeswarm.domain import (
+    commands as cmd,
+    events as ev,
+    landing,
+    leasing,
+    lifecycle,
+    outcome,
+    policy,
+    saving,
+    tickets,
+)
+from codeswarm.domain.rejection import Rejection
+from codeswarm.domain.session import Session
+
+Decision = list[ev.Event] | Rejection
+
+_DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
+    cmd.StartSession: lifecycle.start,
+    cmd.SuspendSession: lifecycle.suspend,
+    cmd.ResumeSession: lifecycle.resume,
+    cmd.CancelSession: lifecycle.cancel,
+    cmd.SendMessage: lifecycle.send_message,
+    cmd.DeliverMessage: lifecycle.deliver_message,
+    cmd.ReportRestart: lifecycle.report_restart,
+    cmd.Note: lifecycle.note,
+    cmd.HoldTicket: tickets.hold,
+    cmd.ReleaseTicket: tickets.release,
+    cmd.RetryTicket: tickets.retry,
+    cmd.CancelTicket: tickets.cancel,
+    cmd.GiveApproval: policy.give,
+    cmd.RejectApproval: policy.reject,
+    cmd.ExpireApproval: policy.expire,
+    cmd.Claim: leasing.claim,
+    cmd.PrepareAttempt: leasing.prepare,
+    cmd.StartAttempt: leasing.start,
+    cmd.BeginGating: leasing.begin_gating,
+    cmd.RecordSnapshot: leasing.record_snapshot,
+    cmd.RecordSalvage: leasing.record_salvage,
+    cmd.ReleaseLease: leasing.release,
+    cmd.LoseLease: leasing.lose,
+    cmd.CompleteAttempt: outcome.complete,
+    cmd.CompleteGate: landing.complete_gate,
+    cmd.RecordMerge: landing.record_merge,
+    cmd.LandMerge: landing.land,
+    cmd.BounceLanding: landing.bounce,
+    cmd.RequestSave: saving.request,
+    cmd.RequestFullGate: saving.request_full_gate,
+    cmd.IntendSave: saving.intend,
+    cmd.CompleteSave: saving.complete,
+    cmd.RefuseSave: saving.refuse,
+}
+
+
+def decide(session: Session, command: cmd.Command, now_ms: int) -> Decision:
+    """The events that `command` causes now (maybe none), or why it is refused. Pure."""
+    if not session.version and not isinstance(command, cmd.StartSession):
+        raise LookupError(f"session {session.id} has no history")
+    return _DECIDERS[type(command)](session, command, now_ms)

@@ -1,0 +1,1 @@
+"""The handlers behind `evolve`: one file for each thing that changes."""

@@ -1,0 +1,253 @@
+"""An attempt, from its lease to its end, and what the end leaves for the next one."""
+
+from __future__ import annotations
+
+from codeswarm.domain import events as ev
+from codeswarm.domain.evolving.moves import IllegalMove, count_restart, enter_phase, make_ready, move, on
+from codeswarm.domain.ids import TicketId
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Usage
+from codeswarm.domain.session import Attempt, ContractRef, Feedback, Session, Ticket
+from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus
+
+
+@on(ev.AttemptLeased)
+def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> None:
+    ticket = session.tickets[event.ticket]
+    move(session, ticket, TicketStatus.IN_PROGRESS)
+    role = ticket.phase.role
+    ticket.epoch = ticket.live_epoch = event.epoch
+    ticket.number = event.attempt
+    ticket.attempts[event.epoch] = Attempt(
+        epoch=event.epoch,
+        phase=event.phase,
+        role=role,
+        number=event.attempt,
+        worker=event.worker,
+        agent=event.agent,
+        base=event.base,
+        leased_ms=at_ms,
+        reserved_usd=event.reserved_usd,
+        reserved_tokens=event.reserved_tokens,
+    )
+    session.in_progress[ticket.id] = role
+    session.spending.reserved_usd += event.reserved_usd
+    session.spending.reserved_tokens += event.reserved_tokens
+
+
+def _attempt(session: Session, ticket: TicketId, epoch: int) -> tuple[Ticket, Attempt]:
+    found = session.tickets[ticket]
+    return found, found.attempts[epoch]
+
+
+def _set_attempt(attempt: Attempt, to: AttemptStatus) -> None:
+    if to not in ATTEMPT_MOVES[attempt.status]:
+        raise IllegalMove(f"attempt {attempt.epoch}: {attempt.status} → {to}")
+    attempt.status = to
+
+
+@on(ev.AttemptPrepared)
+def _attempt_prepared(session: Session, event: ev.AttemptPrepared, at_ms: int) -> None:
+    ticket, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.start = event.start
+    attempt.conflicts = event.conflicts
+    if event.conflicts:
+        ticket.conflict = 1
+
+
+@on(ev.AttemptStarted)
+def _attempt_started(session: Session, event: ev.AttemptStarted, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    _set_attempt(attempt, AttemptStatus.RUNNING)
+    attempt.sandbox = event.sandbox
+    attempt.conversation = event.conversation
+    attempt.resumed = event.resumed
+
+
+@on(ev.AttemptGating)
+def _attempt_gating(session: Session, event: ev.AttemptGating, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    _set_attempt(attempt, AttemptStatus.GATING)
+    attempt.head = event.commit
+
+
+@on(ev.SnapshotTaken)
+def _snapshot_taken(session: Session, event: ev.SnapshotTaken, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.snapshot = event.commit
+
+
+def _end_attempt(
+    session: Session, ticket: Ticket, attempt: Attempt, status: AttemptStatus, report: Report, at_ms: int
+) -> None:
+    """What every end has in common: the lease is over, and what it cost is known or charged as reserved."""
+    _set_attempt(attempt, status)
+    attempt.ended_ms = at_ms
+    attempt.gate_runs = report.gate_runs
+    attempt.summary = report.summary
+    attempt.transcript, attempt.transcript_size = report.transcript, report.transcript_size
+    if report.work is not None:
+        attempt.head = report.work.commit
+    ticket.live_epoch = None
+    session.in_progress.pop(ticket.id, None)
+    _settle_spending(session, ticket, attempt, report.usage)
+
+
+def _settle_spending(session: Session, ticket: Ticket, attempt: Attempt, usage: Usage) -> None:
+    """Turn what was reserved into what was spent. Unknown is charged as reserved: it is never taken for 0.
+
+    A resumed conversation reports the whole of it, so what its earlier attempt was charged is taken off.
+    """
+    spending = session.spending
+    spending.reserved_usd -= attempt.reserved_usd
+    spending.reserved_tokens -= attempt.reserved_tokens
+    before = _earlier_usage(ticket, attempt)
+    usd = attempt.reserved_usd if usage.cost_usd is None else usage.cost_usd - (before.cost_usd or 0.0)
+    tokens = attempt.reserved_tokens if usage.tokens is None else usage.tokens - (before.tokens or 0)
+    if usage.cost_usd is None:
+        spending.unknown += 1
+    attempt.charged_usd = max(usd, 0.0)
+    spending.usd += attempt.charged_usd
+    spending.tokens += max(tokens, 0)
+    attempt.usage = usage
+
+
+def _earlier_usage(ticket: Ticket, attempt: Attempt) -> Usage:
+    if not attempt.resumed:
+        return Usage()
+    earlier = [
+        other.usage
+        for other in ticket.attempts.values()
+        if other.epoch < attempt.epoch and other.conversation == attempt.conversation
+    ]
+    return earlier[-1] if earlier else Usage()
+
+
+@on(ev.AttemptSucceeded)
+def _attempt_succeeded(session: Session, event: ev.AttemptSucceeded, at_ms: int) -> None:
+    ticket, attempt = _attempt(session, event.ticket, event.epoch)
+    report = event.report
+    _end_attempt(session, ticket, attempt, AttemptStatus.SUCCEEDED, report, at_ms)
+    if ticket.phase.writes and report.work is not None and report.dispute is None:
+        ticket.work = report.work.commit
+        ticket.files = tuple(dict.fromkeys(ticket.files + report.work.changed_files))
+        ticket.conflict = 0
+    if ticket.phase.role is Role.TEST_WRITER and report.work is not None:
+        assert attempt.start is not None
+        ticket.contract = ContractRef(
+            contract=report.contract or Contract(),
+            commit=report.work.commit,
+            base=attempt.start,
+            files=report.contract_files or report.work.changed_files,
+            epoch=attempt.epoch,
+        )
+    if report.plan is not None:
+        ticket.plan = report.plan
+    ticket.feedback = []
+    enter_phase(ticket, ticket.phase_index + 1)
+    if not ticket.done_with_phases:
+        make_ready(session, ticket, at_ms)
+
+
+@on(ev.AttemptFailed)
+def _attempt_failed(session: Session, event: ev.AttemptFailed, at_ms: int) -> None:
+    _failed(session, event, AttemptStatus.FAILED, at_ms)
+
+
+@on(ev.AttemptTimedOut)
+def _attempt_timed_out(session: Session, event: ev.AttemptTimedOut, at_ms: int) -> None:
+    _failed(session, event, AttemptStatus.TIMED_OUT, at_ms)
+
+
+def _failed(
+    session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, status: AttemptStatus, at_ms: int
+) -> None:
+    ticket, attempt = _attempt(session, event.ticket, event.epoch)
+    _end_attempt(session, ticket, attempt, status, event.report, at_ms)
+    attempt.failure = event.failure
+    if event.charged:
+        ticket.failures += 1
+    else:
+        ticket.interruptions += 1
+    work = event.report.work
+    if ticket.conflict == 1 and event.failure.failure_class in _CONFLICT_NOT_RESOLVED:
+        ticket.conflict = 2
+        ticket.reference = ticket.work
+    elif event.failure.failure_class in _GOES_ON_FROM_ITS_TREE and ticket.phase.writes and work is not None:
+        ticket.work = work.commit
+        ticket.conflict = 0
+    else:
+        ticket.reference = attempt.snapshot or ticket.reference
+    goes_on = not event.charged or event.failure.failure_class in _GOES_ON_FROM_ITS_TREE
+    ticket.conversation_epoch = attempt.epoch if goes_on and attempt.conversation else None
+    ticket.feedback = [*_lasting(ticket.feedback), _failure_feedback(event)]
+    if event.failure.failure_class in RESTARTS:
+        count_restart(session, f"{event.ticket}: {event.failure.message}", at_ms)
+    make_ready(session, ticket, at_ms, event.retry_at_ms)
+
+
+_CONFLICT_NOT_RESOLVED = frozenset({FailureClass.NOTHING_CHANGED, FailureClass.CONFLICT_MARKERS})
+"""Shown the markers, the agent did not deal with them: the next one makes its change anew on the tip."""
+
+_GOES_ON_FROM_ITS_TREE = frozenset(
+    {
+        FailureClass.GATE_RED,
+        FailureClass.CONTRACT_PASSES,
+        FailureClass.BAD_RESULT,
+        FailureClass.CONFLICT_MARKERS,
+        FailureClass.GATE_UNAVAILABLE,
+    }
+)
+"""The agent ended its turn in good order; what it left is worth going on from."""
+
+
+def _lasting(feedback: list[Feedback]) -> list[Feedback]:
+    """What sent the ticket here stays to be said; of earlier failures in this phase only the newest is told."""
+    return [item for item in feedback if item.source != "failure"]
+
+
+def _failure_feedback(event: ev.AttemptFailed | ev.AttemptTimedOut) -> Feedback:
+    runs = [run for run in event.report.gate_runs if run.outcome == "red"]
+    findings = tuple(finding for run in runs for finding in run.findings)
+    tails = "\n\n".join(f"$ {run.command}\n{run.tail}" for run in runs)
+    text = event.failure.message + (f"\n\n{tails}" if tails else "")
+    return Feedback("failure", text, event.epoch, findings)
+
+
+@on(ev.AttemptLost)
+def _attempt_lost(session: Session, event: ev.AttemptLost, at_ms: int) -> None:
+    ticket, attempt = _attempt(session, event.ticket, event.epoch)
+    _end_attempt(session, ticket, attempt, AttemptStatus.LOST, Report(), at_ms)
+    _interrupted(ticket, attempt)
+    count_restart(session, f"{event.ticket}: {event.reason}", at_ms)
+    make_ready(session, ticket, at_ms, event.retry_at_ms)
+
+
+@on(ev.AttemptCancelled)
+def _attempt_cancelled(session: Session, event: ev.AttemptCancelled, at_ms: int) -> None:
+    ticket, attempt = _attempt(session, event.ticket, event.epoch)
+    _end_attempt(session, ticket, attempt, AttemptStatus.CANCELLED, event.report, at_ms)
+    _interrupted(ticket, attempt)
+    make_ready(session, ticket, at_ms, event.retry_at_ms)
+
+
+def _interrupted(ticket: Ticket, attempt: Attempt) -> None:
+    ticket.interruptions += 1
+    ticket.reference = attempt.snapshot or ticket.reference
+    ticket.conversation_epoch = attempt.epoch if attempt.conversation else None
+
+
+@on(ev.WorkSalvaged)
+def _work_salvaged(session: Session, event: ev.WorkSalvaged, at_ms: int) -> None:
+    ticket, attempt = _attempt(session, event.ticket, event.epoch)
+    if ticket.reference == attempt.snapshot or ticket.reference is None:
+        ticket.reference = event.commit
+    attempt.snapshot = event.commit
+
+
+@on(ev.LateResultKept)
+def _late_result_kept(session: Session, event: ev.LateResultKept, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.late = True
+    if event.commit is not None:
+        attempt.head = event.commit

@@ -1,0 +1,133 @@
+"""Gates, receipts and landings."""
+
+from __future__ import annotations
+
+from codeswarm.domain import events as ev
+from codeswarm.domain.evolving.moves import enqueue, move, on, send_back
+from codeswarm.domain.results import Receipt
+from codeswarm.domain.session import Feedback, Gate, Landing, Session
+from codeswarm.domain.states import TicketStatus
+
+
+@on(ev.GateRequested)
+def _gate_requested(session: Session, event: ev.GateRequested, at_ms: int) -> None:
+    session.gate_count += 1
+    session.gates[event.gate] = Gate(
+        id=event.gate,
+        purpose=event.purpose,
+        commit=event.commit,
+        tree=event.tree,
+        commands=event.commands,
+        base=event.base,
+        ticket=event.ticket,
+    )
+    if session.landing is not None and event.purpose in ("landing", "catch_up"):
+        session.landing.gate = event.gate
+
+
+@on(ev.GateLeased)
+def _gate_leased(session: Session, event: ev.GateLeased, at_ms: int) -> None:
+    gate = session.gates[event.gate]
+    gate.epoch = gate.live_epoch = event.epoch
+    gate.worker = event.worker
+    gate.leased_ms = at_ms
+
+
+@on(ev.GateFinished)
+def _gate_finished(session: Session, event: ev.GateFinished, at_ms: int) -> None:
+    gate = session.gates.pop(event.gate)
+    _record(session, event.receipts)
+    if gate.purpose == "base":
+        session.base_ready = event.green
+        session.base_failing = tuple(dict.fromkeys(name for run in event.runs for name in run.failing))
+    elif gate.purpose == "full":
+        session.full_gate_tree = gate.tree
+        session.full_gate_green = event.green
+
+
+@on(ev.GateLost)
+def _gate_lost(session: Session, event: ev.GateLost, at_ms: int) -> None:
+    gate = session.gates[event.gate]
+    gate.live_epoch = None
+    gate.interruptions += 1
+    gate.not_before_ms = event.retry_at_ms
+    gate.reason = event.reason
+
+
+@on(ev.GateAbandoned)
+def _gate_abandoned(session: Session, event: ev.GateAbandoned, at_ms: int) -> None:
+    session.gates.pop(event.gate, None)
+
+
+@on(ev.ReceiptsRecorded)
+def _receipts_recorded(session: Session, event: ev.ReceiptsRecorded, at_ms: int) -> None:
+    _record(session, event.receipts)
+
+
+def _record(session: Session, receipts: tuple[Receipt, ...]) -> None:
+    for receipt in receipts:
+        if receipt.passes:
+            session.receipts[receipt.tree, receipt.command] = receipt
+
+
+@on(ev.LandingMerged)
+def _landing_merged(session: Session, event: ev.LandingMerged, at_ms: int) -> None:
+    session.landing_count = event.landing
+    if event.ticket is not None:
+        session.landing_queue.pop(event.ticket, None)
+    session.landing = Landing(
+        number=event.landing,
+        ticket=event.ticket,
+        old=event.old,
+        work=event.work,
+        commit=event.commit,
+        tree=event.tree,
+        commands=event.commands,
+        gate=None,
+    )
+
+
+@on(ev.LandingBounced)
+def _landing_bounced(session: Session, event: ev.LandingBounced, at_ms: int) -> None:
+    session.landing_count = max(session.landing_count, event.landing)
+    _end_landing(session)
+    if event.ticket is None or event.reason == "held":
+        return
+    ticket = session.tickets[event.ticket]
+    ticket.bounces += 1
+    ticket.approved_work = None
+    if event.reason == "conflict":
+        ticket.conflict = 1
+    source = "conflict" if event.reason == "conflict" else "gate"
+    feedback = Feedback(source, event.detail, ticket.epoch, event.findings, event.files)
+    if ticket.live_epoch is None:
+        send_back(session, ticket, feedback, at_ms)
+
+
+def _end_landing(session: Session) -> None:
+    if session.landing is not None and session.landing.gate is not None:
+        session.gates.pop(session.landing.gate, None)
+    session.landing = None
+
+
+@on(ev.TicketLanded)
+def _ticket_landed(session: Session, event: ev.TicketLanded, at_ms: int) -> None:
+    ticket = session.tickets[event.ticket]
+    _end_landing(session)
+    move(session, ticket, TicketStatus.COMPLETE)
+    ticket.landed, ticket.landed_ms = event.new, at_ms
+    ticket.files = event.files or ticket.files
+    session.landed.append(ticket.id)
+    session.tip, session.tip_tree = event.new, event.tree
+    for name in session.dependents[ticket.id]:
+        dependent = session.tickets[name]
+        dependent.open_blockers -= 1
+        if dependent.status is TicketStatus.READY and dependent.open_blockers == 0:
+            dependent.ready_ms = at_ms
+            enqueue(session, dependent)
+
+
+@on(ev.CaughtUp)
+def _caught_up(session: Session, event: ev.CaughtUp, at_ms: int) -> None:
+    _end_landing(session)
+    session.tip, session.tip_tree = event.new, event.tree

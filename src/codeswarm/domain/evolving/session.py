@@ -1,0 +1,217 @@
+"""The session, its plan, its saves, and what people say."""
+
+from __future__ import annotations
+
+from codeswarm.domain import dag, events as ev
+from codeswarm.domain.evolving.moves import count_restart, enqueue, move_session, on
+from codeswarm.domain.ids import ApprovalId
+from codeswarm.domain.pipeline import Phase, Pipeline, Role
+from codeswarm.domain.session import Approval, Message, PlanState, Save, Session, Ticket
+from codeswarm.domain.states import SessionStatus
+from codeswarm.domain.ticket import ContractKind, TicketSpec
+
+
+@on(ev.SessionStarted)
+def _session_started(session: Session, event: ev.SessionStarted, at_ms: int) -> None:
+    session.id = event.session
+    session.name = event.name
+    session.goal = event.goal
+    session.by = event.by
+    session.base_branch = event.base_branch
+    session.base = session.tip = event.base
+    session.base_tree = session.tip_tree = event.base_tree
+    session.settings = event.settings
+    session.started_ms = at_ms
+
+
+@on(ev.SessionActivated)
+def _session_activated(session: Session, event: ev.SessionActivated, at_ms: int) -> None:
+    move_session(session, SessionStatus.ACTIVE)
+    session.base_ready = True
+    session.detail = session.review_reason = ""
+
+
+@on(ev.SessionSuspended)
+def _session_suspended(session: Session, event: ev.SessionSuspended, at_ms: int) -> None:
+    before = session.status
+    move_session(session, SessionStatus.SUSPENDED)
+    session.suspended_from = before
+    session.suspend_reason = event.reason
+    session.detail = event.detail
+
+
+@on(ev.SessionResumed)
+def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> None:
+    assert session.suspended_from is not None
+    move_session(session, session.suspended_from)
+    session.suspended_from = session.suspend_reason = None
+    session.detail = ""
+    session.restarts.clear()
+    budget = session.settings.budget.model_copy(
+        update={
+            key: value
+            for key, value in (("usd", event.budget_usd), ("tokens", event.budget_tokens))
+            if value is not None
+        }
+    )
+    session.settings = session.settings.model_copy(
+        update={"budget": budget, "roles": {**session.settings.roles, **event.roles}}
+    )
+    for gate in session.gates.values():
+        gate.interruptions = 0
+
+
+@on(ev.SessionAwaitingReview)
+def _session_awaiting_review(session: Session, event: ev.SessionAwaitingReview, at_ms: int) -> None:
+    move_session(session, SessionStatus.AWAITING_REVIEW)
+    session.review_reason = event.reason
+    session.detail = event.detail
+
+
+@on(ev.SessionFinalized)
+def _session_finalized(session: Session, event: ev.SessionFinalized, at_ms: int) -> None:
+    move_session(session, SessionStatus.FINALIZED)
+    session.outcome = event.outcome
+    session.detail = event.reason
+    session.ended_ms = at_ms
+
+
+@on(ev.SessionCancelled)
+def _session_cancelled(session: Session, event: ev.SessionCancelled, at_ms: int) -> None:
+    move_session(session, SessionStatus.CANCELLED)
+    session.detail = event.reason
+    session.ended_ms = at_ms
+
+
+@on(ev.PlanProposed)
+def _plan_proposed(session: Session, event: ev.PlanProposed, at_ms: int) -> None:
+    session.plan = PlanState(event.plan, event.tickets, event.by)
+    session.plans = event.plan
+
+
+@on(ev.PlanAccepted)
+def _plan_accepted(session: Session, event: ev.PlanAccepted, at_ms: int) -> None:
+    assert session.plan is not None
+    session.plan.accepted = True
+    blockers = {spec.id: tuple(dict.fromkeys(spec.blocked_by)) for spec in session.plan.tickets}
+    estimates = {spec.id: spec.estimate_s or session.settings.default_estimate_s for spec in session.plan.tickets}
+    roads = dag.tails(blockers, estimates)
+    session.dependents = dag.dependents_of(blockers)
+    for place, spec in enumerate(session.plan.tickets):
+        ticket = Ticket(spec, place, phases=_phases(session, spec), road_s=roads[spec.id], ready_ms=at_ms)
+        ticket.open_blockers = len(blockers[spec.id])
+        session.tickets[spec.id] = ticket
+        enqueue(session, ticket)
+
+
+def _phases(session: Session, spec: TicketSpec) -> tuple[Phase, ...]:
+    pipeline: Pipeline = session.settings.pipelines[spec.pipeline or session.settings.default_pipeline]
+    if spec.contract is not ContractKind.NONE:
+        return pipeline.phases
+    return tuple(phase for phase in pipeline.phases if phase.role is not Role.TEST_WRITER)
+
+
+@on(ev.PlanRejected)
+def _plan_rejected(session: Session, event: ev.PlanRejected, at_ms: int) -> None:
+    session.plan = None
+
+
+@on(ev.SaveRequested)
+def _save_requested(session: Session, event: ev.SaveRequested, at_ms: int) -> None:
+    session.save = Save(event.by, event.to, event.into)
+    session.save_refused = ""
+
+
+@on(ev.SaveIntended)
+def _save_intended(session: Session, event: ev.SaveIntended, at_ms: int) -> None:
+    assert session.save is not None
+    session.save.checkpoint = event.checkpoint
+    session.save.old, session.save.new = event.old, event.new
+
+
+@on(ev.CheckpointSaved)
+def _checkpoint_saved(session: Session, event: ev.CheckpointSaved, at_ms: int) -> None:
+    session.save = None
+    session.saved_tip = event.new
+
+
+@on(ev.SaveRefused)
+def _save_refused(session: Session, event: ev.SaveRefused, at_ms: int) -> None:
+    session.save = None
+    session.save_refused = event.detail
+
+
+@on(ev.ApprovalRequested)
+def _approval_requested(session: Session, event: ev.ApprovalRequested, at_ms: int) -> None:
+    session.approval_count += 1
+    session.open_approvals[event.approval] = None
+    session.approvals[event.approval] = Approval(
+        id=event.approval,
+        subject=event.subject,
+        evidence=event.evidence,
+        why=event.why,
+        expires_ms=event.expires_at_ms,
+        needed=event.needed,
+        ticket=event.ticket,
+        requested_ms=at_ms,
+    )
+
+
+@on(ev.ApprovalGiven)
+def _approval_given(session: Session, event: ev.ApprovalGiven, at_ms: int) -> None:
+    session.approvals[event.approval].given_by.append(event.by)
+
+
+def _close_approval(session: Session, approval: ApprovalId, state: str) -> Approval:
+    session.open_approvals.pop(approval, None)
+    found = session.approvals[approval]
+    found.state = state
+    return found
+
+
+@on(ev.ApprovalGranted)
+def _approval_granted(session: Session, event: ev.ApprovalGranted, at_ms: int) -> None:
+    approval = _close_approval(session, event.approval, "granted")
+    if approval.ticket is not None:
+        session.tickets[approval.ticket].approved_work = session.tickets[approval.ticket].work
+
+
+@on(ev.ApprovalRejected)
+def _approval_rejected(session: Session, event: ev.ApprovalRejected, at_ms: int) -> None:
+    _close_approval(session, event.approval, "rejected")
+
+
+@on(ev.ApprovalExpired)
+def _approval_expired(session: Session, event: ev.ApprovalExpired, at_ms: int) -> None:
+    _close_approval(session, event.approval, "expired")
+
+
+@on(ev.ApprovalVoided)
+def _approval_voided(session: Session, event: ev.ApprovalVoided, at_ms: int) -> None:
+    _close_approval(session, event.approval, "voided")
+
+
+@on(ev.MessageSent)
+def _message_sent(session: Session, event: ev.MessageSent, at_ms: int) -> None:
+    session.messages.append(Message(event.message, event.by, event.text, event.ticket, at_ms))
+
+
+@on(ev.MessageDelivered)
+def _message_delivered(session: Session, event: ev.MessageDelivered, at_ms: int) -> None:
+    ticket = session.tickets[event.ticket]
+    ticket.messages_seen = max(ticket.messages_seen, event.message)
+
+
+@on(ev.SlotRestarted)
+def _slot_restarted(session: Session, event: ev.SlotRestarted, at_ms: int) -> None:
+    count_restart(session, event.reason, at_ms)
+
+
+@on(ev.CommandRejected)
+def _command_rejected(session: Session, event: ev.CommandRejected, at_ms: int) -> None:
+    """Told in the timeline; it changes nothing."""
+
+
+@on(ev.Noted)
+def _noted(session: Session, event: ev.Noted, at_ms: int) -> None:
+    """Told in the timeline; it changes nothing."""

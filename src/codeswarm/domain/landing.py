@@ -1,0 +1,207 @@
+"""Landing, one at a time: merge, gate, then the commit point, which is an event. Gates of every purpose end here."""
+
+from __future__ import annotations
+
+from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain.ids import GateId, TicketId
+from codeswarm.domain.leasing import gate_holder, gate_interrupted
+from codeswarm.domain.outcome import describe, passes, red_findings
+from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
+from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt
+from codeswarm.domain.session import Gate, Landing, Session, Ticket
+from codeswarm.domain.states import Outcome, SessionStatus
+
+Decision = list[ev.Event] | Rejection
+
+
+def next_to_land(session: Session) -> Ticket | None:
+    """The ticket that the lander may merge now. First come, first served; a save drains before it starts."""
+    if session.status is not SessionStatus.ACTIVE or session.landing is not None or session.save is not None:
+        return None
+    first = next(iter(session.landing_queue), None)
+    return None if first is None else session.tickets[first]
+
+
+def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Decision:
+    if refusal := _merge_refused(session, command):
+        return refusal
+    number = session.landing_count + 1
+    if command.conflicts or command.commit is None or command.tree is None:
+        return _conflict(session, command, number)
+    ticket = session.tickets[command.ticket] if command.ticket is not None else None
+    commands = gates.landing_commands(session, ticket)
+    events: list[ev.Event] = [
+        ev.LandingMerged(
+            landing=number,
+            ticket=command.ticket,
+            old=command.old,
+            work=command.work,
+            commit=command.commit,
+            tree=command.tree,
+            commands=commands,
+        )
+    ]
+    if open_commands := gates.missing(session, command.tree, commands):
+        events.append(
+            ev.GateRequested(
+                gate=gate_id(session, "landing"),
+                purpose="landing" if ticket else "catch_up",
+                commit=command.commit,
+                tree=command.tree,
+                commands=open_commands,
+                base=command.old,
+                ticket=command.ticket,
+            )
+        )
+    return events
+
+
+def gate_id(session: Session, purpose: str) -> GateId:
+    return GateId(f"@{purpose}-{session.gate_count + 1}")
+
+
+def _merge_refused(session: Session, command: cmd.RecordMerge) -> Rejection | None:
+    if session.landing is not None:
+        return wrong_state(f"landing {session.landing.number} is under way")
+    if command.old != session.tip:
+        return stale(f"the merge was made on {command.old}, but the tip is {session.tip}")
+    if command.ticket is None:
+        return None if session.save is not None else wrong_state("only a save catches up with the base branch")
+    if command.ticket not in session.landing_queue:
+        return stale(f"ticket {command.ticket} does not wait for a landing")
+    if session.tickets[command.ticket].work != command.work:
+        return stale(f"{command.work} is not the work of ticket {command.ticket} any more")
+    return None
+
+
+def _conflict(session: Session, command: cmd.RecordMerge, number: int) -> list[ev.Event]:
+    bounced = ev.LandingBounced(
+        landing=number,
+        ticket=command.ticket,
+        reason="conflict",
+        detail=command.detail,
+        files=command.conflicts,
+    )
+    if command.ticket is None:
+        refused = ev.SaveRefused(
+            reason="conflict",
+            detail=f"{session.base_branch} has moved and conflicts with what landed here",
+            files=command.conflicts,
+        )
+        return [bounced, refused]
+    return [bounced, *_bounce_bound(session, command.ticket)]
+
+
+def _bounce_bound(session: Session, ticket_id: TicketId) -> list[ev.Event]:
+    bound = session.settings.bounds.max_bounces
+    if session.tickets[ticket_id].bounces + 1 < bound:
+        return []
+    return [ev.TicketFailed(ticket=ticket_id, reason=f"its landing bounced {bound} times")]
+
+
+# ── gates ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def complete_gate(session: Session, command: cmd.CompleteGate, now_ms: int) -> Decision:
+    gate = gate_holder(session, command.gate, command.epoch)
+    if isinstance(gate, Rejection):
+        return gate
+    if problem := _not_run(gate, command.runs):
+        return gate_interrupted(session, gate, problem, now_ms)
+    red = [run for run in command.runs if not passes(session, run)]
+    finished = ev.GateFinished(
+        gate=gate.id, epoch=gate.epoch, runs=command.runs, receipts=command.receipts, green=not red
+    )
+    return [finished, *_after_red(session, gate, red)] if red else [finished]
+
+
+def _not_run(gate: Gate, runs: tuple[GateRun, ...]) -> str | None:
+    """Why the gate has no outcome: a command could not run, or is missing though none was red."""
+    for run in runs:
+        if run.outcome is GateOutcome.UNAVAILABLE:
+            return f"`{run.command}` could not run: {describe(run)}"
+    ran = {run.command for run in runs}
+    skipped = [command.command for command in gate.commands if command.command not in ran]
+    if skipped and not any(run.outcome is GateOutcome.RED for run in runs):
+        return f"`{skipped[0]}` was not run"
+    return None
+
+
+def _after_red(session: Session, gate: Gate, red: list[GateRun]) -> list[ev.Event]:
+    what = "; ".join(f"`{run.command}` {describe(run)}" for run in red)
+    if gate.purpose == "base":
+        return [ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"the gate is red on the base: {what}")]
+    if gate.purpose == "full":
+        if session.save is None:
+            return []
+        return [ev.SaveRefused(reason="gate_red", detail=f"the full gate is red: {what}")]
+    assert session.landing is not None
+    bounced = bounce_events(
+        session, session.landing, "gate_red", f"the landing gate is red: {what}", red_findings(red)
+    )
+    if gate.purpose == "catch_up":
+        detail = f"with what {session.base_branch} gained meanwhile the gate is red: {what}"
+        return [*bounced, ev.SaveRefused(reason="gate_red", detail=detail)]
+    return bounced
+
+
+def bounce_events(
+    session: Session, landing: Landing, reason: str, detail: str, findings: tuple[Finding, ...] = ()
+) -> list[ev.Event]:
+    bounced = ev.LandingBounced(
+        landing=landing.number, ticket=landing.ticket, reason=reason, detail=detail, findings=findings
+    )
+    if landing.ticket is None or reason == "held":
+        return [bounced]
+    return [bounced, *_bounce_bound(session, landing.ticket)]
+
+
+# ── the commit point ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def land(session: Session, command: cmd.LandMerge, now_ms: int) -> Decision:
+    landing = session.landing
+    if landing is None or landing.number != command.landing:
+        return stale(f"landing {command.landing} is not under way any more")
+    if landing.old != session.tip:
+        return stale(f"landing {command.landing} expects the tip {landing.old}, but it is {session.tip}")
+    if open_commands := gates.missing(session, landing.tree, landing.commands):
+        return wrong_state(f"`{open_commands[0].command}` has no green receipt on tree {landing.tree}")
+    receipts = gates.receipts_for(session, landing.tree, landing.commands) + _waived(command.waivers, landing)
+    if not receipts:
+        return invalid("a landing without any gate needs a waiver that names a person")
+    recorded = [ev.ReceiptsRecorded(receipts=command.waivers, ticket=landing.ticket)] if command.waivers else []
+    return [*recorded, _landed(session, landing, receipts, command.files)]
+
+
+def _waived(waivers: tuple[Receipt, ...], landing: Landing) -> tuple[str, ...]:
+    return tuple(waiver.id for waiver in waivers if waiver.tree == landing.tree and waiver.by)
+
+
+def _landed(
+    session: Session, landing: Landing, receipts: tuple[str, ...], files: tuple[str, ...]
+) -> ev.TicketLanded | ev.CaughtUp:
+    if landing.ticket is None:
+        return ev.CaughtUp(
+            landing=landing.number,
+            old=landing.old,
+            new=landing.commit,
+            tree=landing.tree,
+            base=landing.work,
+            receipts=receipts,
+        )
+    return ev.TicketLanded(
+        landing=landing.number,
+        ticket=landing.ticket,
+        old=landing.old,
+        new=landing.commit,
+        tree=landing.tree,
+        receipts=receipts,
+        files=files,
+    )
+
+
+def bounce(session: Session, command: cmd.BounceLanding, now_ms: int) -> Decision:
+    if session.landing is None or session.landing.number != command.landing:
+        return stale(f"landing {command.landing} is not under way any more")
+    return bounce_events(session, session.landing, command.reason, command.detail, command.findings)

@@ -1,0 +1,314 @@
+"""Leases: who may work on what, and how a lease ends without a result.
+
+At most one live lease per ticket and gate; a lease is named by its epoch, and a word with another epoch than the
+live one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from codeswarm.domain import budget, commands as cmd, events as ev
+from codeswarm.domain.ids import GateId, Subject, TicketId, is_gate
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.rejection import Rejection, stale, unknown, wrong_state
+from codeswarm.domain.retry import backoff_ms
+from codeswarm.domain.scheduling import LOOK, may_overlap
+from codeswarm.domain.session import Attempt, Gate, Session, Ticket
+from codeswarm.domain.states import AttemptStatus, SessionStatus, SuspendReason, WaitReason
+
+Decision = list[ev.Event] | Rejection
+
+ALL_ROLES = frozenset(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """Something that may be claimed now."""
+
+    subject: Subject
+    role: Role
+    requires: frozenset[str] = frozenset()
+
+
+def work(session: Session, now_ms: int) -> Iterator[WorkItem]:
+    """Everything that may be claimed now, best first: gates, then tickets by score."""
+    for gate in claimable_gates(session, now_ms):
+        yield WorkItem(gate.id, Role.VERIFIER)
+    for id_ in _claimable_tickets(session, now_ms, ALL_ROLES, None):
+        ticket = session.tickets[id_]
+        yield WorkItem(id_, ticket.phase.role, frozenset(ticket.spec.requires))
+
+
+def claim(session: Session, command: cmd.Claim, now_ms: int) -> Decision:
+    """Lease the best piece of work that this worker can do; an empty list where there is none."""
+    if Role.VERIFIER in command.roles:
+        for gate in claimable_gates(session, now_ms):
+            return [ev.GateLeased(gate=gate.id, epoch=gate.epoch + 1, worker=command.worker)]
+    return _claim_ticket(session, command, now_ms)
+
+
+def claimable_gates(session: Session, now_ms: int) -> Iterator[Gate]:
+    """Open gates that nobody runs. While suspended only those that a save waits for."""
+    if session.status in (SessionStatus.FINALIZED, SessionStatus.CANCELLED):
+        return
+    for gate in session.gates.values():
+        if session.status is SessionStatus.SUSPENDED and session.save is None:
+            continue
+        if gate.live_epoch is None and gate.not_before_ms <= now_ms:
+            yield gate
+
+
+def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.Event]:
+    roles = _open_roles(session, command)
+    waiting: list[ev.Event] = []
+    while True:
+        skip = {event.ticket for event in waiting if isinstance(event, ev.TicketWaiting)}
+        candidates = (id_ for id_ in _claimable_tickets(session, now_ms, roles, command.labels) if id_ not in skip)
+        best = [session.tickets[id_] for id_ in islice(candidates, LOOK)]
+        if not best:
+            return waiting
+        ticket = _finest(session, best, command)
+        reservation = budget.reservation(session, ticket)
+        if not budget.affordable(session, reservation):
+            return waiting
+        if budget.ticket_affordable(session, ticket, reservation):
+            return [*waiting, _lease(session, ticket, command, reservation)]
+        detail = f"{budget.ticket_cost_usd(ticket):.2f} USD spent on it"
+        waiting.append(ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.BUDGET, detail=detail))
+
+
+def _claimable_tickets(
+    session: Session, now_ms: int, roles: frozenset[Role], labels: frozenset[str] | None
+) -> Iterator[TicketId]:
+    if session.status is not SessionStatus.ACTIVE or session.target_reached or not roles:
+        return iter(())
+    return session.ready.best(now_ms, roles, labels)
+
+
+def _open_roles(session: Session, command: cmd.Claim) -> frozenset[Role]:
+    """The worker's roles whose cap is not reached and whose agent it has."""
+    busy = list(session.in_progress.values())
+    return frozenset(
+        role
+        for role in command.roles
+        if busy.count(role) < session.settings.role_caps.get(role, 1_000_000)
+        and (role is Role.VERIFIER or _has_agent(session, role, command.agents))
+    )
+
+
+def _has_agent(session: Session, role: Role, kinds: frozenset[str]) -> bool:
+    specs = session.settings.agents_for(role)
+    return bool(specs) and (not kinds or specs[0].partition(":")[0] in kinds)
+
+
+def _finest(session: Session, best: list[Ticket], command: cmd.Claim) -> Ticket:
+    """Among equals in priority: first those that touch no file which is being worked on, then those that this
+    worker knows already (their HOME and conversation are there), then by score.
+    """
+    first = best[0]
+    busy = [session.tickets[id_].spec.files for id_ in session.in_progress]
+    peers = [ticket for ticket in best if ticket.spec.priority == first.spec.priority]
+
+    def coarse(ticket: Ticket) -> tuple[int, bool]:
+        overlaps = sum(may_overlap(ticket.spec.files, files) for files in busy) if ticket.spec.files else 0
+        last = ticket.attempts.get(ticket.epoch)
+        return overlaps, last is None or last.worker != command.worker
+
+    return min(peers, key=coarse)
+
+
+def _lease(
+    session: Session, ticket: Ticket, command: cmd.Claim, reservation: budget.Reservation
+) -> ev.AttemptLeased:
+    role = ticket.phase.role
+    return ev.AttemptLeased(
+        ticket=ticket.id,
+        epoch=ticket.epoch + 1,
+        phase=ticket.phase.name,
+        attempt=ticket.number + 1,
+        worker=command.worker,
+        agent="" if role is Role.VERIFIER else session.settings.agents_for(role)[0],
+        base=session.tip,
+        reserved_usd=reservation.usd,
+        reserved_tokens=reservation.tokens,
+    )
+
+
+# ── words of a lease's holder ────────────────────────────────────────────────────────────────────────────────
+
+
+def holder(session: Session, ticket_id: TicketId, epoch: int) -> tuple[Ticket, Attempt] | Rejection:
+    """The ticket and its live attempt, if `epoch` is the live one."""
+    ticket = session.tickets.get(ticket_id)
+    if ticket is None:
+        return unknown(f"there is no ticket {ticket_id!r} in session {session.id}")
+    attempt = ticket.attempts.get(epoch)
+    if attempt is None:
+        return unknown(f"ticket {ticket_id} never had an epoch {epoch}")
+    if ticket.live_epoch != epoch:
+        return stale(
+            f"epoch {epoch} of ticket {ticket_id} is over ({attempt.status}); the last one is {ticket.epoch}"
+        )
+    return ticket, attempt
+
+
+def gate_holder(session: Session, gate_id: GateId, epoch: int) -> Gate | Rejection:
+    gate = session.gates.get(gate_id)
+    if gate is None:
+        return stale(f"gate {gate_id} of session {session.id} is not open any more")
+    if gate.live_epoch != epoch:
+        return stale(f"epoch {epoch} of gate {gate_id} is over; the last one is {gate.epoch}")
+    return gate
+
+
+def prepare(session: Session, command: cmd.PrepareAttempt, now_ms: int) -> Decision:
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    ticket, attempt = held
+    if attempt.start is not None:
+        return wrong_state(f"attempt {command.ticket}:{command.epoch} is prepared already")
+    if command.conflicts and not ticket.phase.writes:
+        return wrong_state(f"phase {ticket.phase.name} writes nothing and can't be given conflicts to resolve")
+    return [
+        ev.AttemptPrepared(
+            ticket=command.ticket, epoch=command.epoch, start=command.start, conflicts=command.conflicts
+        )
+    ]
+
+
+def start(session: Session, command: cmd.StartAttempt, now_ms: int) -> Decision:
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    _, attempt = held
+    if attempt.status is not AttemptStatus.LEASED:
+        return []
+    if attempt.start is None:
+        return wrong_state(f"attempt {command.ticket}:{command.epoch} has no commit to begin with yet")
+    return [
+        ev.AttemptStarted(
+            ticket=command.ticket,
+            epoch=command.epoch,
+            sandbox=command.sandbox,
+            conversation=command.conversation,
+            resumed=command.resumed,
+        )
+    ]
+
+
+def begin_gating(session: Session, command: cmd.BeginGating, now_ms: int) -> Decision:
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    _, attempt = held
+    if attempt.status is AttemptStatus.GATING:
+        return []
+    if attempt.status is not AttemptStatus.RUNNING:
+        return wrong_state(f"attempt {command.ticket}:{command.epoch} is {attempt.status}, not running")
+    return [ev.AttemptGating(ticket=command.ticket, epoch=command.epoch, commit=command.commit)]
+
+
+def record_snapshot(session: Session, command: cmd.RecordSnapshot, now_ms: int) -> Decision:
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    return [
+        ev.SnapshotTaken(
+            ticket=command.ticket,
+            epoch=command.epoch,
+            commit=command.commit,
+            files=command.files,
+            left_out=command.left_out,
+        )
+    ]
+
+
+def record_salvage(session: Session, command: cmd.RecordSalvage, now_ms: int) -> Decision:
+    ticket = session.tickets.get(command.ticket)
+    attempt = ticket.attempts.get(command.epoch) if ticket else None
+    if ticket is None or attempt is None:
+        return unknown(f"there is no attempt {command.ticket}:{command.epoch} in session {session.id}")
+    if ticket.live_epoch == command.epoch:
+        return wrong_state(f"attempt {command.ticket}:{command.epoch} is alive; its own worker snapshots it")
+    if attempt.snapshot == command.commit:
+        return []
+    return [
+        ev.WorkSalvaged(
+            ticket=command.ticket,
+            epoch=command.epoch,
+            commit=command.commit,
+            files=command.files,
+            left_out=command.left_out,
+        )
+    ]
+
+
+# ── ends without a result ────────────────────────────────────────────────────────────────────────────────────
+
+
+def lose(session: Session, command: cmd.LoseLease, now_ms: int) -> Decision:
+    if is_gate(command.subject):
+        gate = gate_holder(session, GateId(command.subject), command.epoch)
+        return gate if isinstance(gate, Rejection) else gate_interrupted(session, gate, command.reason, now_ms)
+    held = holder(session, TicketId(command.subject), command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    ticket, attempt = held
+    retry_ms = _retry_ms(session, ticket, attempt, now_ms)
+    lost = ev.AttemptLost(ticket=ticket.id, epoch=attempt.epoch, reason=command.reason, retry_at_ms=retry_ms)
+    return [lost, *interruption_bound(session, ticket, command.reason)]
+
+
+def release(session: Session, command: cmd.ReleaseLease, now_ms: int) -> Decision:
+    if is_gate(command.subject):
+        gate = gate_holder(session, GateId(command.subject), command.epoch)
+        return gate if isinstance(gate, Rejection) else gate_interrupted(session, gate, command.reason, now_ms, 0)
+    held = holder(session, TicketId(command.subject), command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    ticket, attempt = held
+    return [cancelled(ticket, attempt, command.reason, now_ms, command)]
+
+
+def cancelled(
+    ticket: Ticket, attempt: Attempt, reason: str, now_ms: int, command: cmd.ReleaseLease | None = None
+) -> ev.AttemptCancelled:
+    """A live attempt ended on request; its ticket is ready again at once."""
+    event = ev.AttemptCancelled(ticket=ticket.id, epoch=attempt.epoch, reason=reason, retry_at_ms=now_ms)
+    return event if command is None else event.model_copy(update={"report": command.report})
+
+
+def interruption_bound(session: Session, ticket: Ticket, reason: str) -> list[ev.Event]:
+    """Interruptions are nobody's fault, but a ticket that only ever gets interrupted goes on hold."""
+    bound = session.settings.bounds.max_interruptions
+    if ticket.interruptions + 1 < bound:
+        return []
+    why = f"interrupted {bound} times in phase {ticket.phase.name}; the last time: {reason}"
+    return [ev.TicketHeld(ticket=ticket.id, reason=why, by="policy")]
+
+
+def gate_interrupted(
+    session: Session, gate: Gate, reason: str, now_ms: int, delay_ms: int | None = None
+) -> list[ev.Event]:
+    """A gate that could not be run to its end runs again later; past the bound a person must look."""
+    bounds = session.settings.bounds
+    tries = gate.interruptions + 1
+    if delay_ms is None:
+        delay_ms = backoff_ms(bounds, session.settings.seed, gate.id, gate.epoch, tries)
+    lost = ev.GateLost(gate=gate.id, epoch=gate.epoch, reason=reason, retry_at_ms=now_ms + delay_ms)
+    if tries < bounds.max_interruptions or session.status is SessionStatus.SUSPENDED:
+        return [lost]
+    detail = f"the {gate.purpose} gate could not be run {tries} times; the last time: {reason}"
+    return [lost, ev.SessionSuspended(reason=SuspendReason.GATE_UNAVAILABLE, detail=detail)]
+
+
+def _retry_ms(session: Session, ticket: Ticket, attempt: Attempt, now_ms: int) -> int:
+    """A first loss is tried again at once: mostly a worker died, and another one is free."""
+    if ticket.interruptions == 0:
+        return now_ms
+    bounds, seed = session.settings.bounds, session.settings.seed
+    return now_ms + backoff_ms(bounds, seed, ticket.id, attempt.epoch, ticket.interruptions)

@@ -1,0 +1,141 @@
+"""The session as a whole: started, suspended, resumed, cancelled; and what persons say in it."""
+
+from __future__ import annotations
+
+from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain.ids import Commit
+from codeswarm.domain.landing import bounce_events, gate_id
+from codeswarm.domain.leasing import cancelled
+from codeswarm.domain.policy import plan_approval
+from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
+from codeswarm.domain.session import Session
+from codeswarm.domain.states import FINAL_SESSION, SETTLED_TICKET, SessionStatus, TicketStatus
+
+Decision = list[ev.Event] | Rejection
+
+
+def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
+    """Begin: the plan is proposed (and accepted, where no person is to be asked), the base is put to its gate."""
+    if session.version:
+        return wrong_state(f"session {command.session} has been started already")
+    if not command.tickets:
+        return invalid("a session needs at least one ticket", "codeswarm run --tickets FILE")
+    events: list[ev.Event] = [
+        ev.SessionStarted(
+            session=command.session,
+            name=command.name,
+            goal=command.goal,
+            base_branch=command.base_branch,
+            base=command.base,
+            base_tree=command.base_tree,
+            settings=command.settings,
+            by=command.by,
+            unseen=command.unseen,
+        ),
+        ev.PlanProposed(plan=1, tickets=command.tickets, by=command.by),
+    ]
+    seen = Session(id=command.session, settings=command.settings)
+    if command.settings.policy.approve_plan:
+        events.append(plan_approval(seen, 1, now_ms))
+    else:
+        events.append(ev.PlanAccepted(plan=1, by=command.by))
+    return events + _base_gate(seen, command.base, command)
+
+
+def _base_gate(seen: Session, base: Commit, command: cmd.StartSession) -> list[ev.Event]:
+    commands = gates.base_commands(seen)
+    if not commands:
+        return []
+    return [
+        ev.GateRequested(
+            gate=gate_id(seen, "base"),
+            purpose="base",
+            commit=base,
+            tree=command.base_tree,
+            commands=commands,
+            base=base,
+        )
+    ]
+
+
+def suspend(session: Session, command: cmd.SuspendSession, now_ms: int) -> Decision:
+    if session.status in FINAL_SESSION:
+        return wrong_state(f"session {session.id} is {session.status} already")
+    if session.status is SessionStatus.SUSPENDED:
+        return []
+    return [ev.SessionSuspended(reason=command.reason, detail=command.detail, by=command.by)]
+
+
+def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decision:
+    """Back to where it was suspended from. Asking for what is so already is no error."""
+    if session.status in FINAL_SESSION:
+        return wrong_state(f"session {session.id} is {session.status} and can't be resumed", "codeswarm run …")
+    if session.status is not SessionStatus.SUSPENDED:
+        return []
+    events: list[ev.Event] = [
+        ev.SessionResumed(
+            by=command.by,
+            budget_usd=command.budget_usd,
+            budget_tokens=command.budget_tokens,
+            roles=command.roles,
+        )
+    ]
+    waits_for_plan = session.plan is not None and not session.plan.accepted
+    if waits_for_plan and not session.open_approvals:
+        events.append(plan_approval(session, session.plans, now_ms))
+    return events
+
+
+def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decision:
+    if session.status in FINAL_SESSION:
+        return wrong_state(f"session {session.id} is {session.status} already")
+    events: list[ev.Event] = []
+    for id_ in session.in_progress:
+        ticket = session.tickets[id_]
+        if ticket.live is not None:
+            events.append(cancelled(ticket, ticket.live, "the session was cancelled", now_ms))
+    events += [ev.GateAbandoned(gate=gate, reason="the session was cancelled") for gate in session.gates]
+    events += [
+        ev.ApprovalVoided(approval=id_, reason="the session was cancelled") for id_ in session.open_approvals
+    ]
+    if session.landing is not None:
+        events += bounce_events(session, session.landing, "held", "the session was cancelled")
+    return [*events, ev.SessionCancelled(by=command.by, reason=command.reason)]
+
+
+def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Decision:
+    if session.status in FINAL_SESSION:
+        return wrong_state(f"session {session.id} is {session.status}: nobody is left to read a message")
+    if not command.text.strip():
+        return invalid("the message is empty")
+    if command.ticket is not None:
+        ticket = session.tickets.get(command.ticket)
+        if ticket is None:
+            return unknown(f"there is no ticket {command.ticket!r} in session {session.id}")
+        if ticket.status in SETTLED_TICKET and ticket.status is not TicketStatus.FAILED:
+            return wrong_state(f"ticket {ticket.id} is {ticket.status}: nobody is left to read a message")
+    number = len(session.messages) + 1
+    return [ev.MessageSent(message=number, by=command.by, text=command.text, ticket=command.ticket)]
+
+
+def deliver_message(session: Session, command: cmd.DeliverMessage, now_ms: int) -> Decision:
+    ticket = session.tickets.get(command.ticket)
+    if ticket is None or not 1 <= command.message <= len(session.messages):
+        return unknown(f"there is no message {command.message} for ticket {command.ticket!r}")
+    if command.message <= ticket.messages_seen:
+        return []
+    return [
+        ev.MessageDelivered(message=command.message, ticket=command.ticket, epoch=command.epoch, how=command.how)
+    ]
+
+
+def report_restart(session: Session, command: cmd.ReportRestart, now_ms: int) -> Decision:
+    if session.status in FINAL_SESSION:
+        return []
+    return [ev.SlotRestarted(worker=command.worker, reason=command.reason)]
+
+
+def note(session: Session, command: cmd.Note, now_ms: int) -> Decision:
+    return [
+        ev.Noted(subject=command.subject, what=command.what, next_step=command.next_step, ticket=command.ticket)
+    ]

@@ -1,0 +1,85 @@
+"""Pipelines are data: the phases that a ticket goes through, in order."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import model_validator
+
+from codeswarm.domain.model import Frozen
+
+
+class Role(StrEnum):
+    PLANNER = "planner"
+    TEST_WRITER = "test_writer"
+    IMPLEMENTER = "implementer"
+    REVIEWER = "reviewer"
+    RESOLVER = "resolver"
+    VERIFIER = "verifier"
+    """Runs gates; no agent is started for it."""
+
+
+WRITING_ROLES = frozenset({Role.TEST_WRITER, Role.IMPLEMENTER, Role.RESOLVER})
+"""For these an attempt that changed nothing in git has failed, whatever it said."""
+
+
+class Phase(Frozen):
+    """One step of a pipeline: who does it, and which of the project's gates its result must pass."""
+
+    name: str
+    role: Role
+    gate: str | None = None
+
+    @property
+    def writes(self) -> bool:
+        return self.role in WRITING_ROLES
+
+
+class Pipeline(Frozen):
+    """A ticket's phases, in order.
+
+    At least one phase writes; and the first writing phase stands before any review or verification, since
+    that is where those send a ticket back to.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) != len(names):
+            raise ValueError(f"pipeline {self.name!r} names a phase twice: {', '.join(names)}")
+        roles = [phase.role for phase in self.phases]
+        if Role.IMPLEMENTER not in roles:
+            raise ValueError(f"pipeline {self.name!r} has no phase of role implementer: nothing would be built")
+        judges = [i for i, role in enumerate(roles) if role in (Role.REVIEWER, Role.VERIFIER)]
+        if judges and judges[0] < roles.index(Role.IMPLEMENTER):
+            raise ValueError(f"pipeline {self.name!r} judges before anything is implemented")
+        return self
+
+
+def _pipeline(name: str, *phases: Phase) -> Pipeline:
+    return Pipeline(name=name, phases=phases)
+
+
+SHIPPED: dict[str, Pipeline] = {
+    pipeline.name: pipeline
+    for pipeline in (
+        _pipeline(
+            "contract-first",
+            Phase(name="contract", role=Role.TEST_WRITER, gate="contract"),
+            Phase(name="implementation", role=Role.IMPLEMENTER, gate="fast"),
+            Phase(name="review", role=Role.REVIEWER),
+        ),
+        _pipeline(
+            "plan-code-verify",
+            Phase(name="plan", role=Role.PLANNER),
+            Phase(name="implementation", role=Role.IMPLEMENTER, gate="fast"),
+            Phase(name="verify", role=Role.VERIFIER, gate="full"),
+        ),
+        _pipeline("single", Phase(name="implementation", role=Role.IMPLEMENTER, gate="fast")),
+    )
+}
+DEFAULT_PIPELINE = "contract-first"

@@ -1,0 +1,155 @@
+"""A plan read from untrusted data: every mistake at once, each with where it is and what to do.
+
+The data is what YAML or JSON gave: `{"goal": …, "tickets": [{…}, …]}`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from codeswarm.domain import dag
+from codeswarm.domain.ids import name_problem
+from codeswarm.domain.model import Frozen
+from codeswarm.domain.pipeline import Pipeline
+from codeswarm.domain.ticket import TicketSpec
+
+MAX_TICKETS = 100_000
+PLAN_KEYS = ("goal", "tickets")
+TICKET_KEYS = tuple(TicketSpec.model_fields)
+
+
+class Plan(Frozen):
+    """A valid plan: unique ids, known blockers, no cycle."""
+
+    goal: str = ""
+    tickets: tuple[TicketSpec, ...]
+
+
+class Problem(Frozen):
+    """One mistake in a plan: `where` points at it, `what` says it with the mend."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def read_plan(data: object, pipelines: dict[str, Pipeline]) -> Plan | list[Problem]:
+    """The plan in `data`, or all that is wrong with it (never an empty list)."""
+    if not isinstance(data, dict):
+        return [Problem(where="file", what=f"must be a mapping with the key 'tickets', not {_kind(data)}")]
+    problems = _unknown_keys(data, PLAN_KEYS, "file")
+    goal = data.get("goal") or ""
+    if not isinstance(goal, str):
+        problems.append(Problem(where="goal", what=f"must be text, not {_kind(goal)}"))
+        goal = ""
+    rows = data.get("tickets")
+    if not isinstance(rows, list) or not rows:
+        what = "is missing" if rows is None else "must be a list with at least one ticket"
+        return [*problems, Problem(where="tickets", what=what)]
+    if len(rows) > MAX_TICKETS:
+        return [
+            *problems,
+            Problem(where="tickets", what=f"has {len(rows)} tickets; at most {MAX_TICKETS} fit"),
+        ]
+    specs: list[TicketSpec] = []
+    for index, row in enumerate(rows):
+        spec, wrong = _read_ticket(index, row, pipelines)
+        problems += wrong
+        if spec is not None:
+            specs.append(spec)
+    problems += _graph_problems(rows)
+    if problems:
+        return problems
+    return Plan(goal=goal, tickets=tuple(specs))
+
+
+def _read_ticket(
+    index: int, row: object, pipelines: dict[str, Pipeline]
+) -> tuple[TicketSpec | None, list[Problem]]:
+    where = _label(index, row)
+    if not isinstance(row, dict):
+        return None, [Problem(where=where, what=f"must be a mapping, not {_kind(row)}")]
+    problems = _unknown_keys(row, TICKET_KEYS, where)
+    known = {key: value for key, value in row.items() if key in TICKET_KEYS and value is not None}
+    try:
+        spec = TicketSpec.model_validate(known)
+    except ValidationError as error:
+        return None, problems + _schema_problems(where, error)
+    if spec.pipeline is not None and spec.pipeline not in pipelines:
+        what = f"names the pipeline {spec.pipeline!r}, which is not known{_nearest(spec.pipeline, pipelines)}"
+        problems.append(Problem(where=f"{where}.pipeline", what=what))
+    return spec, problems
+
+
+def _schema_problems(where: str, error: ValidationError) -> list[Problem]:
+    problems = []
+    for item in error.errors(include_url=False):
+        path = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        what = "is missing" if item["type"] == "missing" else message
+        if item["type"] not in ("missing", "value_error"):
+            what = f"{message} (got {_shown(item['input'])})"
+        problems.append(Problem(where=f"{where}.{path}" if path else where, what=what))
+    return problems
+
+
+def _graph_problems(rows: list[Any]) -> list[Problem]:
+    """Duplicate ids, unknown blockers, cycles: seen even where other things are wrong."""
+    ids = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    problems = [
+        Problem(where=f"ticket {id_!r}", what=f"the id is used {count} times; ids are unique in a session")
+        for id_, count in Counter(ids).items()
+        if count > 1
+    ]
+    known = set(ids)
+    edges: dict[str, list[str]] = {id_: [] for id_ in ids}
+    for row in rows:
+        if not isinstance(row, dict) or row.get("id") not in known or not isinstance(row.get("blocked_by"), list):
+            continue
+        for blocker in row["blocked_by"]:
+            if blocker in known:
+                edges[row["id"]].append(blocker)
+            elif isinstance(blocker, str) and not name_problem(blocker):
+                what = f"names {blocker!r}, which is no ticket here{_nearest(blocker, known)}"
+                problems.append(Problem(where=f"ticket {row['id']!r}.blocked_by", what=what))
+    if cycle := dag.find_cycle(edges):
+        what = "tickets wait for each other in a cycle: " + " → ".join(cycle) + "; remove one of these edges"
+        problems.append(Problem(where="tickets", what=what))
+    return problems
+
+
+def _unknown_keys(mapping: dict[Any, Any], known: Iterable[str], where: str) -> list[Problem]:
+    names = tuple(known)
+    return [
+        Problem(where=where, what=f"has the unknown key {key!r}{_nearest(str(key), names)}")
+        for key in mapping
+        if key not in names
+    ]
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _label(index: int, row: object) -> str:
+    if isinstance(row, dict) and isinstance(row.get("id"), str):
+        return f"ticket {row['id']!r}"
+    return f"tickets[{index}]"
+
+
+def _kind(value: object) -> str:
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "true/false", type(None): "nothing"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,130 @@
+"""What a person must approve, and what an answer or a silence means. Silence is a no."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.ids import ApprovalId, Commit
+from codeswarm.domain.rejection import Rejection, unknown, wrong_state
+from codeswarm.domain.results import Finding
+from codeswarm.domain.session import Approval, Session, Ticket
+from codeswarm.domain.states import Outcome, SuspendReason, WaitReason
+
+Decision = list[ev.Event] | Rejection
+
+
+def before_landing(
+    session: Session, ticket: Ticket, work: Commit | None, files: tuple[str, ...], now_ms: int
+) -> list[ev.Event]:
+    """A ticket whose phases are done queues for landing, unless a person must see its work first."""
+    why = _landing_needs_approval(session, files)
+    if why is None or (work is not None and ticket.approved_work == work):
+        return [ev.TicketQueued(ticket=ticket.id)]
+    approval = _request(session, "landing", work or "", why, now_ms, ticket)
+    return [
+        ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.PERSON, detail=f"approval {approval.approval}"),
+        approval,
+    ]
+
+
+def _landing_needs_approval(session: Session, files: tuple[str, ...]) -> str | None:
+    policy = session.settings.policy
+    touched = [file for file in files if any(matches(file, glob) for glob in policy.sensitive)]
+    if touched:
+        return "touches sensitive files: " + ", ".join(touched[:10])
+    return "every landing is approved by a person" if policy.approve_landing else None
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether `glob` names `path`; `**/` also stands for no folder at all, as in .gitignore."""
+    return fnmatchcase(path, glob) or (glob.startswith("**/") and fnmatchcase(path, glob[3:]))
+
+
+def plan_approval(session: Session, plan: int, now_ms: int) -> ev.ApprovalRequested:
+    return _request(session, "plan", str(plan), "the plan is approved by a person before work starts", now_ms)
+
+
+def _request(
+    session: Session, subject: str, evidence: str, why: str, now_ms: int, ticket: Ticket | None = None
+) -> ev.ApprovalRequested:
+    policy = session.settings.policy
+    return ev.ApprovalRequested(
+        approval=ApprovalId(f"a{session.approval_count + 1}"),
+        subject=subject,
+        evidence=evidence,
+        why=why,
+        expires_at_ms=now_ms + int(policy.approval_timeout_s * 1000),
+        needed=policy.landing_approvals if subject == "landing" else 1,
+        ticket=ticket.id if ticket else None,
+    )
+
+
+def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
+    approval = _open(session, command.approval)
+    if isinstance(approval, Rejection):
+        return approval
+    if command.by in approval.given_by:
+        return wrong_state(
+            f"{command.by} has approved {approval.id} already; {approval.needed} distinct people are needed"
+        )
+    events: list[ev.Event] = [ev.ApprovalGiven(approval=approval.id, by=command.by, note=command.note)]
+    if len(approval.given_by) + 1 < approval.needed:
+        return events
+    events.append(ev.ApprovalGranted(approval=approval.id))
+    if approval.subject == "plan":
+        events.append(ev.PlanAccepted(plan=int(approval.evidence), by=command.by))
+    elif approval.ticket is not None:
+        events.append(ev.TicketQueued(ticket=approval.ticket))
+    return events
+
+
+def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decision:
+    approval = _open(session, command.approval)
+    if isinstance(approval, Rejection):
+        return approval
+    events: list[ev.Event] = [ev.ApprovalRejected(approval=approval.id, by=command.by, why=command.why)]
+    if approval.subject == "plan":
+        events.append(ev.PlanRejected(plan=int(approval.evidence), by=command.by, why=command.why))
+        events.append(ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"plan rejected: {command.why}"))
+    elif approval.ticket is not None:
+        ticket = session.tickets[approval.ticket]
+        finding = Finding(severity="major", text=command.why)
+        events.append(
+            ev.ChangesRequested(ticket=ticket.id, epoch=ticket.epoch, findings=(finding,), by=command.by)
+        )
+    return events
+
+
+def expire(session: Session, command: cmd.ExpireApproval, now_ms: int) -> Decision:
+    approval = _open(session, command.approval)
+    if isinstance(approval, Rejection):
+        return approval
+    if now_ms < approval.expires_ms:
+        return wrong_state(f"approval {approval.id} has not expired yet")
+    events: list[ev.Event] = [ev.ApprovalExpired(approval=approval.id)]
+    if approval.ticket is not None:
+        reason = f"nobody answered approval {approval.id} in time; release the ticket to be asked again"
+        events.append(ev.TicketHeld(ticket=approval.ticket, reason=reason, by="policy"))
+    else:
+        detail = f"nobody answered approval {approval.id} in time; resume to be asked again"
+        events.append(ev.SessionSuspended(reason=SuspendReason.APPROVAL_EXPIRED, detail=detail))
+    return events
+
+
+def void_for(session: Session, ticket: Ticket, reason: str) -> list[ev.Event]:
+    """The open approvals of a ticket, voided."""
+    return [
+        ev.ApprovalVoided(approval=id_, reason=reason)
+        for id_ in session.open_approvals
+        if session.approvals[id_].ticket == ticket.id
+    ]
+
+
+def _open(session: Session, id_: ApprovalId) -> Approval | Rejection:
+    approval = session.approvals.get(id_)
+    if approval is None:
+        return unknown(f"there is no approval {id_!r} in session {session.id}", "codeswarm approvals")
+    if approval.state != "open":
+        return wrong_state(f"approval {id_} is {approval.state} already", "codeswarm approvals")
+    return approval

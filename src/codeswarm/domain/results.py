@@ -1,0 +1,239 @@
+"""What agents and gates answer: usage, findings, contracts, receipts, reports."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from codeswarm.domain.ids import Commit, Tree
+from codeswarm.domain.model import Frozen
+
+
+class Usage(Frozen):
+    """Cumulative over a conversation. None means unknown, which is never the same as 0."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+class Finding(Frozen):
+    """One remark of a reviewer or a gate. Keys beyond these are an agent's own and are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    file: str = ""
+    line: int | None = None
+    severity: str = "major"
+    text: str
+
+
+def _lines(value: Any) -> Any:
+    """Agents write a list, a single string or a mapping where a list of sentences is asked for: take them all."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,) if value.strip() else ()
+    if isinstance(value, dict):
+        return tuple(f"{key}: {item}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(item if isinstance(item, str) else str(item) for item in value)
+    return value
+
+
+Sentences = Annotated[tuple[str, ...], BeforeValidator(_lines)]
+
+
+class Contract(Frozen):
+    """What a test writer promises of a ticket, beside the tests themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    error_variants: Sentences = ()
+    preconditions: Sentences = ()
+    postconditions: Sentences = ()
+    invariants: Sentences = ()
+    test_plan: Sentences = ()
+    edge_cases: Sentences = ()
+
+
+class Verdict(StrEnum):
+    APPROVE = "approve"
+    CHANGES_REQUESTED = "changes_requested"
+
+
+class GateOutcome(StrEnum):
+    GREEN = "green"
+    RED = "red"
+    UNAVAILABLE = "unavailable"
+    """It could not run (exit 75): tried again, never taken for red."""
+    WAIVED = "waived"
+    """A person let it pass, by name."""
+
+
+class GateCommand(Frozen):
+    """One command that must pass, with the name of the gate that it stands for."""
+
+    name: str
+    command: str
+    timeout_s: float = 900.0
+
+
+class GateRun(Frozen):
+    """What one run of one gate command showed."""
+
+    name: str
+    command: str
+    outcome: GateOutcome
+    exit_code: int | None = None
+    """None where it was ended by a signal or a time-out."""
+    reason: str = ""
+    duration_s: float = 0.0
+    tail: str = ""
+    """The end of its output, at most a few kilobytes."""
+    log: str = ""
+    """SHA-256 of its whole (capped) output, kept among the artifacts."""
+    environment: str = ""
+    """SHA-256 over what it ran in: sandbox, network, set-up, platform."""
+    failing: tuple[str, ...] = ()
+    """Names of failing tests, where they could be read off."""
+    tests: int | None = None
+    """How many tests ran, where a report says so."""
+    skipped: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Receipt(Frozen):
+    """The router's signed word that a command had an outcome on a tree."""
+
+    id: str
+    tree: Tree
+    command: str
+    name: str
+    outcome: GateOutcome
+    exit_code: int | None
+    log: str
+    environment: str
+    worker: str
+    by: str = ""
+    """For a waiver: the person who gave it."""
+    known_failing: tuple[str, ...] = ()
+    """Tests that failed on the base already and were allowed to (`--allow-red-base`)."""
+    signature: str = ""
+
+    @property
+    def passes(self) -> bool:
+        return self.outcome in (GateOutcome.GREEN, GateOutcome.WAIVED)
+
+    def signed_text(self) -> str:
+        """The canonical text that `signature` is over."""
+        return self.model_dump_json(exclude={"signature"})
+
+
+class FailureClass(StrEnum):
+    """Why an attempt did not succeed. `CHARGED` says which of these count against `max_attempts`."""
+
+    CRASHED = "crashed"
+    HUNG = "hung"
+    TIMED_OUT = "timed_out"
+    NOTHING_CHANGED = "nothing_changed"
+    GATE_RED = "gate_red"
+    CONTRACT_PASSES = "contract_passes"
+    CONFLICT_MARKERS = "conflict_markers"
+    BAD_RESULT = "bad_result"
+    REFUSED = "refused"
+    CONTEXT_OVERFLOW = "context_overflow"
+    UNKNOWN_MODEL = "unknown_model"
+    TRY_LATER = "try_later"
+    QUOTA = "quota"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    AUTH = "auth"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    SETUP_FAILED = "setup_failed"
+    GATE_UNAVAILABLE = "gate_unavailable"
+    WORKER_ERROR = "worker_error"
+
+
+CHARGED = frozenset(
+    {
+        FailureClass.CRASHED,
+        FailureClass.HUNG,
+        FailureClass.TIMED_OUT,
+        FailureClass.NOTHING_CHANGED,
+        FailureClass.GATE_RED,
+        FailureClass.CONTRACT_PASSES,
+        FailureClass.CONFLICT_MARKERS,
+        FailureClass.BAD_RESULT,
+        FailureClass.REFUSED,
+        FailureClass.CONTEXT_OVERFLOW,
+        FailureClass.UNKNOWN_MODEL,
+    }
+)
+"""The agent's own failures. All others have a bound of their own, after which the ticket goes on hold."""
+
+RESTARTS = frozenset({FailureClass.CRASHED, FailureClass.HUNG, FailureClass.LOST, FailureClass.WORKER_ERROR})
+"""Ends that count towards meltdown: something died or had to be killed."""
+
+
+class Failure(Frozen):
+    """The end of an attempt that did not succeed."""
+
+    failure_class: FailureClass
+    message: str
+    retry_at_ms: int | None = None
+    """Where the other side said when to come back (a quota's reset): nothing is sent before."""
+
+
+class LeftOut(Frozen):
+    """Something in a workspace that no ref holds, and why."""
+
+    path: str
+    reason: str
+    size: int | None = None
+
+
+class Work(Frozen):
+    """The files at the end of an attempt, as the router wrote them down."""
+
+    commit: Commit
+    tree: Tree
+    changed_files: tuple[str, ...] = ()
+    """Against the commit that the attempt began with; empty: nothing changed."""
+    restored: tuple[str, ...] = ()
+    """Contract files that the agent had altered and that were put back."""
+    markers: tuple[str, ...] = ()
+    """Files in which conflict markers were left, as `FILE:LINE`."""
+
+
+class Report(Frozen):
+    """What a worker reports at the end of an attempt. Facts only; what they mean is decided in `outcome`."""
+
+    work: Work | None = None
+    failure: Failure | None = None
+    gate_runs: tuple[GateRun, ...] = ()
+    receipts: tuple[str, ...] = ()
+    contract: Contract | None = None
+    contract_files: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+    dispute: str | None = None
+    plan: str | None = None
+    decisions: tuple[str, ...] = ()
+    proposed_tickets: tuple[dict[str, Any], ...] = ()
+    summary: str = ""
+    usage: Usage = Usage()
+    transcript: str = ""
+    """SHA-256 of the closed transcript."""
+    transcript_size: int = Field(default=0, ge=0)
+    already_satisfied: bool = False
+    left_out: tuple[LeftOut, ...] = ()

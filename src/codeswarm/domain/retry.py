@@ -1,0 +1,44 @@
+"""When to try again: exponential backoff with a jitter that the history fixes."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from codeswarm.domain.results import FailureClass
+from codeswarm.domain.settings import Bounds
+
+AT_ONCE = frozenset(
+    {
+        FailureClass.NOTHING_CHANGED,
+        FailureClass.GATE_RED,
+        FailureClass.CONTRACT_PASSES,
+        FailureClass.CONFLICT_MARKERS,
+        FailureClass.BAD_RESULT,
+        FailureClass.CANCELLED,
+    }
+)
+"""The agent ended in good order and waiting would not help; everything else backs off."""
+
+
+def backoff_ms(bounds: Bounds, seed: int, subject: str, epoch: int, tries: int) -> int:
+    """Milliseconds before try number `tries` + 1 (`tries` ≥ 1).
+
+    base · 2^(tries−1), at most `backoff_max_s`, and then up to `backoff_jitter` of that on top; the jitter is a
+    hash of (seed, subject, epoch), so that the same history waits the same time.
+    """
+    delay_s = min(bounds.backoff_base_s * 2.0 ** min(tries - 1, 60), bounds.backoff_max_s)
+    return int(delay_s * 1000 * (1 + bounds.backoff_jitter * _unit(seed, subject, epoch)))
+
+
+def retry_at_ms(
+    bounds: Bounds, seed: int, subject: str, epoch: int, tries: int, now_ms: int, failure: FailureClass
+) -> int:
+    if failure in AT_ONCE:
+        return now_ms
+    return now_ms + backoff_ms(bounds, seed, subject, epoch, tries)
+
+
+def _unit(seed: int, subject: str, epoch: int) -> float:
+    """A number in [0, 1) fixed by its arguments."""
+    digest = blake2b(f"{seed}:{subject}:{epoch}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

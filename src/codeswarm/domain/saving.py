@@ -1,0 +1,94 @@
+"""Saving: the person's branch moves to the integration tip, in three steps that survive a crash between any two.
+
+intent (recorded) → the move outside → outcome (recorded). Landings wait meanwhile, so that the tip stands still.
+"""
+
+from __future__ import annotations
+
+from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain.landing import gate_id
+from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
+from codeswarm.domain.results import GateCommand
+from codeswarm.domain.session import Session
+from codeswarm.domain.states import FINAL_SESSION, SessionStatus
+
+Decision = list[ev.Event] | Rejection
+
+
+def request(session: Session, command: cmd.RequestSave, now_ms: int) -> Decision:
+    if session.status in FINAL_SESSION or session.status is SessionStatus.DRAFT:
+        return wrong_state(f"session {session.id} is {session.status}", f"codeswarm status {session.id}")
+    if session.save is not None:
+        return wrong_state(f"session {session.id} is being saved already", "codeswarm watch")
+    if session.tip == session.base:
+        return wrong_state(f"nothing has landed in session {session.id} yet", f"codeswarm status {session.id}")
+    return [ev.SaveRequested(by=command.by, to=command.to, into=command.into or session.base_branch)]
+
+
+def request_full_gate(session: Session, command: cmd.RequestFullGate, now_ms: int) -> Decision:
+    if any(gate.purpose == "full" for gate in session.gates.values()):
+        return []
+    open_commands = gates.missing(session, session.tip_tree, gates.full_commands(session))
+    if not open_commands:
+        return []
+    return [full_gate(session, open_commands)]
+
+
+def full_gate(session: Session, commands: tuple[GateCommand, ...]) -> ev.GateRequested:
+    return ev.GateRequested(
+        gate=gate_id(session, "full"),
+        purpose="full",
+        commit=session.tip,
+        tree=session.tip_tree,
+        commands=commands,
+        base=session.base,
+    )
+
+
+def intend(session: Session, command: cmd.IntendSave, now_ms: int) -> Decision:
+    if session.save is None:
+        return wrong_state("no save was asked for")
+    if session.landing is not None:
+        return wrong_state(f"landing {session.landing.number} is under way")
+    if command.new != session.tip:
+        return stale(f"the save is of {command.new}, but the tip is {session.tip}")
+    commands = gates.full_commands(session)
+    if open_commands := gates.missing(session, session.tip_tree, commands):
+        return wrong_state(f"`{open_commands[0].command}` has no green receipt on the tip yet")
+    waivers = tuple(waiver.id for waiver in command.waivers if waiver.tree == session.tip_tree and waiver.by)
+    receipts = gates.receipts_for(session, session.tip_tree, commands) + waivers
+    if not receipts:
+        return invalid("a save without any gate needs a waiver that names a person")
+    recorded = [ev.ReceiptsRecorded(receipts=command.waivers)] if command.waivers else []
+    intended = ev.SaveIntended(
+        checkpoint=command.checkpoint,
+        into=session.save.into,
+        old=command.old,
+        new=command.new,
+        tree=session.tip_tree,
+        receipts=receipts,
+    )
+    return [*recorded, intended]
+
+
+def complete(session: Session, command: cmd.CompleteSave, now_ms: int) -> Decision:
+    save = session.save
+    if save is None or save.new is None:
+        return wrong_state("no save is under way")
+    return [
+        ev.CheckpointSaved(checkpoint=save.checkpoint, into=save.into, old=save.old, new=save.new, how=command.how)
+    ]
+
+
+def refuse(session: Session, command: cmd.RefuseSave, now_ms: int) -> Decision:
+    if session.save is None:
+        return wrong_state("no save is under way")
+    return [
+        ev.SaveRefused(
+            reason=command.reason,
+            detail=command.detail,
+            files=command.files,
+            commands=command.commands,
+            checkpoint=session.save.checkpoint,
+        )
+    ]

@@ -1,0 +1,326 @@
+"""The state that events add up to. Plain mutable dataclasses, changed by `evolve` alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
+from codeswarm.domain.pipeline import Phase, Role
+from codeswarm.domain.results import (
+    Contract,
+    Failure,
+    Finding,
+    GateCommand,
+    GateRun,
+    Receipt,
+    Usage,
+)
+from codeswarm.domain.scheduling import ReadyQueue
+from codeswarm.domain.settings import Settings
+from codeswarm.domain.states import (
+    LIVE_ATTEMPT,
+    AttemptStatus,
+    Outcome,
+    SessionStatus,
+    SuspendReason,
+    TicketStatus,
+    WaitReason,
+)
+from codeswarm.domain.ticket import TicketSpec
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One epoch of one phase of one ticket."""
+
+    epoch: int
+    phase: str
+    role: Role
+    number: int
+    """From 1 within the phase and generation."""
+    worker: WorkerId
+    agent: str
+    base: Commit
+    leased_ms: int
+    status: AttemptStatus = AttemptStatus.LEASED
+    start: Commit | None = None
+    conflicts: tuple[str, ...] = ()
+    sandbox: str = ""
+    conversation: str = ""
+    resumed: bool = False
+    snapshot: Commit | None = None
+    """The newest commit that its wip ref holds."""
+    head: Commit | None = None
+    ended_ms: int | None = None
+    failure: Failure | None = None
+    usage: Usage = Usage()
+    reserved_usd: float = 0.0
+    reserved_tokens: int = 0
+    charged_usd: float = 0.0
+    """What it cost once ended; as reserved where that is unknown."""
+    late: bool = False
+    """A result came after the lease was lost."""
+    transcript: str = ""
+    transcript_size: int = 0
+    gate_runs: tuple[GateRun, ...] = ()
+    summary: str = ""
+
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE_ATTEMPT
+
+
+@dataclass(slots=True, frozen=True)
+class ContractRef:
+    """A finished contract: the words, and the commit and files that hold the tests."""
+
+    contract: Contract
+    commit: Commit
+    base: Commit
+    files: tuple[str, ...]
+    epoch: int
+
+
+@dataclass(slots=True, frozen=True)
+class Feedback:
+    """Why a ticket came back, for whoever works on it next."""
+
+    source: str
+    """reviewer · verifier · gate · conflict · dispute · person · failure"""
+    text: str
+    epoch: int
+    findings: tuple[Finding, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Ticket:
+    spec: TicketSpec
+    place: int
+    """Where it stands in the plan."""
+    phases: tuple[Phase, ...]
+    status: TicketStatus = TicketStatus.READY
+    open_blockers: int = 0
+    phase_index: int = 0
+    generation: int = 1
+    epoch: int = 0
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    live_epoch: int | None = None
+    number: int = 0
+    """Attempts in this visit of this phase."""
+    failures: int = 0
+    """Charged ones, in this visit of this phase."""
+    interruptions: int = 0
+    change_rounds: int = 0
+    bounces: int = 0
+    disputes: int = 0
+    conflict: int = 0
+    """0 none; 1 the next attempt begins with conflict markers; 2 it begins on the tip, the work beside it."""
+    work: Commit | None = None
+    """What the next attempt begins with; None: the tip."""
+    reference: Commit | None = None
+    """Snapshot of a lost or failed attempt, to look at."""
+    conversation_epoch: int | None = None
+    """The interrupted attempt whose conversation may be gone on with."""
+    contract: ContractRef | None = None
+    plan: str | None = None
+    feedback: list[Feedback] = field(default_factory=list)
+    files: tuple[str, ...] = ()
+    """What its work changes, as far as known."""
+    ready_ms: int = 0
+    not_before_ms: int = 0
+    road_s: float = 0.0
+    waiting: WaitReason | None = None
+    waiting_detail: str = ""
+    reason: str = ""
+    """Why it failed, is on hold or was cancelled."""
+    approved_work: Commit | None = None
+    """The work commit that a landing approval was granted for."""
+    landed: Commit | None = None
+    landed_ms: int | None = None
+    messages_seen: int = 0
+
+    @property
+    def id(self) -> TicketId:
+        return self.spec.id
+
+    @property
+    def shown_status(self) -> TicketStatus:
+        if self.status is TicketStatus.READY and self.open_blockers:
+            return TicketStatus.PENDING
+        return self.status
+
+    @property
+    def done_with_phases(self) -> bool:
+        return self.phase_index >= len(self.phases)
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that it is in; after the last one, that one."""
+        return self.phases[min(self.phase_index, len(self.phases) - 1)]
+
+    @property
+    def live(self) -> Attempt | None:
+        return None if self.live_epoch is None else self.attempts[self.live_epoch]
+
+
+@dataclass(slots=True)
+class Gate:
+    """Gate commands to be run on one tree by a verifier."""
+
+    id: GateId
+    purpose: str
+    commit: Commit
+    tree: Tree
+    commands: tuple[GateCommand, ...]
+    base: Commit
+    ticket: TicketId | None
+    epoch: int = 0
+    live_epoch: int | None = None
+    worker: WorkerId | None = None
+    leased_ms: int | None = None
+    interruptions: int = 0
+    not_before_ms: int = 0
+    done: bool = False
+    green: bool = False
+    runs: tuple[GateRun, ...] = ()
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Landing:
+    """The one landing under way."""
+
+    number: int
+    ticket: TicketId | None
+    old: Commit
+    work: Commit
+    commit: Commit
+    tree: Tree
+    commands: tuple[GateCommand, ...]
+    gate: GateId | None
+
+
+@dataclass(slots=True)
+class Approval:
+    id: ApprovalId
+    subject: str
+    evidence: str
+    why: str
+    expires_ms: int
+    needed: int
+    ticket: TicketId | None
+    requested_ms: int
+    given_by: list[str] = field(default_factory=list)
+    state: str = "open"
+    """open · granted · rejected · expired · voided"""
+
+
+@dataclass(slots=True)
+class PlanState:
+    number: int
+    tickets: tuple[TicketSpec, ...]
+    by: str
+    accepted: bool = False
+
+
+@dataclass(slots=True)
+class Save:
+    """A save under way."""
+
+    by: str
+    to: str
+    into: str
+    checkpoint: str = ""
+    old: Commit | None = None
+    new: Commit | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Message:
+    number: int
+    by: str
+    text: str
+    ticket: TicketId | None
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Spending:
+    """What attempts have cost and have set aside. `unknown_*` counts attempts that didn't say."""
+
+    usd: float = 0.0
+    tokens: int = 0
+    reserved_usd: float = 0.0
+    reserved_tokens: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    id: SessionId
+    name: str = ""
+    goal: str = ""
+    by: str = ""
+    base_branch: str = ""
+    base: Commit = Commit("")
+    base_tree: Tree = Tree("")
+    tip: Commit = Commit("")
+    tip_tree: Tree = Tree("")
+    settings: Settings = field(default_factory=Settings)
+    status: SessionStatus = SessionStatus.DRAFT
+    suspended_from: SessionStatus | None = None
+    suspend_reason: SuspendReason | None = None
+    detail: str = ""
+    """Why it is suspended, awaits a review, was finalized or cancelled."""
+    review_reason: str = ""
+    outcome: Outcome | None = None
+    started_ms: int = 0
+    ended_ms: int | None = None
+    plan: PlanState | None = None
+    plans: int = 0
+    base_ready: bool = False
+    """The gate on the base is green, or was waived."""
+    base_failing: tuple[str, ...] = ()
+    tickets: dict[TicketId, Ticket] = field(default_factory=dict)
+    dependents: dict[TicketId, list[TicketId]] = field(default_factory=dict)
+    ready: ReadyQueue = field(default_factory=ReadyQueue)
+    in_progress: dict[TicketId, Role] = field(default_factory=dict)
+    gates: dict[GateId, Gate] = field(default_factory=dict)
+    """Open ones; a finished gate leaves with its landing."""
+    gate_count: int = 0
+    landing_queue: dict[TicketId, None] = field(default_factory=dict)
+    """In the order of arrival."""
+    landing: Landing | None = None
+    landing_count: int = 0
+    landed: list[TicketId] = field(default_factory=list)
+    full_gate_tree: Tree | None = None
+    """The last tree that a full gate was finished on."""
+    full_gate_green: bool = False
+    receipts: dict[tuple[Tree, str], Receipt] = field(default_factory=dict)
+    """The newest passing receipt of a command on a tree."""
+    save: Save | None = None
+    saved_tip: Commit | None = None
+    save_refused: str = ""
+    approvals: dict[ApprovalId, Approval] = field(default_factory=dict)
+    open_approvals: dict[ApprovalId, None] = field(default_factory=dict)
+    approval_count: int = 0
+    messages: list[Message] = field(default_factory=list)
+    spending: Spending = field(default_factory=Spending)
+    restarts: deque[int] = field(default_factory=deque)
+    """When something died, within the window, in ms."""
+    last_restart: str = ""
+    version: int = 0
+    """Events applied."""
+
+    @property
+    def target_reached(self) -> bool:
+        target = self.settings.policy.target
+        return target is not None and len(self.landed) >= target
+
+    @property
+    def working(self) -> bool:
+        """Whether an agent, a landing or a gate is under way, or a ticket could be claimed."""
+        ready = bool(self.ready) and not self.target_reached
+        return ready or bool(self.in_progress or self.landing or self.landing_queue or self.gates)

@@ -1,0 +1,108 @@
+"""The settings that decisions depend on. They are recorded with the session, so that a replay decides the same."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from codeswarm.domain.model import Frozen
+from codeswarm.domain.pipeline import DEFAULT_PIPELINE, SHIPPED, Pipeline
+from codeswarm.domain.results import GateCommand
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Bounds(Frozen):
+    """Nothing spins: every loop that a ticket can go round has a bound."""
+
+    max_attempts: Positive = 3
+    """The agent's own failures, per phase and generation."""
+    max_interruptions: Positive = 20
+    """Losses, cancellations, quotas, exit 75: not the agent's fault, but not for ever either."""
+    max_change_rounds: Positive = 5
+    max_bounces: Positive = 5
+    max_disputes: Annotated[int, Field(ge=0)] = 1
+    backoff_base_s: Seconds = 2.0
+    backoff_max_s: Seconds = 300.0
+    backoff_jitter: Annotated[float, Field(ge=0, le=1)] = 0.25
+    max_restarts: Positive = 20
+    """More than this within `restart_window_s` suspends the session: a meltdown."""
+    restart_window_s: Seconds = 60.0
+
+
+class Leasing(Frozen):
+    lease_ttl_s: Annotated[float, Field(gt=0)] = 60.0
+    heartbeat_s: Annotated[float, Field(gt=0)] = 10.0
+    attempt_timeout_s: Annotated[float, Field(gt=0)] = 7200.0
+    silence_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
+    """An agent that says nothing and changes nothing for this long is hung."""
+
+
+class Gates(Frozen):
+    """The project's gates. A gate that is None is not configured."""
+
+    fast: GateCommand | None = None
+    full: GateCommand | None = None
+    contract: GateCommand | None = None
+    waived_by: str | None = None
+    """Who said `--no-gate`: the project's own gates are not run, and every landing says so."""
+    allow_red_base_by: str | None = None
+    ticket_timeout_s: float = 900.0
+
+    def named(self, name: str | None) -> GateCommand | None:
+        """The command of a gate by name; `full` falls back to `fast`, `contract` has no fallback here."""
+        if name is None or self.waived_by is not None:
+            return None
+        if name == "full":
+            return self.full or self.fast
+        if name == "fast":
+            return self.fast or self.full
+        if name == "contract":
+            return self.contract
+        return None
+
+
+class Policy(Frozen):
+    approve_plan: bool = False
+    approve_landing: bool = False
+    landing_approvals: Positive = 1
+    """How many distinct people."""
+    sensitive: tuple[str, ...] = ()
+    """Globs: a change to one of these asks for a landing approval even where others don't."""
+    approval_timeout_s: Seconds = 86_400.0
+    save_at_end: bool = False
+    continuous: bool = False
+    save_to: str = "ff"
+    target: Positive | None = None
+
+
+class BudgetSettings(Frozen):
+    usd: Annotated[float, Field(gt=0)] | None = None
+    tokens: Positive | None = None
+    per_ticket_usd: Annotated[float, Field(gt=0)] | None = None
+    reserve_usd: Annotated[float, Field(ge=0)] = 0.5
+    """Set aside for an attempt before it starts, until what it really cost is known."""
+    reserve_tokens: Annotated[int, Field(ge=0)] = 100_000
+
+
+class Settings(Frozen):
+    """Everything that `decide` reads beside the state itself."""
+
+    pipelines: dict[str, Pipeline] = SHIPPED
+    default_pipeline: str = DEFAULT_PIPELINE
+    roles: dict[str, tuple[str, ...]] = {}
+    """Role → agent specs, first choice first; `*` stands for every role that is not named."""
+    role_caps: dict[str, Positive] = {}
+    """Role → how many agents of it at once."""
+    bounds: Bounds = Bounds()
+    leasing: Leasing = Leasing()
+    gates: Gates = Gates()
+    policy: Policy = Policy()
+    budget: BudgetSettings = BudgetSettings()
+    default_estimate_s: float = 600.0
+    seed: int = 0
+
+    def agents_for(self, role: str) -> tuple[str, ...]:
+        return self.roles.get(role) or self.roles.get("*") or ()

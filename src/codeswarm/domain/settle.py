@@ -1,0 +1,99 @@
+"""Consequences for the whole session, drawn after every command until nothing follows any more.
+
+Each answer is O(1) in the number of tickets.
+"""
+
+from __future__ import annotations
+
+from codeswarm.domain import budget, events as ev, gates
+from codeswarm.domain.saving import full_gate
+from codeswarm.domain.session import Session
+from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason
+from codeswarm.domain.supervision import meltdown
+
+
+def settle(session: Session, now_ms: int) -> list[ev.Event]:
+    """The next consequence, or none. Never a consequence that is undone by the next one."""
+    if session.status in (SessionStatus.DRAFT, SessionStatus.ACTIVE) and (why := meltdown(session, now_ms)):
+        return [ev.SessionSuspended(reason=SuspendReason.MELTDOWN, detail=why)]
+    if session.status is SessionStatus.DRAFT:
+        return _activation(session)
+    if session.status is SessionStatus.AWAITING_REVIEW:
+        return _after_review(session)
+    if session.status is SessionStatus.ACTIVE:
+        return _while_active(session)
+    return []
+
+
+def _activation(session: Session) -> list[ev.Event]:
+    accepted = session.plan is not None and session.plan.accepted
+    base_passed = session.base_ready or not gates.base_commands(session)
+    return [ev.SessionActivated()] if accepted and base_passed else []
+
+
+def _while_active(session: Session) -> list[ev.Event]:
+    if session.save is not None:
+        return []
+    policy = session.settings.policy
+    if policy.continuous and session.landed and session.tip != session.saved_tip and not session.save_refused:
+        return [_save_by_policy(session)]
+    if session.working:
+        return _out_of_budget(session)
+    return _at_rest(session)
+
+
+def _out_of_budget(session: Session) -> list[ev.Event]:
+    """Tickets are ready, nothing runs, and not even the first of them can be afforded."""
+    if session.in_progress or session.landing or session.landing_queue or session.gates:
+        return []
+    best = next(session.ready.best(2**62, frozenset(budget.AGENT_ROLES), None), None)
+    if best is None or budget.affordable(session, budget.reservation(session, session.tickets[best])):
+        return []
+    return [ev.SessionSuspended(reason=SuspendReason.BUDGET, detail=budget.shortage(session))]
+
+
+def _at_rest(session: Session) -> list[ev.Event]:
+    """Nothing moves any more: the last gate, then the save or the review."""
+    if session.open_approvals:
+        waiting = ", ".join(session.open_approvals)
+        return [ev.SessionAwaitingReview(reason="approvals", detail=f"open approvals: {waiting}")]
+    if not session.landed:
+        return [ev.SessionAwaitingReview(reason="nothing_landed", detail=unfinished(session))]
+    if open_commands := gates.missing(session, session.tip_tree, gates.full_commands(session)):
+        if session.full_gate_tree == session.tip_tree and not session.full_gate_green:
+            return [ev.SessionAwaitingReview(reason="full_gate_red", detail="the full gate is red on what landed")]
+        return [full_gate(session, open_commands)]
+    if session.saved_tip == session.tip:
+        return [_finalized(session)]
+    if session.save_refused:
+        return [ev.SessionAwaitingReview(reason="save_refused", detail=session.save_refused)]
+    if session.settings.policy.save_at_end:
+        return [_save_by_policy(session)]
+    return [ev.SessionAwaitingReview(reason="unsaved", detail=unfinished(session))]
+
+
+def _after_review(session: Session) -> list[ev.Event]:
+    if session.save is not None:
+        return []
+    moving = bool(session.in_progress or session.landing or session.landing_queue)
+    if moving or (session.ready and not session.target_reached):
+        return [ev.SessionActivated()]
+    if session.landed and session.saved_tip == session.tip and not session.open_approvals:
+        return [_finalized(session)]
+    return []
+
+
+def _save_by_policy(session: Session) -> ev.SaveRequested:
+    return ev.SaveRequested(by=session.by, to=session.settings.policy.save_to, into=session.base_branch)
+
+
+def _finalized(session: Session) -> ev.SessionFinalized:
+    left = unfinished(session)
+    whole = not left or session.target_reached
+    return ev.SessionFinalized(outcome=Outcome.SAVED if whole else Outcome.PARTIAL, reason=left)
+
+
+def unfinished(session: Session) -> str:
+    """How many tickets did not land, for a person; empty where all did."""
+    left = len(session.tickets) - len(session.landed)
+    return f"{left} of {len(session.tickets)} tickets did not land" if left else ""

@@ -1,0 +1,104 @@
+"""The machines on one page: every state, and which may follow which.
+
+`evolve` refuses a move that is not drawn here, so a wrong decision stops loudly instead of being recorded.
+A ticket is stored as READY from the start; `pending` is that same state seen while a blocker is open.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SessionStatus(StrEnum):
+    DRAFT = "draft"
+    ACTIVE = "active"
+    AWAITING_REVIEW = "awaiting_review"
+    SUSPENDED = "suspended"
+    FINALIZED = "finalized"
+    CANCELLED = "cancelled"
+
+
+class TicketStatus(StrEnum):
+    PENDING = "pending"
+    READY = "ready"
+    IN_PROGRESS = "in_progress"
+    WAITING = "waiting"
+    LANDING = "landing"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    ON_HOLD = "on_hold"
+    CANCELLED = "cancelled"
+
+
+class AttemptStatus(StrEnum):
+    LEASED = "leased"
+    RUNNING = "running"
+    GATING = "gating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
+class SuspendReason(StrEnum):
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    MELTDOWN = "meltdown"
+    BUDGET = "budget"
+    APPROVAL_EXPIRED = "approval_expired"
+    MISSING_WORKER = "missing_worker"
+    GATE_UNAVAILABLE = "gate_unavailable"
+
+
+class WaitReason(StrEnum):
+    PERSON = "person"
+    QUOTA = "quota"
+    BUDGET = "budget"
+
+
+class Outcome(StrEnum):
+    """How a session was finalized."""
+
+    SAVED = "saved"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+S, T, A = SessionStatus, TicketStatus, AttemptStatus
+
+SESSION_MOVES: dict[SessionStatus, frozenset[SessionStatus]] = {
+    S.DRAFT: frozenset({S.ACTIVE, S.SUSPENDED, S.FINALIZED, S.CANCELLED}),
+    S.ACTIVE: frozenset({S.AWAITING_REVIEW, S.SUSPENDED, S.FINALIZED, S.CANCELLED}),
+    S.AWAITING_REVIEW: frozenset({S.ACTIVE, S.SUSPENDED, S.FINALIZED, S.CANCELLED}),
+    S.SUSPENDED: frozenset({S.DRAFT, S.ACTIVE, S.AWAITING_REVIEW, S.CANCELLED}),
+    S.FINALIZED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+
+TICKET_MOVES: dict[TicketStatus, frozenset[TicketStatus]] = {
+    T.READY: frozenset({T.IN_PROGRESS, T.WAITING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
+    T.IN_PROGRESS: frozenset({T.READY, T.WAITING, T.LANDING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
+    T.WAITING: frozenset({T.READY, T.LANDING, T.ON_HOLD, T.CANCELLED}),
+    T.LANDING: frozenset({T.COMPLETE, T.READY, T.WAITING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
+    T.COMPLETE: frozenset({T.READY}),
+    T.FAILED: frozenset({T.READY, T.ON_HOLD, T.CANCELLED}),
+    T.ON_HOLD: frozenset({T.READY, T.WAITING, T.LANDING, T.CANCELLED}),
+    T.CANCELLED: frozenset(),
+}
+
+ATTEMPT_MOVES: dict[AttemptStatus, frozenset[AttemptStatus]] = {
+    A.LEASED: frozenset({A.RUNNING, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED, A.SUCCEEDED}),
+    A.RUNNING: frozenset({A.GATING, A.SUCCEEDED, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED}),
+    A.GATING: frozenset({A.SUCCEEDED, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED}),
+    A.SUCCEEDED: frozenset(),
+    A.FAILED: frozenset(),
+    A.TIMED_OUT: frozenset(),
+    A.LOST: frozenset(),
+    A.CANCELLED: frozenset(),
+}
+
+LIVE_ATTEMPT = frozenset({A.LEASED, A.RUNNING, A.GATING})
+FINAL_SESSION = frozenset({S.FINALIZED, S.CANCELLED})
+SETTLED_TICKET = frozenset({T.COMPLETE, T.FAILED, T.CANCELLED})
+"""Where a ticket rests until a person says otherwise."""

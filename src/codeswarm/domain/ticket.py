@@ -1,0 +1,53 @@
+"""The unit of work as a person or a planner writes it down."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+
+from codeswarm.domain.ids import TicketId, name_problem
+from codeswarm.domain.model import Frozen
+
+
+class ContractKind(StrEnum):
+    TESTS = "tests"
+    """Tests of what is to come: they must fail until it is built."""
+    CHARACTERISE = "characterise"
+    """Tests of what is there already, before it is refactored: they must pass."""
+    NONE = "none"
+    """No contract phase, for documentation and the like."""
+
+
+def _ticket_id(text: str) -> str:
+    if problem := name_problem(text):
+        raise ValueError(problem)
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+TicketIdField = Annotated[TicketId, AfterValidator(_ticket_id)]
+
+
+class TicketSpec(Frozen):
+    """One ticket: one branch, one landing. The keys are those of a tickets file."""
+
+    id: TicketIdField
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    description: Annotated[str, StringConstraints(max_length=100_000)] = ""
+    blocked_by: tuple[TicketIdField, ...] = ()
+    acceptance: tuple[Text, ...] = ()
+    files: tuple[Text, ...] = ()
+    """Globs of the files that this ticket is expected to touch: a prediction, never a limit."""
+    priority: Annotated[int, Field(ge=0, le=4)] = 2
+    """0 is the highest."""
+    estimate_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    deadline: AwareDatetime | None = None
+    requires: tuple[Text, ...] = ()
+    """Labels that a worker must carry."""
+    pipeline: str | None = None
+    contract: ContractKind = ContractKind.TESTS
+    gate: Text | None = None
+    """A command on top of the project's own gates."""
+    labels: tuple[Text, ...] = ()

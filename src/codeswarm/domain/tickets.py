@@ -1,0 +1,79 @@
+"""What a person may do to one ticket: hold, release, retry, cancel."""
+
+from __future__ import annotations
+
+from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.ids import TicketId
+from codeswarm.domain.landing import bounce_events
+from codeswarm.domain.leasing import cancelled
+from codeswarm.domain.policy import before_landing, void_for
+from codeswarm.domain.rejection import Rejection, unknown, wrong_state
+from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.states import FINAL_SESSION, TicketStatus
+
+Decision = list[ev.Event] | Rejection
+
+
+def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED, TicketStatus.ON_HOLD):
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}")
+    reason = command.reason or "held by a person"
+    held = ev.TicketHeld(ticket=ticket.id, reason=reason, by=command.by)
+    return [*_interrupt(session, ticket, f"the ticket was put on hold: {reason}", now_ms), held]
+
+
+def release(session: Session, command: cmd.ReleaseTicket, now_ms: int) -> Decision:
+    """From hold, or from waiting for budget, back to where it stood; a due approval is asked for again."""
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    waits_for_budget = ticket.status is TicketStatus.WAITING and ticket.waiting == "budget"
+    if ticket.status is not TicketStatus.ON_HOLD and not waits_for_budget:
+        hint = f"codeswarm ticket retry {ticket.id}" if ticket.status is TicketStatus.FAILED else ""
+        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not on hold", hint)
+    released = ev.TicketReleased(ticket=ticket.id, by=command.by)
+    if not ticket.done_with_phases:
+        return [released]
+    return [released, *before_landing(session, ticket, ticket.work, ticket.files, now_ms)]
+
+
+def retry(session: Session, command: cmd.RetryTicket, now_ms: int) -> Decision:
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    if ticket.status is not TicketStatus.FAILED:
+        hint = f"codeswarm ticket release {ticket.id}" if ticket.status is TicketStatus.ON_HOLD else ""
+        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not failed", hint)
+    return [ev.TicketRetried(ticket=ticket.id, by=command.by)]
+
+
+def cancel(session: Session, command: cmd.CancelTicket, now_ms: int) -> Decision:
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED):
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}")
+    gone = ev.TicketCancelled(ticket=ticket.id, by=command.by, reason=command.reason)
+    return [*_interrupt(session, ticket, "the ticket was cancelled", now_ms), gone]
+
+
+def _interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> list[ev.Event]:
+    """Stop whatever is under way for the ticket."""
+    events = void_for(session, ticket, reason)
+    if ticket.live is not None:
+        events.append(cancelled(ticket, ticket.live, reason, now_ms))
+    if session.landing is not None and session.landing.ticket == ticket.id:
+        events += bounce_events(session, session.landing, "held", reason)
+    return events
+
+
+def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
+    if session.status in FINAL_SESSION:
+        return wrong_state(f"session {session.id} is {session.status}")
+    ticket = session.tickets.get(id_)
+    if ticket is None:
+        return unknown(f"there is no ticket {id_!r} in session {session.id}", "codeswarm ticket list")
+    return ticket
