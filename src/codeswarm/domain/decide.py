@@ -16,8 +16,9 @@ from codeswarm.domain import (
     saving,
     tickets,
 )
-from codeswarm.domain.rejection import Rejection
+from codeswarm.domain.rejection import Rejection, wrong_state
 from codeswarm.domain.session import Session
+from codeswarm.domain.states import FINAL_SESSION
 
 Decision = list[ev.Event] | Rejection
 
@@ -57,9 +58,14 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.RefuseSave: saving.refuse,
 }
 
+_AFTER_THE_END = (cmd.CompleteAttempt, cmd.RecordSalvage, cmd.Note)
+"""A late result, found files and a remark are still kept when a session is over."""
+
 
 def decide(session: Session, command: cmd.Command, now_ms: int) -> Decision:
     """The events that `command` causes now (maybe none), or why it is refused. Pure."""
     if not session.version and not isinstance(command, cmd.StartSession):
         raise LookupError(f"session {session.id} has no history")
+    if session.status in FINAL_SESSION and not isinstance(command, _AFTER_THE_END):
+        return wrong_state(f"session {session.id} is {session.status}: nothing in it can change any more")
     return _DECIDERS[type(command)](session, command, now_ms)

@@ -261,7 +261,7 @@ class TicketWaiting(Event):
 
 
 class TicketReleased(Event):
-    """From hold, or from waiting, back to where it stood."""
+    """From hold, or from waiting for budget, back to where it stood; whether it may land is told by what follows."""
 
     ticket: TicketId
     by: str

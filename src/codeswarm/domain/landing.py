@@ -1,8 +1,9 @@
-"""Landing, one at a time: merge, gate, then the commit point, which is an event. Gates of every purpose end here."""
+"""Landing, one at a time: merge, gate, then the commit point, which is an event. All gates end here, too."""
 
 from __future__ import annotations
 
 from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
 from codeswarm.domain.leasing import gate_holder, gate_interrupted
 from codeswarm.domain.outcome import describe, passes, red_findings
@@ -130,7 +131,9 @@ def _not_run(gate: Gate, runs: tuple[GateRun, ...]) -> str | None:
 def _after_red(session: Session, gate: Gate, red: list[GateRun]) -> list[ev.Event]:
     what = "; ".join(f"`{run.command}` {describe(run)}" for run in red)
     if gate.purpose == "base":
-        return [ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"the gate is red on the base: {what}")]
+        reason = f"the gate is red on the base: {what}"
+        ends = loose_ends(session, reason, but=gate.id)
+        return [*ends, ev.SessionFinalized(outcome=Outcome.FAILED, reason=reason)]
     if gate.purpose == "full":
         if session.save is None:
             return []

@@ -271,7 +271,8 @@ def release(session: Session, command: cmd.ReleaseLease, now_ms: int) -> Decisio
     if isinstance(held, Rejection):
         return held
     ticket, attempt = held
-    return [cancelled(ticket, attempt, command.reason, now_ms, command)]
+    ended = cancelled(ticket, attempt, command.reason, now_ms, command)
+    return [ended, *interruption_bound(session, ticket, command.reason)]
 
 
 def cancelled(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.landing import bounce_events, gate_id
-from codeswarm.domain.leasing import cancelled
+from codeswarm.domain.leasing import cancelled, holder
 from codeswarm.domain.policy import plan_approval
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import FINAL_SESSION, SETTLED_TICKET, SessionStatus, TicketStatus
+from codeswarm.domain.states import SETTLED_TICKET, SessionStatus, TicketStatus
 
 Decision = list[ev.Event] | Rejection
 
@@ -59,8 +60,6 @@ def _base_gate(seen: Session, base: Commit, command: cmd.StartSession) -> list[e
 
 
 def suspend(session: Session, command: cmd.SuspendSession, now_ms: int) -> Decision:
-    if session.status in FINAL_SESSION:
-        return wrong_state(f"session {session.id} is {session.status} already")
     if session.status is SessionStatus.SUSPENDED:
         return []
     return [ev.SessionSuspended(reason=command.reason, detail=command.detail, by=command.by)]
@@ -68,8 +67,6 @@ def suspend(session: Session, command: cmd.SuspendSession, now_ms: int) -> Decis
 
 def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decision:
     """Back to where it was suspended from. Asking for what is so already is no error."""
-    if session.status in FINAL_SESSION:
-        return wrong_state(f"session {session.id} is {session.status} and can't be resumed", "codeswarm run …")
     if session.status is not SessionStatus.SUSPENDED:
         return []
     events: list[ev.Event] = [
@@ -87,25 +84,22 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
 
 
 def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decision:
-    if session.status in FINAL_SESSION:
-        return wrong_state(f"session {session.id} is {session.status} already")
+    if session.save is not None and session.save.new is not None:
+        return wrong_state(f"session {session.id} is being saved just now", "codeswarm cancel, once that is done")
     events: list[ev.Event] = []
+    if session.save is not None:
+        events.append(ev.SaveRefused(reason="cancelled", detail="the session was cancelled"))
     for id_ in session.in_progress:
         ticket = session.tickets[id_]
         if ticket.live is not None:
             events.append(cancelled(ticket, ticket.live, "the session was cancelled", now_ms))
-    events += [ev.GateAbandoned(gate=gate, reason="the session was cancelled") for gate in session.gates]
-    events += [
-        ev.ApprovalVoided(approval=id_, reason="the session was cancelled") for id_ in session.open_approvals
-    ]
+    events += loose_ends(session, "the session was cancelled")
     if session.landing is not None:
         events += bounce_events(session, session.landing, "held", "the session was cancelled")
     return [*events, ev.SessionCancelled(by=command.by, reason=command.reason)]
 
 
 def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Decision:
-    if session.status in FINAL_SESSION:
-        return wrong_state(f"session {session.id} is {session.status}: nobody is left to read a message")
     if not command.text.strip():
         return invalid("the message is empty")
     if command.ticket is not None:
@@ -119,9 +113,12 @@ def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Dec
 
 
 def deliver_message(session: Session, command: cmd.DeliverMessage, now_ms: int) -> Decision:
-    ticket = session.tickets.get(command.ticket)
-    if ticket is None or not 1 <= command.message <= len(session.messages):
-        return unknown(f"there is no message {command.message} for ticket {command.ticket!r}")
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    ticket, _ = held
+    if not 1 <= command.message <= len(session.messages):
+        return unknown(f"there is no message {command.message} in session {session.id}")
     if command.message <= ticket.messages_seen:
         return []
     return [
@@ -130,8 +127,6 @@ def deliver_message(session: Session, command: cmd.DeliverMessage, now_ms: int) 
 
 
 def report_restart(session: Session, command: cmd.ReportRestart, now_ms: int) -> Decision:
-    if session.status in FINAL_SESSION:
-        return []
     return [ev.SlotRestarted(worker=command.worker, reason=command.reason)]
 
 

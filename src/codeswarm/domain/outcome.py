@@ -9,7 +9,7 @@ from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.leasing import holder, interruption_bound
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.policy import before_landing, void_for
-from codeswarm.domain.rejection import Refusal, Rejection, stale
+from codeswarm.domain.rejection import Refusal, Rejection, stale, wrong_state
 from codeswarm.domain.results import (
     CHARGED,
     Failure,
@@ -34,6 +34,8 @@ def complete(session: Session, command: cmd.CompleteAttempt, now_ms: int) -> Dec
     if isinstance(held, Rejection):
         return _late(session, command) if held.refusal is Refusal.STALE else held
     ticket, attempt = held
+    if attempt.status is AttemptStatus.LEASED and command.report.failure is None:
+        return wrong_state(f"attempt {ticket.id}:{attempt.epoch} was never started and can't have succeeded")
     recorded = [ev.ReceiptsRecorded(receipts=command.receipts, ticket=ticket.id)] if command.receipts else []
     failure = judge(session, ticket, attempt, command.report)
     if failure is not None:
@@ -175,15 +177,10 @@ def _failed(
 ) -> list[ev.Event]:
     class_, bounds = failure.failure_class, session.settings.bounds
     if class_ is FailureClass.CANCELLED:
-        return [
-            ev.AttemptCancelled(
-                ticket=ticket.id,
-                epoch=attempt.epoch,
-                reason=failure.message,
-                report=report,
-                retry_at_ms=now_ms,
-            )
-        ]
+        ended = ev.AttemptCancelled(
+            ticket=ticket.id, epoch=attempt.epoch, reason=failure.message, report=report, retry_at_ms=now_ms
+        )
+        return [ended, *interruption_bound(session, ticket, failure.message)]
     charged = class_ in CHARGED
     tries = (ticket.failures if charged else ticket.interruptions) + 1
     retry_ms = retry_at_ms(bounds, session.settings.seed, ticket.id, attempt.epoch, tries, now_ms, class_)

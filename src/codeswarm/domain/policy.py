@@ -5,11 +5,12 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
 from codeswarm.domain.rejection import Rejection, unknown, wrong_state
 from codeswarm.domain.results import Finding
 from codeswarm.domain.session import Approval, Session, Ticket
-from codeswarm.domain.states import Outcome, SuspendReason, WaitReason
+from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, WaitReason
 
 Decision = list[ev.Event] | Rejection
 
@@ -86,6 +87,7 @@ def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decisi
     events: list[ev.Event] = [ev.ApprovalRejected(approval=approval.id, by=command.by, why=command.why)]
     if approval.subject == "plan":
         events.append(ev.PlanRejected(plan=int(approval.evidence), by=command.by, why=command.why))
+        events += loose_ends(session, "the plan was rejected", but=approval.id)
         events.append(ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"plan rejected: {command.why}"))
     elif approval.ticket is not None:
         ticket = session.tickets[approval.ticket]
@@ -106,7 +108,7 @@ def expire(session: Session, command: cmd.ExpireApproval, now_ms: int) -> Decisi
     if approval.ticket is not None:
         reason = f"nobody answered approval {approval.id} in time; release the ticket to be asked again"
         events.append(ev.TicketHeld(ticket=approval.ticket, reason=reason, by="policy"))
-    else:
+    elif session.status is not SessionStatus.SUSPENDED:
         detail = f"nobody answered approval {approval.id} in time; resume to be asked again"
         events.append(ev.SessionSuspended(reason=SuspendReason.APPROVAL_EXPIRED, detail=detail))
     return events

@@ -10,13 +10,13 @@ from codeswarm.domain.landing import gate_id
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
 from codeswarm.domain.results import GateCommand
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import FINAL_SESSION, SessionStatus
+from codeswarm.domain.states import SessionStatus
 
 Decision = list[ev.Event] | Rejection
 
 
 def request(session: Session, command: cmd.RequestSave, now_ms: int) -> Decision:
-    if session.status in FINAL_SESSION or session.status is SessionStatus.DRAFT:
+    if session.status is SessionStatus.DRAFT:
         return wrong_state(f"session {session.id} is {session.status}", f"codeswarm status {session.id}")
     if session.save is not None:
         return wrong_state(f"session {session.id} is being saved already", "codeswarm watch")

@@ -71,7 +71,7 @@ SESSION_MOVES: dict[SessionStatus, frozenset[SessionStatus]] = {
     S.DRAFT: frozenset({S.ACTIVE, S.SUSPENDED, S.FINALIZED, S.CANCELLED}),
     S.ACTIVE: frozenset({S.AWAITING_REVIEW, S.SUSPENDED, S.FINALIZED, S.CANCELLED}),
     S.AWAITING_REVIEW: frozenset({S.ACTIVE, S.SUSPENDED, S.FINALIZED, S.CANCELLED}),
-    S.SUSPENDED: frozenset({S.DRAFT, S.ACTIVE, S.AWAITING_REVIEW, S.CANCELLED}),
+    S.SUSPENDED: frozenset({S.DRAFT, S.ACTIVE, S.AWAITING_REVIEW, S.FINALIZED, S.CANCELLED}),
     S.FINALIZED: frozenset(),
     S.CANCELLED: frozenset(),
 }
@@ -82,13 +82,13 @@ TICKET_MOVES: dict[TicketStatus, frozenset[TicketStatus]] = {
     T.WAITING: frozenset({T.READY, T.LANDING, T.ON_HOLD, T.CANCELLED}),
     T.LANDING: frozenset({T.COMPLETE, T.READY, T.WAITING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
     T.COMPLETE: frozenset({T.READY}),
-    T.FAILED: frozenset({T.READY, T.ON_HOLD, T.CANCELLED}),
+    T.FAILED: frozenset({T.READY, T.CANCELLED}),
     T.ON_HOLD: frozenset({T.READY, T.WAITING, T.LANDING, T.CANCELLED}),
     T.CANCELLED: frozenset(),
 }
 
 ATTEMPT_MOVES: dict[AttemptStatus, frozenset[AttemptStatus]] = {
-    A.LEASED: frozenset({A.RUNNING, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED, A.SUCCEEDED}),
+    A.LEASED: frozenset({A.RUNNING, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED}),
     A.RUNNING: frozenset({A.GATING, A.SUCCEEDED, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED}),
     A.GATING: frozenset({A.SUCCEEDED, A.FAILED, A.TIMED_OUT, A.LOST, A.CANCELLED}),
     A.SUCCEEDED: frozenset(),

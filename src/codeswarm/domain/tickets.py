@@ -9,7 +9,7 @@ from codeswarm.domain.leasing import cancelled
 from codeswarm.domain.policy import before_landing, void_for
 from codeswarm.domain.rejection import Rejection, unknown, wrong_state
 from codeswarm.domain.session import Session, Ticket
-from codeswarm.domain.states import FINAL_SESSION, TicketStatus
+from codeswarm.domain.states import TicketStatus
 
 Decision = list[ev.Event] | Rejection
 
@@ -18,6 +18,10 @@ def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
     ticket = _find(session, command.ticket)
     if isinstance(ticket, Rejection):
         return ticket
+    if ticket.status is TicketStatus.FAILED:
+        return wrong_state(
+            f"ticket {ticket.id} has failed and rests already", f"codeswarm ticket retry {ticket.id}"
+        )
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED, TicketStatus.ON_HOLD):
         return wrong_state(f"ticket {ticket.id} is {ticket.status}")
     reason = command.reason or "held by a person"
@@ -71,8 +75,6 @@ def _interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> li
 
 
 def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
-    if session.status in FINAL_SESSION:
-        return wrong_state(f"session {session.id} is {session.status}")
     ticket = session.tickets.get(id_)
     if ticket is None:
         return unknown(f"there is no ticket {id_!r} in session {session.id}", "codeswarm ticket list")

@@ -7,7 +7,7 @@ from codeswarm.domain.evolving.moves import enter_phase, make_ready, move, on, s
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding
 from codeswarm.domain.session import Feedback, Session
-from codeswarm.domain.states import TicketStatus, WaitReason
+from codeswarm.domain.states import TicketStatus
 
 
 @on(ev.ChangesRequested)
@@ -49,10 +49,7 @@ def _ticket_released(session: Session, event: ev.TicketReleased, at_ms: int) -> 
     ticket = session.tickets[event.ticket]
     ticket.interruptions = 0
     ticket.reason = ""
-    if ticket.done_with_phases:
-        move(session, ticket, TicketStatus.WAITING)
-        ticket.waiting = WaitReason.PERSON
-    else:
+    if not ticket.done_with_phases:
         make_ready(session, ticket, at_ms)
 
 
