@@ -186,9 +186,7 @@ class History:
                     yield lambda g=gate, o=outcome: self._complete_gate(g, o)
                 for _ in range(4):
                     yield lambda g=gate: self._complete_gate(g, GateOutcome.GREEN)
-                yield lambda g=gate: self.do(
-                    cmd.LoseLease(subject=g.id, epoch=g.live_epoch or 0, reason="worker died")
-                )
+                yield lambda g=gate: self.do(cmd.LoseLease(subject=g.id, epoch=g.live_epoch or 0, reason="worker died"))
         yield from self._landing_moves()
         yield from self._person_moves()
 
@@ -222,9 +220,7 @@ class History:
         else:
             self._complete(ticket, attempt, None)
 
-    def _complete(
-        self, ticket: Ticket, attempt: Attempt, failure: FailureClass | None, *, calm: bool = False
-    ) -> None:
+    def _complete(self, ticket: Ticket, attempt: Attempt, failure: FailureClass | None, *, calm: bool = False) -> None:
         dice = Calm(0) if calm else random.Random(self.counter)
         self.counter += 1
         commit = self.fresh("work", ticket.id)
@@ -255,9 +251,7 @@ class History:
 
     def _run(self, command: GateCommand, dice: random.Random, *, green: bool) -> GateRun:
         outcome = (
-            GateOutcome.GREEN
-            if green
-            else dice.choice((GateOutcome.RED, GateOutcome.RED, GateOutcome.UNAVAILABLE))
+            GateOutcome.GREEN if green else dice.choice((GateOutcome.RED, GateOutcome.RED, GateOutcome.UNAVAILABLE))
         )
         failing = ("t::old",) if outcome is GateOutcome.RED and dice.random() < 0.5 else ()
         return GateRun(
@@ -313,7 +307,7 @@ class History:
             yield lambda: self._merge(None, conflict=False)
             yield lambda: self.do(
                 cmd.IntendSave(
-                    checkpoint="checkpoint/x",
+                    checkpoint=f"checkpoint/{len(session.checkpoints)}",
                     old=session.base,
                     new=session.tip,
                     waivers=self._waiver(session.tip_tree),
@@ -445,13 +439,18 @@ class History:
     def _calm_save(self) -> bool:
         session = self.session
         assert session.save is not None
-        if session.save.new is not None:
+        if session.save.checkpoint is not None:
             return self._did(cmd.CompleteSave(how="fast_forward"))
         if self._did(cmd.RequestFullGate()):
             return True
         waivers = self._waiver(session.tip_tree)
         return self._did(
-            cmd.IntendSave(checkpoint="checkpoint/x", old=session.base, new=session.tip, waivers=waivers)
+            cmd.IntendSave(
+                checkpoint=f"checkpoint/{len(session.checkpoints)}",
+                old=session.base,
+                new=session.tip,
+                waivers=waivers,
+            )
         )
 
     def _expire(self, id_: object) -> None:

@@ -104,9 +104,7 @@ class Audit:
         self._over = False
 
     def see(self, event: ev.Event) -> None:
-        if self._over and not isinstance(
-            event, ev.LateResultKept | ev.WorkSalvaged | ev.Noted | ev.CommandRejected
-        ):
+        if self._over and not isinstance(event, ev.LateResultKept | ev.WorkSalvaged | ev.Noted | ev.CommandRejected):
             self.problems.append(f"{event.kind} after the session was over")
         match event:
             case ev.SessionStarted():
@@ -145,9 +143,7 @@ class Audit:
             self.problems.append(f"{event.kind} {event.landing} has no receipt")
         for receipt in event.receipts:
             if self._receipts.get(receipt) != event.tree:
-                self.problems.append(
-                    f"{event.kind} {event.landing} names receipt {receipt}, which is not for its tree"
-                )
+                self.problems.append(f"{event.kind} {event.landing} names receipt {receipt}, which is not for its tree")
 
 
 def audit(events: Iterable[ev.Event]) -> list[str]:

@@ -26,7 +26,7 @@ def next_to_land(session: Session) -> Ticket | None:
 def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Decision:
     if refusal := _merge_refused(session, command):
         return refusal
-    number = session.landing_count + 1
+    number = len(session.landings) + 1
     if command.conflicts or command.commit is None or command.tree is None:
         return _conflict(session, command, number)
     ticket = session.tickets[command.ticket] if command.ticket is not None else None
@@ -58,7 +58,7 @@ def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Dec
 
 
 def gate_id(session: Session, purpose: str) -> GateId:
-    return GateId(f"@{purpose}-{session.gate_count + 1}")
+    return GateId(f"@{purpose}-{len(session.all_gates) + 1}")
 
 
 def _merge_refused(session: Session, command: cmd.RecordMerge) -> Rejection | None:
@@ -139,9 +139,7 @@ def _after_red(session: Session, gate: Gate, red: list[GateRun]) -> list[ev.Even
             return []
         return [ev.SaveRefused(reason="gate_red", detail=f"the full gate is red: {what}")]
     assert session.landing is not None
-    bounced = bounce_events(
-        session, session.landing, "gate_red", f"the landing gate is red: {what}", red_findings(red)
-    )
+    bounced = bounce_events(session, session.landing, "gate_red", f"the landing gate is red: {what}", red_findings(red))
     if gate.purpose == "catch_up":
         detail = f"with what {session.base_branch} gained meanwhile the gate is red: {what}"
         return [*bounced, ev.SaveRefused(reason="gate_red", detail=detail)]

@@ -120,9 +120,7 @@ def _finest(session: Session, best: list[Ticket], command: cmd.Claim) -> Ticket:
     return min(peers, key=coarse)
 
 
-def _lease(
-    session: Session, ticket: Ticket, command: cmd.Claim, reservation: budget.Reservation
-) -> ev.AttemptLeased:
+def _lease(session: Session, ticket: Ticket, command: cmd.Claim, reservation: budget.Reservation) -> ev.AttemptLeased:
     role = ticket.phase.role
     return ev.AttemptLeased(
         ticket=ticket.id,
@@ -149,9 +147,7 @@ def holder(session: Session, ticket_id: TicketId, epoch: int) -> tuple[Ticket, A
     if attempt is None:
         return unknown(f"ticket {ticket_id} never had an epoch {epoch}")
     if ticket.live_epoch != epoch:
-        return stale(
-            f"epoch {epoch} of ticket {ticket_id} is over ({attempt.status}); the last one is {ticket.epoch}"
-        )
+        return stale(f"epoch {epoch} of ticket {ticket_id} is over ({attempt.status}); the last one is {ticket.epoch}")
     return ticket, attempt
 
 
@@ -174,9 +170,7 @@ def prepare(session: Session, command: cmd.PrepareAttempt, now_ms: int) -> Decis
     if command.conflicts and not ticket.phase.writes:
         return wrong_state(f"phase {ticket.phase.name} writes nothing and can't be given conflicts to resolve")
     return [
-        ev.AttemptPrepared(
-            ticket=command.ticket, epoch=command.epoch, start=command.start, conflicts=command.conflicts
-        )
+        ev.AttemptPrepared(ticket=command.ticket, epoch=command.epoch, start=command.start, conflicts=command.conflicts)
     ]
 
 

@@ -84,7 +84,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
 
 
 def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decision:
-    if session.save is not None and session.save.new is not None:
+    if session.save is not None and session.save.checkpoint is not None:
         return wrong_state(f"session {session.id} is being saved just now", "codeswarm cancel, once that is done")
     events: list[ev.Event] = []
     if session.save is not None:
@@ -121,9 +121,7 @@ def deliver_message(session: Session, command: cmd.DeliverMessage, now_ms: int) 
         return unknown(f"there is no message {command.message} in session {session.id}")
     if command.message <= ticket.messages_seen:
         return []
-    return [
-        ev.MessageDelivered(message=command.message, ticket=command.ticket, epoch=command.epoch, how=command.how)
-    ]
+    return [ev.MessageDelivered(message=command.message, ticket=command.ticket, epoch=command.epoch, how=command.how)]
 
 
 def report_restart(session: Session, command: cmd.ReportRestart, now_ms: int) -> Decision:
@@ -131,6 +129,4 @@ def report_restart(session: Session, command: cmd.ReportRestart, now_ms: int) ->
 
 
 def note(session: Session, command: cmd.Note, now_ms: int) -> Decision:
-    return [
-        ev.Noted(subject=command.subject, what=command.what, next_step=command.next_step, ticket=command.ticket)
-    ]
+    return [ev.Noted(subject=command.subject, what=command.what, next_step=command.next_step, ticket=command.ticket)]

@@ -73,9 +73,7 @@ def judge(session: Session, ticket: Ticket, attempt: Attempt, report: Report) ->
     if report.dispute is not None and role is Role.IMPLEMENTER:
         return _judge_dispute(session, ticket)
     if role is Role.REVIEWER and report.verdict is None:
-        return _bad(
-            'the reviewer gave no verdict: its result must hold "verdict": "approve" or "changes_requested"'
-        )
+        return _bad('the reviewer gave no verdict: its result must hold "verdict": "approve" or "changes_requested"')
     if ticket.phase.writes and (failure := _judge_work(ticket, attempt, report)):
         return failure
     if role is Role.VERIFIER:
@@ -95,9 +93,7 @@ def _judge_work(ticket: Ticket, attempt: Attempt, report: Report) -> Failure | N
     work = report.work
     if work is not None and work.markers:
         where = ", ".join(work.markers[:10])
-        return Failure(
-            failure_class=FailureClass.CONFLICT_MARKERS, message=f"conflict markers were left in {where}"
-        )
+        return Failure(failure_class=FailureClass.CONFLICT_MARKERS, message=f"conflict markers were left in {where}")
     if work is not None and work.changed_files:
         return None
     if report.already_satisfied and _on_newer_base(ticket, attempt):
@@ -240,9 +236,7 @@ def red_findings(runs: list[GateRun]) -> tuple[Finding, ...]:
     return own + tails
 
 
-def _sent_back(
-    session: Session, ticket: Ticket, attempt: Attempt, findings: tuple[Finding, ...]
-) -> list[ev.Event]:
+def _sent_back(session: Session, ticket: Ticket, attempt: Attempt, findings: tuple[Finding, ...]) -> list[ev.Event]:
     source = "verifier" if ticket.phase.role is Role.VERIFIER else "reviewer"
     back = ev.ChangesRequested(ticket=ticket.id, epoch=attempt.epoch, findings=findings, by=source)
     bound = session.settings.bounds.max_change_rounds

@@ -70,9 +70,7 @@ def read_plan(data: object, pipelines: dict[str, Pipeline]) -> Plan | list[Probl
     return Plan(goal=goal, tickets=tuple(specs))
 
 
-def _read_ticket(
-    index: int, row: object, pipelines: dict[str, Pipeline]
-) -> tuple[TicketSpec | None, list[Problem]]:
+def _read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tuple[TicketSpec | None, list[Problem]]:
     where = _label(index, row)
     if not isinstance(row, dict):
         return None, [Problem(where=where, what=f"must be a mapping, not {_kind(row)}")]

@@ -92,9 +92,7 @@ def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decisi
     elif approval.ticket is not None:
         ticket = session.tickets[approval.ticket]
         finding = Finding(severity="major", text=command.why)
-        events.append(
-            ev.ChangesRequested(ticket=ticket.id, epoch=ticket.epoch, findings=(finding,), by=command.by)
-        )
+        events.append(ev.ChangesRequested(ticket=ticket.id, epoch=ticket.epoch, findings=(finding,), by=command.by))
     return events
 
 

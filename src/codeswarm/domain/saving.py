@@ -50,6 +50,8 @@ def intend(session: Session, command: cmd.IntendSave, now_ms: int) -> Decision:
         return wrong_state("no save was asked for")
     if session.landing is not None:
         return wrong_state(f"landing {session.landing.number} is under way")
+    if command.checkpoint in session.checkpoints:
+        return invalid(f"{command.checkpoint} exists already")
     if command.new != session.tip:
         return stale(f"the save is of {command.new}, but the tip is {session.tip}")
     commands = gates.full_commands(session)
@@ -72,11 +74,17 @@ def intend(session: Session, command: cmd.IntendSave, now_ms: int) -> Decision:
 
 
 def complete(session: Session, command: cmd.CompleteSave, now_ms: int) -> Decision:
-    save = session.save
-    if save is None or save.new is None:
+    checkpoint = session.save.checkpoint if session.save else None
+    if checkpoint is None:
         return wrong_state("no save is under way")
     return [
-        ev.CheckpointSaved(checkpoint=save.checkpoint, into=save.into, old=save.old, new=save.new, how=command.how)
+        ev.CheckpointSaved(
+            checkpoint=checkpoint.id,
+            into=checkpoint.branch,
+            old=checkpoint.old,
+            new=checkpoint.new,
+            how=command.how,
+        )
     ]
 
 
@@ -89,6 +97,6 @@ def refuse(session: Session, command: cmd.RefuseSave, now_ms: int) -> Decision:
             detail=command.detail,
             files=command.files,
             commands=command.commands,
-            checkpoint=session.save.checkpoint,
+            checkpoint=session.save.checkpoint.id if session.save.checkpoint else "",
         )
     ]

@@ -99,6 +99,7 @@ class Ticket:
     spec: TicketSpec
     place: int
     """Where it stands in the plan."""
+    wave: int
     phases: tuple[Phase, ...]
     status: TicketStatus = TicketStatus.READY
     open_blockers: int = 0
@@ -182,15 +183,15 @@ class Gate:
     leased_ms: int | None = None
     interruptions: int = 0
     not_before_ms: int = 0
-    done: bool = False
-    green: bool = False
-    runs: tuple[GateRun, ...] = ()
+    state: str = "open"
+    """open · running · green · red · abandoned"""
     reason: str = ""
+    requested_ms: int = 0
 
 
 @dataclass(slots=True)
 class Landing:
-    """The one landing under way."""
+    """A try to land a ticket's work, or to catch up with the base branch."""
 
     number: int
     ticket: TicketId | None
@@ -199,7 +200,26 @@ class Landing:
     commit: Commit
     tree: Tree
     commands: tuple[GateCommand, ...]
-    gate: GateId | None
+    at_ms: int
+    gate: GateId | None = None
+    state: str = "under_way"
+    """under_way · landed · bounced"""
+    reason: str = ""
+    receipts: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A saved state, or one that was about to be saved."""
+
+    id: str
+    branch: str
+    old: Commit | None
+    new: Commit
+    at_ms: int
+    state: str = "intended"
+    """intended · saved · refused"""
+    how: str = ""
 
 
 @dataclass(slots=True)
@@ -232,9 +252,8 @@ class Save:
     by: str
     to: str
     into: str
-    checkpoint: str = ""
-    old: Commit | None = None
-    new: Commit | None = None
+    checkpoint: Checkpoint | None = None
+    """Set once the move is intended: from then on it is finished or refused, never forgotten."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -288,12 +307,13 @@ class Session:
     ready: ReadyQueue = field(default_factory=ReadyQueue)
     in_progress: dict[TicketId, Role] = field(default_factory=dict)
     gates: dict[GateId, Gate] = field(default_factory=dict)
-    """Open ones; a finished gate leaves with its landing."""
-    gate_count: int = 0
+    """The open ones."""
+    all_gates: dict[GateId, Gate] = field(default_factory=dict)
     landing_queue: dict[TicketId, None] = field(default_factory=dict)
     """In the order of arrival."""
     landing: Landing | None = None
-    landing_count: int = 0
+    """The one under way."""
+    landings: dict[int, Landing] = field(default_factory=dict)
     landed: list[TicketId] = field(default_factory=list)
     full_gate_tree: Tree | None = None
     """The last tree that a full gate was finished on."""
@@ -301,6 +321,7 @@ class Session:
     receipts: dict[tuple[Tree, str], Receipt] = field(default_factory=dict)
     """The newest passing receipt of a command on a tree."""
     save: Save | None = None
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     saved_tip: Commit | None = None
     save_refused: str = ""
     approvals: dict[ApprovalId, Approval] = field(default_factory=dict)

@@ -19,9 +19,7 @@ def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status is TicketStatus.FAILED:
-        return wrong_state(
-            f"ticket {ticket.id} has failed and rests already", f"codeswarm ticket retry {ticket.id}"
-        )
+        return wrong_state(f"ticket {ticket.id} has failed and rests already", f"codeswarm ticket retry {ticket.id}")
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED, TicketStatus.ON_HOLD):
         return wrong_state(f"ticket {ticket.id} is {ticket.status}")
     reason = command.reason or "held by a person"

@@ -159,9 +159,7 @@ def _attempt_timed_out(session: Session, event: ev.AttemptTimedOut, at_ms: int) 
     _failed(session, event, AttemptStatus.TIMED_OUT, at_ms)
 
 
-def _failed(
-    session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, status: AttemptStatus, at_ms: int
-) -> None:
+def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, status: AttemptStatus, at_ms: int) -> None:
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     _end_attempt(session, ticket, attempt, status, event.report, at_ms)
     attempt.failure = event.failure

@@ -73,9 +73,7 @@ def enter_phase(ticket: Ticket, index: int) -> None:
     ticket.conversation_epoch = None
 
 
-def send_back(
-    session: Session, ticket: Ticket, feedback: Feedback, at_ms: int, role: Role = Role.IMPLEMENTER
-) -> None:
+def send_back(session: Session, ticket: Ticket, feedback: Feedback, at_ms: int, role: Role = Role.IMPLEMENTER) -> None:
     index = next((i for i, phase in enumerate(ticket.phases) if phase.role is role), 0)
     enter_phase(ticket, index)
     ticket.feedback = [feedback]

@@ -6,7 +6,7 @@ from codeswarm.domain import dag, events as ev
 from codeswarm.domain.evolving.moves import count_restart, enqueue, move_session, on
 from codeswarm.domain.ids import ApprovalId
 from codeswarm.domain.pipeline import Phase, Pipeline, Role
-from codeswarm.domain.session import Approval, Message, PlanState, Save, Session, Ticket
+from codeswarm.domain.session import Approval, Checkpoint, Message, PlanState, Save, Session, Ticket
 from codeswarm.domain.states import SessionStatus
 from codeswarm.domain.ticket import ContractKind, TicketSpec
 
@@ -96,9 +96,17 @@ def _plan_accepted(session: Session, event: ev.PlanAccepted, at_ms: int) -> None
     blockers = {spec.id: tuple(dict.fromkeys(spec.blocked_by)) for spec in session.plan.tickets}
     estimates = {spec.id: spec.estimate_s or session.settings.default_estimate_s for spec in session.plan.tickets}
     roads = dag.tails(blockers, estimates)
+    waves = {id_: number for number, wave in enumerate(dag.waves(blockers)) for id_ in wave}
     session.dependents = dag.dependents_of(blockers)
     for place, spec in enumerate(session.plan.tickets):
-        ticket = Ticket(spec, place, phases=_phases(session, spec), road_s=roads[spec.id], ready_ms=at_ms)
+        ticket = Ticket(
+            spec,
+            place,
+            waves[spec.id],
+            phases=_phases(session, spec),
+            road_s=roads[spec.id],
+            ready_ms=at_ms,
+        )
         ticket.open_blockers = len(blockers[spec.id])
         session.tickets[spec.id] = ticket
         enqueue(session, ticket)
@@ -125,18 +133,22 @@ def _save_requested(session: Session, event: ev.SaveRequested, at_ms: int) -> No
 @on(ev.SaveIntended)
 def _save_intended(session: Session, event: ev.SaveIntended, at_ms: int) -> None:
     assert session.save is not None
-    session.save.checkpoint = event.checkpoint
-    session.save.old, session.save.new = event.old, event.new
+    checkpoint = Checkpoint(event.checkpoint, event.into, event.old, event.new, at_ms)
+    session.save.checkpoint = session.checkpoints[event.checkpoint] = checkpoint
 
 
 @on(ev.CheckpointSaved)
 def _checkpoint_saved(session: Session, event: ev.CheckpointSaved, at_ms: int) -> None:
+    checkpoint = session.checkpoints[event.checkpoint]
+    checkpoint.state, checkpoint.how = "saved", event.how
     session.save = None
     session.saved_tip = event.new
 
 
 @on(ev.SaveRefused)
 def _save_refused(session: Session, event: ev.SaveRefused, at_ms: int) -> None:
+    if session.save is not None and session.save.checkpoint is not None:
+        session.save.checkpoint.state = "refused"
     session.save = None
     session.save_refused = event.detail
 

@@ -1,0 +1,99 @@
+"""The ledger in memory: for tests and simulations. It passes the same contract suite as the durable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from codeswarm.domain.events import parse_event
+from codeswarm.domain.ids import SessionId
+from codeswarm.errors import LedgerError, VersionConflict
+from codeswarm.ledger.base import GENESIS, Batch, Listener, Recorded, chain
+from codeswarm.ledger.projection import TABLES, Row
+
+
+class MemoryLedger:
+    """The `Ledger` port in plain lists. `fail_next` makes the next append fail, as a full disk would."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[int, SessionId, int, int, str, str, str]] = []
+        self._versions: dict[SessionId, int] = {}
+        self._tables: dict[str, dict[Row, Row]] = {name: {} for name in TABLES}
+        self._replies: dict[str, str] = {}
+        self._listeners: list[Listener] = []
+        self._failed: LedgerError | None = None
+        self.fail_next: LedgerError | None = None
+
+    def append(self, batch: Batch) -> Future[list[Recorded]]:
+        future: Future[list[Recorded]] = Future()
+        if self.fail_next is not None:
+            self._failed, self.fail_next = self.fail_next, None
+        version = self._versions.get(batch.session, 0)
+        if self._failed is not None:
+            future.set_exception(self._failed)
+        elif version != batch.expected_version:
+            future.set_exception(
+                VersionConflict(f"session {batch.session} is at version {version}, not {batch.expected_version}")
+            )
+        else:
+            recorded = self._write(batch, version)
+            for listener in self._listeners:
+                listener(recorded)
+            future.set_result(recorded)
+        return future
+
+    def _write(self, batch: Batch, version: int) -> list[Recorded]:
+        recorded = []
+        for event in batch.events:
+            version += 1
+            previous = self._events[-1][-1] if self._events else GENESIS
+            seq, kind, body = len(self._events) + 1, event.kind, event.model_dump_json()
+            hash_ = chain(previous, seq, batch.session, version, batch.at_ms, kind, body)
+            self._events.append((seq, batch.session, version, batch.at_ms, kind, body, hash_))
+            recorded.append(Recorded(seq, batch.session, version, batch.at_ms, event))
+        self._versions[batch.session] = version
+        for name, rows in batch.rows.items():
+            for row in rows:
+                self._tables[name][TABLES[name].key_of(row)] = row
+        if batch.reply is not None:
+            self._replies[batch.reply.key] = batch.reply.body
+        return recorded
+
+    def forgive(self) -> None:
+        self._failed = None
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def history(self, session: SessionId) -> Iterator[Recorded]:
+        return (_recorded(row) for row in list(self._events) if row[1] == session)
+
+    def after(self, seq: int, limit: int, session: SessionId | None = None) -> list[Recorded]:
+        found = (row for row in self._events[seq:] if session is None or row[1] == session)
+        return [_recorded(row) for row, _ in zip(found, range(limit), strict=False)]
+
+    def head(self) -> tuple[int, str]:
+        return (self._events[-1][0], self._events[-1][-1]) if self._events else (0, GENESIS)
+
+    def sessions(self) -> list[SessionId]:
+        return list(self._versions)
+
+    def reply(self, key: str) -> str | None:
+        return self._replies.get(key)
+
+    def table(self, name: str, **where: object) -> list[dict[str, Any]]:
+        table = TABLES[name]
+        if unknown := set(where) - set(table.columns):
+            raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
+        rows = [dict(zip(table.columns, row, strict=True)) for row in self._tables[name].values()]
+        rows = [row for row in rows if all(row[column] == value for column, value in where.items())]
+        return sorted(rows, key=lambda row: tuple(row[column] for column in table.order.split(", ")))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _recorded(row: tuple[int, SessionId, int, int, str, str, str]) -> Recorded:
+    seq, session, version, at_ms, kind, body, _ = row
+    return Recorded(seq, session, version, at_ms, parse_event(kind, body))

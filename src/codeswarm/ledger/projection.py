@@ -1,0 +1,188 @@
+"""The tables that are read off the log: which rows a batch of events changes.
+
+The same function serves the live path, `rebuild` and `verify`, so a table can only differ from the log through
+damage. A row is the whole row, written over the old one; its values stand in the order of its table's columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from codeswarm.domain import events as ev
+from codeswarm.domain.ids import ApprovalId, GateId, TicketId
+from codeswarm.domain.results import Receipt
+from codeswarm.domain.session import Approval, Attempt, Checkpoint, Gate, Landing, Session, Ticket
+from codeswarm.domain.states import AttemptStatus
+
+Row = tuple[Any, ...]
+Rows = dict[str, list[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A projection: its columns, how many of the first ones are its key, and the order that people read it in."""
+
+    columns: tuple[str, ...]
+    key: int
+    order: str
+
+    def key_of(self, row: Row) -> Row:
+        return row[: self.key]
+
+
+def _table(key: int, order: str, columns: str) -> Table:
+    return Table(tuple(columns.split()), key, order)
+
+
+TABLES: dict[str, Table] = {
+    "sessions": _table(
+        1,
+        "started_ms, id",
+        "id name goal status suspend_reason review_reason outcome detail started_by base_branch base tip saved_tip "
+        "tickets landed cost_usd reserved_usd tokens cost_unknown started_ms ended_ms version",
+    ),
+    "tickets": _table(
+        2,
+        "place",
+        "session id place wave title priority blocked_by status phase role reason generation epoch failures "
+        "interruptions change_rounds bounces worker work landed landed_ms not_before_ms since_ms files",
+    ),
+    "attempts": _table(
+        3,
+        "leased_ms, ticket, epoch",
+        "session ticket epoch phase role number worker agent status sandbox conversation base start snapshot head "
+        "failure message summary gates late cost_usd input_tokens output_tokens transcript transcript_size leased_ms "
+        "ended_ms",
+    ),
+    "gates": _table(2, "at_ms, gate", "session gate purpose ticket tree epoch worker state reason at_ms"),
+    "receipts": _table(
+        2, "at_ms, id", "session id tree name command outcome exit_code log worker given_by signature at_ms"
+    ),
+    "landings": _table(2, "landing", "session landing ticket state old new tree reason receipts at_ms"),
+    "approvals": _table(
+        2,
+        "requested_ms, id",
+        "session id subject ticket evidence why state needed given_by requested_ms expires_ms",
+    ),
+    "checkpoints": _table(2, "at_ms, checkpoint", "session checkpoint branch old new state how at_ms"),
+}
+
+
+@dataclass(slots=True)
+class _Touched:
+    """What a batch of events changed, each named once and in order."""
+
+    tickets: dict[TicketId, None] = field(default_factory=dict)
+    attempts: dict[tuple[TicketId, int], None] = field(default_factory=dict)
+    gates: dict[GateId, None] = field(default_factory=dict)
+    landings: dict[int, None] = field(default_factory=dict)
+    approvals: dict[ApprovalId, None] = field(default_factory=dict)
+    checkpoints: dict[str, None] = field(default_factory=dict)
+    receipts: list[Receipt] = field(default_factory=list)
+
+    def see(self, session: Session, event: ev.Event) -> None:
+        if isinstance(event, ev.PlanAccepted):
+            self.tickets.update(dict.fromkeys(session.tickets))
+        if (ticket := getattr(event, "ticket", None)) is not None:
+            self.tickets[ticket] = None
+            if (epoch := getattr(event, "epoch", None)) is not None:
+                self.attempts[ticket, epoch] = None
+        if isinstance(event, ev.TicketLanded):
+            self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
+        for name in ("gate", "landing", "approval", "checkpoint"):
+            if (id_ := getattr(event, name, None)) is not None:
+                getattr(self, name + "s")[id_] = None
+        if isinstance(event, ev.LandingBounced) and (gate := session.landings[event.landing].gate) is not None:
+            self.gates[gate] = None
+        if isinstance(event, ev.GateFinished | ev.ReceiptsRecorded):
+            self.receipts += event.receipts
+
+
+def rows_after(session: Session, events: Iterable[ev.Event], at_ms: int) -> Rows:
+    """The rows that `events`, just applied to `session`, changed. The last row of a key counts."""
+    touched = _Touched()
+    for event in events:
+        touched.see(session, event)
+    rows: Rows = {"sessions": [_session_row(session)]}
+    rows["tickets"] = [_ticket_row(session, found) for id_ in touched.tickets if (found := session.tickets.get(id_))]
+    rows["attempts"] = [
+        _attempt_row(session, id_, attempt)
+        for id_, epoch in touched.attempts
+        if id_ in session.tickets and (attempt := session.tickets[id_].attempts.get(epoch))
+    ]
+    rows["gates"] = [_gate_row(session, session.all_gates[id_]) for id_ in touched.gates]
+    rows["landings"] = [_landing_row(session, session.landings[number]) for number in touched.landings]
+    rows["approvals"] = [_approval_row(session, session.approvals[id_]) for id_ in touched.approvals]
+    rows["checkpoints"] = [
+        _checkpoint_row(session, session.checkpoints[id_]) for id_ in touched.checkpoints if id_ in session.checkpoints
+    ]
+    rows["receipts"] = [_receipt_row(session, receipt, at_ms) for receipt in touched.receipts]
+    return {name: found for name, found in rows.items() if found}
+
+
+def _list(values: Iterable[object]) -> str:
+    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+
+
+def _session_row(s: Session) -> Row:
+    return (
+        s.id, s.name, s.goal, s.status, s.suspend_reason or "", s.review_reason, s.outcome or "", s.detail, s.by,
+        s.base_branch, s.base, s.tip, s.saved_tip or "", len(s.tickets), len(s.landed), round(s.spending.usd, 6),
+        round(s.spending.reserved_usd, 6), s.spending.tokens, s.spending.unknown, s.started_ms, s.ended_ms, s.version,
+    )  # fmt: skip
+
+
+def _ticket_row(session: Session, t: Ticket) -> Row:
+    live = t.live
+    since_ms = t.landed_ms or (live.leased_ms if live else t.ready_ms)
+    return (
+        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _list(t.spec.blocked_by), t.shown_status,
+        t.phase.name, t.phase.role, t.reason or t.waiting_detail, t.generation, t.epoch, t.failures, t.interruptions,
+        t.change_rounds, t.bounces, live.worker if live else "", t.work or "", t.landed or "", t.landed_ms,
+        t.not_before_ms, since_ms, _list(t.files),
+    )  # fmt: skip
+
+
+def _attempt_row(session: Session, ticket: TicketId, a: Attempt) -> Row:
+    gates = _list([run.name, run.outcome, run.exit_code, run.log] for run in a.gate_runs)
+    failure = a.failure.failure_class if a.failure else ("lost" if a.status is AttemptStatus.LOST else "")
+    return (
+        session.id, ticket, a.epoch, a.phase, a.role, a.number, a.worker, a.agent, a.status, a.sandbox, a.conversation,
+        a.base, a.start or "", a.snapshot or "", a.head or "", failure, a.failure.message if a.failure else "",
+        a.summary, gates, int(a.late), a.usage.cost_usd, a.usage.input_tokens, a.usage.output_tokens, a.transcript,
+        a.transcript_size, a.leased_ms, a.ended_ms,
+    )  # fmt: skip
+
+
+def _approval_row(session: Session, a: Approval) -> Row:
+    return (
+        session.id, a.id, a.subject, a.ticket or "", a.evidence, a.why, a.state, a.needed, _list(a.given_by),
+        a.requested_ms, a.expires_ms,
+    )  # fmt: skip
+
+
+def _gate_row(session: Session, g: Gate) -> Row:
+    return (
+        session.id, g.id, g.purpose, g.ticket or "", g.tree, g.epoch, g.worker or "", g.state, g.reason,
+        g.requested_ms,
+    )  # fmt: skip
+
+
+def _receipt_row(session: Session, r: Receipt, at_ms: int) -> Row:
+    return (
+        session.id, r.id, r.tree, r.name, r.command, r.outcome, r.exit_code, r.log, r.worker, r.by, r.signature, at_ms,
+    )  # fmt: skip
+
+
+def _landing_row(session: Session, landing: Landing) -> Row:
+    return (
+        session.id, landing.number, landing.ticket or "", landing.state, landing.old, landing.commit, landing.tree,
+        landing.reason, _list(landing.receipts), landing.at_ms,
+    )  # fmt: skip
+
+
+def _checkpoint_row(session: Session, c: Checkpoint) -> Row:
+    return (session.id, c.id, c.branch, c.old or "", c.new, c.state, c.how, c.at_ms)

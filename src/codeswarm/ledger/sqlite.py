@@ -1,0 +1,299 @@
+"""The ledger on SQLite: one writer thread, group commit, WAL with `synchronous=FULL`.
+
+All batches that wait when the writer is free become one transaction and one sync; so a sync costs little under
+load and nothing is ever acknowledged before it is on disk. This module never decides anything, and it never
+changes an event that is written.
+
+When a commit fails, that group fails and so does every batch behind it until `forgive` is called: they were decided
+on top of what is not on disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from codeswarm.domain.events import parse_event
+from codeswarm.domain.ids import SessionId
+from codeswarm.errors import (
+    LedgerBroken,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerFull,
+    LedgerTooNew,
+    LedgerUnavailable,
+    VersionConflict,
+)
+from codeswarm.ledger.base import GENESIS, Batch, Listener, Recorded, chain
+from codeswarm.ledger.projection import TABLES, Row
+from codeswarm.ledger.sql import migrations, queries
+
+GROUP = 1024
+"""At most this many batches share a transaction."""
+
+SQL = queries("sqlite")
+_UPSERT = {
+    name: f"INSERT OR REPLACE INTO {name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608 - our names
+    for name, table in TABLES.items()
+}
+
+_Item = tuple[Batch, "Future[list[Recorded]]"]
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection with the settings that the promises rest on. Raises: LedgerUnavailable, LedgerCorrupt."""
+    mode = "ro" if read_only else "rwc"
+    try:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=30,
+        )
+        db.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise translate(error, path) from error
+    return db
+
+
+def translate(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
+    """SQLite's failures as ours. Source: sqlite.org/rescode.html."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    primary, where = code & 0xFF, f" ({path})" if path else ""
+    if primary == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+        return LedgerFull(f"the ledger can't be written: the disk is full{where}", str(error), "free some space")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LedgerCorrupt(f"the ledger is damaged{where}", str(error), "codeswarm ledger verify")
+    if primary == sqlite3.SQLITE_IOERR:
+        return LedgerBroken(f"the disk failed under the ledger{where}", str(error), "check the disk, then resume")
+    return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), "try again")
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> int:
+    """Bring the schema up to date, one transaction a step. Returns the number of steps taken. Idempotent.
+
+    Raises: LedgerTooNew where a newer program has written here; nothing is touched then.
+    """
+    version = schema_version(db)
+    known = migrations("sqlite")
+    check_not_newer(db, path)
+    taken = 0
+    for number, script in known:
+        if number > version:
+            db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+            taken += 1
+    return taken
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_not_newer(db: sqlite3.Connection, path: Path) -> None:
+    version, newest = schema_version(db), migrations("sqlite")[-1][0]
+    if version > newest:
+        raise LedgerTooNew(
+            f"the ledger {path} was written by a newer codeswarm (schema {version}; this one knows {newest})",
+            "an older program could damage it, so it is opened for reading only",
+            "pip install --upgrade codeswarm",
+        )
+
+
+class SqliteLedger:
+    """The `Ledger` port on one SQLite file. Opening migrates it unless `read_only`."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._reader_lock = threading.Lock()
+        self._listeners: list[Listener] = []
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._failed: LedgerError | None = None
+        self._writer: threading.Thread | None = None
+        if not read_only:
+            self._db = connect(path)
+            migrate(self._db, path)
+            self._last_seq, self._last_hash = self._find_head()
+            self._versions: dict[str, int] = dict(self._db.execute(SQL["versions"]))
+            self._writer = threading.Thread(target=self._write_loop, name="ledger-writer", daemon=True)
+        self._reader = connect(path, read_only=True)
+        if self._writer is not None:
+            self._writer.start()
+
+    def _find_head(self) -> tuple[int, str]:
+        head = self._db.execute(SQL["head"]).fetchone()
+        last = self._db.execute(SQL["last_event"]).fetchone()
+        if head != last:
+            raise LedgerCorrupt(
+                f"the ledger {self.path} ends at {last}, but should end at {head}",
+                "events were lost or added behind its back",
+                "codeswarm ledger verify",
+            )
+        return (0, GENESIS) if last is None else (last[0], last[1])
+
+    # ── writing ──
+
+    def append(self, batch: Batch) -> Future[list[Recorded]]:
+        future: Future[list[Recorded]] = Future()
+        self._queue.put((batch, future))
+        return future
+
+    def forgive(self) -> None:
+        self._failed = None
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def _write_loop(self) -> None:
+        while (item := self._queue.get()) is not None:
+            group = [item]
+            while len(group) < GROUP:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._commit(group)
+                    return
+                group.append(following)
+            self._commit(group)
+
+    def _commit(self, group: list[_Item]) -> None:
+        """Write a group as one transaction, then tell listeners, then the callers."""
+        if self._failed is not None:
+            for _, future in group:
+                future.set_exception(self._failed)
+            return
+        saved = self._last_seq, self._last_hash, dict(self._versions)
+        outcomes: list[tuple[Future[list[Recorded]], list[Recorded] | VersionConflict]] = []
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            outcomes = [(future, self._write(batch)) for batch, future in group]
+            self._upsert(
+                [batch for (batch, _), (_, outcome) in zip(group, outcomes, strict=True) if isinstance(outcome, list)]
+            )
+            self._db.execute(SQL["set_head"], (self._last_seq, self._last_hash))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._last_seq, self._last_hash, self._versions = saved
+            self._fail(group, translate(error, self.path))
+            return
+        recorded = [record for _, outcome in outcomes if isinstance(outcome, list) for record in outcome]
+        if recorded:
+            for listener in self._listeners:
+                listener(recorded)
+        for future, outcome in outcomes:
+            if isinstance(outcome, VersionConflict):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    def _fail(self, group: list[_Item], error: LedgerError) -> None:
+        self._failed = error
+        if self._db.in_transaction:
+            try:
+                self._db.execute("ROLLBACK")
+            except sqlite3.Error as second:
+                self._failed = error = LedgerBroken("the ledger could not roll back", str(second), "codeswarm resume")
+        for _, future in group:
+            future.set_exception(error)
+
+    def _write(self, batch: Batch) -> list[Recorded] | VersionConflict:
+        version = self._versions.get(batch.session, 0)
+        if version != batch.expected_version:
+            return VersionConflict(
+                f"session {batch.session} is at version {version}, not {batch.expected_version}",
+                "someone else has changed it meanwhile",
+                "read it again and decide anew",
+            )
+        if batch.reply is not None:
+            self._db.execute(SQL["add_reply"], (batch.reply.key, batch.at_ms, batch.reply.body))
+        recorded: list[Recorded] = []
+        rows: list[tuple[Any, ...]] = []
+        for event in batch.events:
+            version += 1
+            seq, kind, body = self._last_seq + 1, event.kind, event.model_dump_json()
+            hash_ = chain(self._last_hash, seq, batch.session, version, batch.at_ms, kind, body)
+            rows.append((seq, batch.session, version, batch.at_ms, kind, body, hash_))
+            recorded.append(Recorded(seq, batch.session, version, batch.at_ms, event))
+            self._last_seq, self._last_hash = seq, hash_
+        self._db.executemany(SQL["append"], rows)
+        self._versions[batch.session] = version
+        return recorded
+
+    def _upsert(self, batches: Sequence[Batch]) -> None:
+        """Write each projected row once, however many batches of the group changed it."""
+        newest: dict[str, dict[Row, Row]] = {}
+        for batch in batches:
+            for name, rows in batch.rows.items():
+                table, found = TABLES[name], newest.setdefault(name, {})
+                for row in rows:
+                    found[table.key_of(row)] = row
+        for name, found in newest.items():
+            self._db.executemany(_UPSERT[name], found.values())
+
+    # ── reading ──
+
+    def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._reader_lock:
+            try:
+                return self._reader.execute(statement, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise translate(error, self.path) from error
+
+    def history(self, session: SessionId) -> Iterator[Recorded]:
+        return (_recorded(row) for row in self._all(SQL["history"], session))
+
+    def after(self, seq: int, limit: int, session: SessionId | None = None) -> list[Recorded]:
+        if session is None:
+            rows = self._all(SQL["after"], seq, limit)
+        else:
+            rows = self._all(SQL["after_in_session"], session, seq, limit)
+        return [_recorded(row) for row in rows]
+
+    def head(self) -> tuple[int, str]:
+        rows = self._all(SQL["head"])
+        return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
+
+    def sessions(self) -> list[SessionId]:
+        return [SessionId(row[0]) for row in self._all(SQL["sessions"])]
+
+    def reply(self, key: str) -> str | None:
+        rows = self._all(SQL["reply"], key)
+        return rows[0][0] if rows else None
+
+    def table(self, name: str, **where: object) -> list[dict[str, Any]]:
+        table = TABLES[name]
+        if unknown := set(where) - set(table.columns):
+            raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
+        condition = " AND ".join(f"{column} = ?" for column in where)
+        statement = f"SELECT * FROM {name}" + (f" WHERE {condition}" if where else "") + f" ORDER BY {table.order}"  # noqa: S608
+        return [dict(zip(table.columns, row, strict=True)) for row in self._all(statement, *where.values())]
+
+    def close(self) -> None:
+        if self._writer is not None and self._writer.is_alive():
+            self._queue.put(None)
+            self._writer.join()
+            self._db.close()
+        self._reader.close()
+
+
+def _recorded(row: Sequence[Any]) -> Recorded:
+    seq, session, version, at_ms, kind, body = row
+    try:
+        event = parse_event(kind, body)
+    except (KeyError, ValueError) as error:
+        raise LedgerCorrupt(
+            f"event {seq} of the ledger can't be read (kind {kind})", str(error), "codeswarm ledger verify"
+        ) from error
+    return Recorded(seq, SessionId(session), version, at_ms, event)
