@@ -46,6 +46,13 @@ _UPSERT = {
 _Item = tuple[Batch, "Future[list[Recorded]]"]
 
 
+_END = object()
+
+
+class _Forgive:
+    """Queued by `forgive`: all that was queued before it was decided on lost ground and fails."""
+
+
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with the settings that the promises rest on. Raises: LedgerUnavailable, LedgerCorrupt."""
     mode = "ro" if read_only else "rwc"
@@ -117,7 +124,7 @@ class SqliteLedger:
         self.path = path
         self._reader_lock = threading.Lock()
         self._listeners: list[Listener] = []
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item | _Forgive | None] = queue.SimpleQueue()
         self._failed: LedgerError | None = None
         self._writer: threading.Thread | None = None
         if not read_only:
@@ -149,24 +156,34 @@ class SqliteLedger:
         return future
 
     def forgive(self) -> None:
-        self._failed = None
+        self._queue.put(_Forgive())
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
     def _write_loop(self) -> None:
-        while (item := self._queue.get()) is not None:
-            group = [item]
-            while len(group) < GROUP:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    self._commit(group)
-                    return
-                group.append(following)
-            self._commit(group)
+        group: list[_Item] = []
+        while True:
+            item = self._next(wait=not group)
+            if isinstance(item, tuple):
+                group.append(item)
+                if len(group) < GROUP:
+                    continue
+            if group:
+                self._commit(group)
+                group = []
+            if item is _END:
+                return
+            if isinstance(item, _Forgive):
+                self._failed = None
+
+    def _next(self, *, wait: bool) -> _Item | _Forgive | object | None:
+        """The next thing in the queue; None where it is empty and we don't wait."""
+        try:
+            item = self._queue.get() if wait else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        return _END if item is None else item
 
     def _commit(self, group: list[_Item]) -> None:
         """Write a group as one transaction, then tell listeners, then the callers."""

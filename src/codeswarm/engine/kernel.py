@@ -1,0 +1,212 @@
+"""Commands in, events out. The kernel is the only writer of the ledger and the only holder of live state.
+
+It may run ahead of the disk by one group of commits, but never says so: callers are answered, and subscribers
+told, only what is committed. When a commit fails, every session with undurable events is dropped from memory and
+read again from the ledger. It never does I/O of its own and never decides: `domain.brain` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from codeswarm.clock import Clock
+from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.brain import handle
+from codeswarm.domain.evolve import evolve
+from codeswarm.domain.ids import SessionId
+from codeswarm.domain.rejection import Rejection, unknown
+from codeswarm.domain.session import Session
+from codeswarm.errors import LedgerError, Refused
+from codeswarm.ledger.base import Batch, Ledger, Recorded, Reply
+from codeswarm.ledger.projection import rows_after
+
+PAGE = 500
+"""Events read from the ledger at once by a subscriber that has fallen behind."""
+
+BACKLOG = 10_000
+"""A subscriber further behind than this reads from the ledger again instead of from memory."""
+
+
+@dataclass(slots=True)
+class Submitted:
+    """A decided command on its way to the disk."""
+
+    events: list[ev.Event]
+    future: Future[list[Recorded]] | None
+    """None: nothing new; what the answer rests on is committed already."""
+
+
+@dataclass(slots=True, eq=False)
+class _Subscriber:
+    session: SessionId | None
+    queue: deque[Recorded] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    overflown: bool = False
+
+
+class Kernel:
+    """Use it from one event loop. `start` binds it there; nothing else of it may be called before."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self._sessions: dict[SessionId, Session] = {}
+        self._pending: dict[SessionId, Future[list[Recorded]]] = {}
+        self._generation = 0
+        self._subscribers: list[_Subscriber] = []
+        self._observers: list[Callable[[list[Recorded]], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Bind to the running loop and load every session that is not over."""
+        self._loop = asyncio.get_running_loop()
+        self.ledger.listen(self._committed)
+        for row in self.ledger.table("sessions"):
+            if row["status"] not in ("finalized", "cancelled"):
+                self.session(SessionId(row["id"]))
+
+    # ── state ──
+
+    def session(self, id_: SessionId) -> Session:
+        """The live state of a session. Raises: Refused (unknown) where it has no history."""
+        session = self._sessions.get(id_)
+        if session is None:
+            session = replay(self.ledger, id_)
+            if not session.version:
+                raise Refused(unknown(f"there is no session {id_!r}", "codeswarm session list"))
+            self._sessions[id_] = session
+        return session
+
+    def live_sessions(self) -> list[Session]:
+        """Every session in memory, oldest first."""
+        return list(self._sessions.values())
+
+    # ── commands ──
+
+    async def execute(self, id_: SessionId, command: cmd.Command, *, reply: Reply | None = None) -> list[Recorded]:
+        """Decide, record, and answer once it is on disk.
+
+        Returns: the events, none where the command asked for what is so already.
+        Raises: Refused; LedgerError, after which nothing of the command has happened.
+        """
+        submitted = self.submit(id_, command, reply=reply)
+        return await self.durable(submitted)
+
+    def submit(self, id_: SessionId, command: cmd.Command, *, reply: Reply | None = None) -> Submitted:
+        """Decide and queue for recording, without waiting. Raises: Refused."""
+        if isinstance(command, cmd.StartSession):
+            session = self._sessions.get(id_) or replay(self.ledger, id_)
+        else:
+            session = self.session(id_)
+        version, now_ms = session.version, self.clock.now_ms()
+        try:
+            answer = handle(session, command, now_ms)
+        except Exception:
+            self._sessions.pop(id_, None)
+            raise
+        if isinstance(answer, Rejection):
+            raise Refused(answer)
+        self._sessions[id_] = session
+        if not answer:
+            return Submitted([], self._pending.get(id_))
+        return Submitted(answer, self._append(session, version, now_ms, answer, reply))
+
+    def record(self, id_: SessionId, *events: ev.Event) -> Submitted:
+        """Record facts that nothing is decided about (a refused command, a remark)."""
+        session = self.session(id_)
+        version, now_ms = session.version, self.clock.now_ms()
+        for event in events:
+            evolve(session, event, now_ms)
+        return Submitted(list(events), self._append(session, version, now_ms, list(events), None))
+
+    def _append(
+        self, session: Session, version: int, now_ms: int, events: list[ev.Event], reply: Reply | None
+    ) -> Future[list[Recorded]]:
+        rows = rows_after(session, events, now_ms)
+        future = self.ledger.append(Batch(session.id, version, now_ms, events, rows, reply))
+        self._pending[session.id] = future
+        return future
+
+    async def durable(self, submitted: Submitted) -> list[Recorded]:
+        """Wait until a submitted command is on disk. Raises: LedgerError."""
+        if submitted.future is None:
+            return []
+        generation = self._generation
+        try:
+            recorded = await asyncio.wrap_future(submitted.future)
+        except LedgerError:
+            self._forget(generation)
+            raise
+        return recorded if submitted.events else []
+
+    def _forget(self, generation: int) -> None:
+        """Drop all that ran ahead of the disk, once per failure, and let the ledger try again."""
+        if generation != self._generation:
+            return
+        self._generation += 1
+        for id_, future in self._pending.items():
+            if not future.done() or future.exception() is not None:
+                self._sessions.pop(id_, None)
+        self._pending.clear()
+        self.ledger.forgive()
+
+    # ── subscribers ──
+
+    def observe(self, observer: Callable[[list[Recorded]], None]) -> None:
+        """Call `observer` in the loop with each group of committed events. It must not block."""
+        self._observers.append(observer)
+
+    def _committed(self, recorded: list[Recorded]) -> None:
+        """Called in the ledger's thread."""
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._publish, recorded)
+
+    def _publish(self, recorded: list[Recorded]) -> None:
+        for observer in self._observers:
+            observer(recorded)
+        for subscriber in self._subscribers:
+            if not subscriber.overflown:
+                subscriber.queue.extend(record for record in recorded if subscriber.session in (None, record.session))
+                subscriber.overflown = len(subscriber.queue) > BACKLOG
+            subscriber.news.set()
+
+    async def subscribe(self, after: int, session: SessionId | None = None) -> AsyncIterator[Recorded]:
+        """All committed events with a number greater than `after`, then each new one: no gap, no repeat.
+
+        A slow reader is never dropped and never slows the others: beyond `BACKLOG` it reads from the ledger.
+        """
+        subscriber = _Subscriber(session)
+        self._subscribers.append(subscriber)
+        last = after
+        try:
+            while True:
+                subscriber.queue.clear()
+                subscriber.overflown = False
+                while page := self.ledger.after(last, PAGE, session):
+                    for record in page:
+                        last = record.seq
+                        yield record
+                while not subscriber.overflown:
+                    while subscriber.queue:
+                        record = subscriber.queue.popleft()
+                        if record.seq > last:
+                            last = record.seq
+                            yield record
+                    subscriber.news.clear()
+                    if not subscriber.overflown:
+                        await subscriber.news.wait()
+        finally:
+            self._subscribers.remove(subscriber)
+
+
+def replay(ledger: Ledger, id_: SessionId) -> Session:
+    """The state that a session's recorded events add up to; version 0 where there are none."""
+    session = Session(id_)
+    for record in ledger.history(id_):
+        evolve(session, record.event, record.at_ms)
+    return session

@@ -1,0 +1,254 @@
+"""The lease desk: who waits for work, who is still alive, and what a lease's holder is told.
+
+Deadlines live here, in memory, on a clock that stands still while the machine sleeps. They are not facts: after a
+restart every live lease gets one full term. The desk asks the kernel for leases; it never makes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from codeswarm.clock import Clock, within
+from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.ids import SessionId, Subject, WorkerId, is_gate
+from codeswarm.domain.rejection import stale
+from codeswarm.domain.session import Message, Session
+from codeswarm.engine.kernel import Kernel, Submitted
+from codeswarm.errors import Refused
+from codeswarm.ledger.base import Recorded
+
+Key = tuple[SessionId, Subject, int]
+_Submission = tuple[SessionId, Submitted]
+
+
+@dataclass(slots=True)
+class Held:
+    """A live lease as the desk sees it."""
+
+    worker: WorkerId
+    ttl_s: float
+    deadline: float
+    cancel: str | None = None
+    """Why its holder must end it now."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """The answer to a claim."""
+
+    session: SessionId
+    subject: Subject
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The answer to a heartbeat."""
+
+    cancel: str | None
+    messages: tuple[Message, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    claim: cmd.Claim
+    answer: asyncio.Future[_Submission]
+
+
+class LeaseDesk:
+    def __init__(self, kernel: Kernel, clock: Clock) -> None:
+        self._kernel = kernel
+        self._clock = clock
+        self._held: dict[Key, Held] = {}
+        self._waiters: list[_Waiter] = []
+        self._turn = 0
+        self.closed: str | None = None
+        """Why no more leases are given out (the process is stopping), or None."""
+        kernel.observe(self._observe)
+
+    def start(self) -> None:
+        """Give every live lease of a restarted ledger one full term."""
+        for session in self._kernel.live_sessions():
+            for id_ in session.in_progress:
+                ticket = session.tickets[id_]
+                if ticket.live is not None:
+                    self._hold(session, id_, ticket.epoch, ticket.live.worker)
+            for gate in session.gates.values():
+                if gate.live_epoch is not None and gate.worker is not None:
+                    self._hold(session, gate.id, gate.live_epoch, gate.worker)
+
+    # ── claims ──
+
+    async def claim(self, claim: cmd.Claim, wait_s: float) -> Leased | None:
+        """The best lease that this worker can have, waiting up to `wait_s` for one. First come, first served."""
+        submitted = self._submit(claim)
+        if submitted is None and wait_s > 0:
+            submitted = await self._wait(claim, wait_s)
+        if submitted is None:
+            return None
+        await self._kernel.durable(submitted[1])
+        return _leased(*submitted)
+
+    async def _wait(self, claim: cmd.Claim, wait_s: float) -> _Submission | None:
+        waiter = _Waiter(claim, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        try:
+            await within(self._clock, wait_s, waiter.answer)
+        except asyncio.CancelledError:
+            if waiter.answer.done():
+                self._give_back(waiter.answer.result(), claim.worker)
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return waiter.answer.result() if waiter.answer.done() else None
+
+    def _give_back(self, submission: _Submission, worker: WorkerId) -> None:
+        """The waiter went away in the moment it was served."""
+        leased = _leased(*submission)
+        command = cmd.ReleaseLease(subject=leased.subject, epoch=leased.epoch, reason=f"{worker} went away")
+        self._kernel.submit(leased.session, command)
+
+    def serve(self) -> None:
+        """Serve waiters, oldest first, as far as there is work. Called on every change and when time makes work due."""
+        nothing_for: set[tuple[object, ...]] = set()
+        for waiter in list(self._waiters):
+            claim = waiter.claim
+            kind = (claim.roles, claim.labels, claim.agents)
+            if kind in nothing_for:
+                continue
+            submission = self._submit(claim)
+            if submission is None:
+                nothing_for.add(kind)
+                continue
+            self._waiters.remove(waiter)
+            waiter.answer.set_result(submission)
+
+    def _submit(self, claim: cmd.Claim) -> _Submission | None:
+        """Ask the sessions in turn, so that none starves another."""
+        if self.closed is not None:
+            return None
+        sessions = self._kernel.live_sessions()
+        for step in range(len(sessions)):
+            session = sessions[(self._turn + step) % len(sessions)]
+            try:
+                submitted = self._kernel.submit(session.id, claim)
+            except Refused:
+                continue
+            if any(isinstance(event, ev.AttemptLeased | ev.GateLeased) for event in submitted.events):
+                self._turn = (self._turn + step + 1) % len(sessions)
+                return session.id, submitted
+        return None
+
+    # ── live leases ──
+
+    async def heartbeat(self, session: SessionId, subject: Subject, epoch: int, seen: int, wait_s: float) -> Pulse:
+        """Renew a lease and wait up to `wait_s` for something to tell its holder: a cancellation, a message.
+
+        Raises: Refused (stale) where the lease is over.
+        """
+        held = self._held.get((session, subject, epoch))
+        if held is None:
+            raise Refused(stale(f"the lease {session}:{subject}:{epoch} is over"))
+        held.deadline = self._clock.monotonic() + held.ttl_s
+        pulse = self._pulse(session, subject, held, seen)
+        if wait_s <= 0 or pulse.cancel or pulse.messages:
+            return pulse
+        held.news.clear()
+        news = asyncio.ensure_future(held.news.wait())
+        try:
+            await within(self._clock, wait_s, news)
+        finally:
+            news.cancel()
+        if (session, subject, epoch) not in self._held:
+            raise Refused(stale(f"the lease {session}:{subject}:{epoch} is over"))
+        return self._pulse(session, subject, held, seen)
+
+    def _pulse(self, session_id: SessionId, subject: Subject, held: Held, seen: int) -> Pulse:
+        if is_gate(subject):
+            return Pulse(held.cancel, ())
+        messages = tuple(
+            message for message in self._kernel.session(session_id).messages[seen:] if message.ticket in (None, subject)
+        )
+        return Pulse(held.cancel, messages)
+
+    def cancel_all(self, reason: str, session: SessionId | None = None) -> int:
+        """Tell every holder to end now. Returns how many leases are live."""
+        chosen = [held for key, held in self._held.items() if session in (None, key[0])]
+        for held in chosen:
+            held.cancel = reason
+            held.news.set()
+        return len(chosen)
+
+    def of_worker(self, worker: WorkerId) -> list[Key]:
+        return [key for key, held in self._held.items() if held.worker == worker]
+
+    def live(self, session: SessionId | None = None) -> list[Key]:
+        return [key for key in self._held if session in (None, key[0])]
+
+    def overdue(self) -> list[Key]:
+        """Leases whose holder has been silent for a whole term."""
+        now = self._clock.monotonic()
+        return [key for key, held in self._held.items() if held.deadline <= now]
+
+    def next_deadline(self) -> float | None:
+        return min((held.deadline for held in self._held.values()), default=None)
+
+    # ── what was committed ──
+
+    def _observe(self, records: list[Recorded]) -> None:
+        for record in records:
+            self._note(record)
+        self.serve()
+
+    def _note(self, record: Recorded) -> None:
+        event = record.event
+        match event:
+            case ev.AttemptLeased():
+                self._hold(self._kernel.session(record.session), event.ticket, event.epoch, event.worker)
+            case ev.GateLeased():
+                self._hold(self._kernel.session(record.session), event.gate, event.epoch, event.worker)
+            case ev.MessageSent():
+                for (session, subject, _), held in self._held.items():
+                    if session == record.session and event.ticket in (None, subject):
+                        held.news.set()
+            case _ if isinstance(event, _ENDS):
+                over = getattr(event, "ticket", None) or getattr(event, "gate", None)
+                self._let_go([key for key in self._held if key[:2] == (record.session, over)])
+            case ev.SessionCancelled() | ev.SessionFinalized() | ev.LandingBounced():
+                self._drop_closed_gates(record.session)
+
+    def _drop_closed_gates(self, session_id: SessionId) -> None:
+        gates = self._kernel.session(session_id).gates
+        self._let_go([key for key in self._held if key[0] == session_id and is_gate(key[1]) and key[1] not in gates])
+
+    def _hold(self, session: Session, subject: Subject, epoch: int, worker: WorkerId) -> None:
+        ttl_s = session.settings.leasing.lease_ttl_s
+        self._held[session.id, subject, epoch] = Held(worker, ttl_s, self._clock.monotonic() + ttl_s)
+
+    def _let_go(self, keys: list[Key]) -> None:
+        for key in keys:
+            self._held.pop(key).news.set()
+
+
+_ENDS = (
+    ev.AttemptSucceeded,
+    ev.AttemptFailed,
+    ev.AttemptTimedOut,
+    ev.AttemptLost,
+    ev.AttemptCancelled,
+    ev.GateFinished,
+    ev.GateLost,
+    ev.GateAbandoned,
+)
+
+
+def _leased(session: SessionId, submitted: Submitted) -> Leased:
+    for event in submitted.events:
+        if isinstance(event, ev.AttemptLeased):
+            return Leased(session, event.ticket, event.epoch)
+        if isinstance(event, ev.GateLeased):
+            return Leased(session, event.gate, event.epoch)
+    raise LookupError("a claim was submitted without a lease")
