@@ -1,0 +1,141 @@
+"""How git is run: scrubbed, deterministic, and never with anything that an agent could have written.
+
+`Git` is for directories of ours: no user or system configuration, no hooks, no prompts. `UserGit` is for the
+person's own repository: their configuration counts there (filters, line endings), their hooks don't run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from codeswarm.errors import GitError, RepositoryUnfit
+from codeswarm.process import run_sync
+
+MINIMUM = (2, 38)
+
+_FIXED = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "protocol.ext.allow=never",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "core.fsync=all",
+    "core.fsyncMethod=fsync",
+    "core.quotePath=false",
+    "advice.detachedHead=false",
+    "init.defaultBranch=main",
+)
+
+_SCRUBBED = {
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "HOME": "/nonexistent",
+}
+
+
+class Git:
+    """git on a directory of ours, named explicitly: it never looks around for one."""
+
+    def __init__(self, git_dir: Path, *, work_tree: Path | None = None, env: Mapping[str, str] = {}) -> None:
+        self.git_dir = git_dir
+        self.work_tree = work_tree
+        self._env = {"PATH": os.defpath, **_path(), **_SCRUBBED, **env}
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | BinaryIO = b"",
+        env: Mapping[str, str] = {},
+        ok: Iterable[int] = (0,),
+        timeout_s: float = 600,
+    ) -> bytes:
+        """Run one git command and return its standard output. Raises: GitError for an exit code not in `ok`."""
+        return self.run_full(*args, stdin=stdin, env=env, ok=ok, timeout_s=timeout_s).stdout
+
+    def run_full(
+        self,
+        *args: str,
+        stdin: bytes | BinaryIO = b"",
+        env: Mapping[str, str] = {},
+        ok: Iterable[int] = (0,),
+        timeout_s: float = 600,
+    ) -> subprocess.CompletedProcess[bytes]:
+        argv = ["git", f"--git-dir={self.git_dir}"]
+        if self.work_tree is not None:
+            argv.append(f"--work-tree={self.work_tree}")
+        argv += _configured()
+        return _run([*argv, *args], self.work_tree or self.git_dir, {**self._env, **env}, stdin, ok, timeout_s)
+
+    def line(self, *args: str, ok: Iterable[int] = (0,)) -> str:
+        """The one line that a command prints, without its end."""
+        return self.run(*args, ok=ok).decode(errors="surrogateescape").strip("\n")
+
+
+class UserGit:
+    """git in the person's own repository, as they would run it, but without hooks, editors or prompts."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def run(self, *args: str, stdin: bytes | BinaryIO = b"", ok: Iterable[int] = (0,), timeout_s: float = 600) -> bytes:
+        """Run one git command there, in a process session of its own. Raises: GitError."""
+        return self.run_full(*args, stdin=stdin, ok=ok, timeout_s=timeout_s).stdout
+
+    def run_full(
+        self, *args: str, stdin: bytes | BinaryIO = b"", ok: Iterable[int] = (0,), timeout_s: float = 600
+    ) -> subprocess.CompletedProcess[bytes]:
+        fixed = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "protocol.ext.allow=never")
+        argv = ["git", *(word for value in fixed for word in ("-c", value)), *args]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
+        return _run(argv, self.directory, env, stdin, ok, timeout_s)
+
+    def line(self, *args: str, ok: Iterable[int] = (0,)) -> str:
+        return self.run(*args, ok=ok).decode(errors="surrogateescape").strip("\n")
+
+
+def _configured() -> list[str]:
+    return [word for value in _FIXED for word in ("-c", value)]
+
+
+def _path() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"]} if "PATH" in os.environ else {}
+
+
+def _run(
+    argv: list[str], cwd: Path, env: Mapping[str, str], stdin: bytes | BinaryIO, ok: Iterable[int], timeout_s: float
+) -> subprocess.CompletedProcess[bytes]:
+    done = run_sync(argv, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s)
+    if done.returncode not in set(ok):
+        words = [word for word in argv[1:] if not word.startswith("-")][:1]
+        raise GitError(" ".join(words) or argv[-1], done.returncode, done.stderr.decode(errors="replace"))
+    return done
+
+
+@cache
+def git_version() -> tuple[int, int]:
+    """The installed git's version. Raises: RepositoryUnfit where there is none, or one too old."""
+    try:
+        text = run_sync(["git", "--version"], cwd=Path("/"), env={**_path(), "LC_ALL": "C"}).stdout.decode()
+    except FileNotFoundError as error:
+        raise RepositoryUnfit(
+            "git is not installed", "Codeswarm keeps all work in it", "apt-get install git"
+        ) from error
+    found = re.search(r"(\d+)\.(\d+)", text)
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    if version < MINIMUM:
+        wanted = ".".join(map(str, MINIMUM))
+        raise RepositoryUnfit(f"git {text.strip()} is too old", f"merges need git {wanted} or newer", "upgrade git")
+    return version

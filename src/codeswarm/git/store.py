@@ -1,0 +1,209 @@
+"""The store: one bare repository per project, written by the router alone.
+
+Everything here works on commits that are named by id; refs are projections of the ledger and move only by
+compare-and-swap. `sync` must be called before any event names an object or ref made here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from codeswarm.domain.ids import Commit, Tree, is_object_id
+from codeswarm.errors import StoreDiverged
+from codeswarm.git.command import Git, git_version
+from codeswarm.git.identity import ROUTER, Identity, Message, clean
+
+BYTE_EXACT = "* -text -ident -filter -working-tree-encoding -eol\n"
+"""What stands in a repository of ours in `info/attributes`: a file's bytes are its bytes, in and out."""
+
+ZERO = "0" * 40
+
+
+class Store:
+    """Use it from one process at a time; its methods block and are run in threads by the engine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.git = Git(path)
+
+    @classmethod
+    def open(cls, path: Path, *, object_format: str = "sha1") -> Store:
+        """Open the store, creating it where there is none. Idempotent. Raises: RepositoryUnfit (git too old)."""
+        git_version()
+        store = cls(path)
+        if not (path / "HEAD").exists():
+            path.mkdir(parents=True, exist_ok=True)
+            store.git.run("init", "--quiet", "--bare", f"--object-format={object_format}", str(path))
+        attributes = path / "info" / "attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        if not attributes.exists() or attributes.read_text() != BYTE_EXACT:
+            attributes.write_text(BYTE_EXACT)
+        return store
+
+    @property
+    def objects(self) -> Path:
+        return self.path / "objects"
+
+    # ── reading ──
+
+    def commit(self, revision: str) -> Commit | None:
+        """The commit that a revision names, or None."""
+        line = self.git.line(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}", ok=(0, 1, 128)
+        )
+        return Commit(line) if is_object_id(line) else None
+
+    def tree(self, revision: str) -> Tree:
+        return Tree(self.git.line("rev-parse", "--verify", "--end-of-options", revision + "^{tree}"))
+
+    def parents(self, commit: Commit) -> list[Commit]:
+        return [Commit(word) for word in self.git.line("rev-list", "--parents", "--max-count=1", commit).split()[1:]]
+
+    def is_ancestor(self, ancestor: str, of: str) -> bool:
+        done = self.git.run_full("merge-base", "--is-ancestor", ancestor, of, ok=(0, 1))
+        return done.returncode == 0
+
+    def changed_files(self, old: str, new: str) -> tuple[str, ...]:
+        """Paths that differ between two commits or trees, renames told as both names."""
+        out = self.git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
+        return tuple(part.decode(errors="surrogateescape") for part in out.split(b"\0") if part)
+
+    def diff(self, old: str, new: str, *, stat: bool = False, paths: Iterable[str] = ()) -> str:
+        """The difference for people, as git shows it."""
+        shape = ["--stat"] if stat else ["--patch"]
+        out = self.git.run("diff-tree", "-r", *shape, "--no-ext-diff", "--no-textconv", old, new, "--", *paths)
+        return out.decode(errors="replace")
+
+    def file(self, revision: str, path: str) -> bytes | None:
+        """The content of a file in a commit, or None where it is not there."""
+        done = self.git.run_full("cat-file", "blob", f"{revision}:{path}", ok=(0, 128))
+        return done.stdout if done.returncode == 0 else None
+
+    def entries(self, revision: str, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Path → (mode, blob) of those of `paths` that are in a commit."""
+        out = self.git.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", revision, "--", *paths)
+        found = {}
+        for row in out.split(b"\0"):
+            if row:
+                info, _, path = row.partition(b"\t")
+                mode, _, blob = info.decode().split()
+                found[path.decode(errors="surrogateescape")] = (mode, blob)
+        return found
+
+    def gitlinks(self, revision: str) -> list[str]:
+        """Where submodules stand in a commit."""
+        out = self.git.run("ls-tree", "-r", "-z", "--full-tree", revision)
+        return [
+            row.partition(b"\t")[2].decode(errors="surrogateescape")
+            for row in out.split(b"\0")
+            if row.startswith(b"160000 ")
+        ]
+
+    def has(self, object_id: str) -> bool:
+        """Whether an object and everything that it needs is here and whole."""
+        done = self.git.run_full("rev-list", "--objects", "--quiet", object_id, ok=(0, 1, 128))
+        return done.returncode == 0
+
+    # ── refs ──
+
+    def refs(self, *prefixes: str) -> dict[str, Commit]:
+        """Full ref name → the object it names, below any of `prefixes`."""
+        out = self.git.run("for-each-ref", "--format=%(objectname) %(refname)", *prefixes).decode()
+        return {name: Commit(object_id) for object_id, _, name in (line.partition(" ") for line in out.splitlines())}
+
+    def move_ref(self, ref: str, new: Commit, old: Commit | None) -> bool:
+        """Move a ref from `old` (None: it must not exist) to `new`, or tell that it was elsewhere."""
+        done = self.git.run_full("update-ref", "--no-deref", ref, new, old or ZERO, ok=(0, 1, 128))
+        return done.returncode == 0
+
+    def set_ref(self, ref: str, new: Commit) -> None:
+        """Put a ref of the router's own where it belongs, wherever it stood. Idempotent."""
+        self.git.run("update-ref", "--no-deref", ref, new)
+
+    def delete_refs(self, *refs: str) -> None:
+        """Take refs away; the objects stay. Idempotent."""
+        lines = "".join(f"delete {ref}\n" for ref in refs)
+        self.git.run("update-ref", "--no-deref", "--stdin", stdin=lines.encode())
+
+    def project_ref(self, ref: str, to: Commit) -> bool:
+        """Bring a ref to the ledger's tip: forward only. Whether it moved.
+
+        Raises: StoreDiverged where the ref is not an ancestor of the ledger's tip: then nothing of ours put it there.
+        """
+        now = self.commit(ref)
+        if now == to:
+            return False
+        if now is not None and not self.is_ancestor(now, to):
+            raise StoreDiverged(
+                f"{ref} stands at {now[:12]}, which is not an ancestor of {to[:12]} in the ledger",
+                "something else has moved it, and what it holds could be lost",
+                f"git --git-dir={self.path} branch rescue {now}; git --git-dir={self.path} update-ref -d {ref}",
+            )
+        if not self.move_ref(ref, to, now):
+            raise StoreDiverged(f"{ref} moved while it was being moved to {to[:12]}")
+        return True
+
+    # ── writing ──
+
+    def fetch(self, source: Path, *refspecs: str) -> None:
+        """Bring commits in from the person's repository. Raises: GitError."""
+        self.git.run(
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", str(source), *refspecs
+        )
+
+    def commit_tree(
+        self, tree: Tree, parents: Iterable[Commit], message: Message, *, author: Identity, at_ms: int
+    ) -> Commit:
+        """Write a commit with fixed dates: the same arguments give the same commit."""
+        date = f"{at_ms // 1000} +0000"
+        env = {
+            "GIT_AUTHOR_NAME": clean(author.name),
+            "GIT_AUTHOR_EMAIL": clean(author.email),
+            "GIT_AUTHOR_DATE": date,
+            "GIT_COMMITTER_NAME": ROUTER.name,
+            "GIT_COMMITTER_EMAIL": ROUTER.email,
+            "GIT_COMMITTER_DATE": date,
+        }
+        args = [word for parent in parents for word in ("-p", parent)]
+        out = self.git.run("commit-tree", *args, tree, stdin=message.text().encode(errors="replace"), env=env)
+        return Commit(out.decode().strip())
+
+    def with_entries(self, base: str, entries: Mapping[str, tuple[str, str] | None]) -> Tree:
+        """The tree of `base` with some paths set to (mode, blob), or taken out (None)."""
+        index = self.path / f"index-{os.getpid()}-{os.urandom(6).hex()}"
+        env = {"GIT_INDEX_FILE": str(index)}
+        rows = []
+        for path, entry in entries.items():
+            mode, blob = entry or ("0", ZERO)
+            rows.append(f"{mode} {blob}\t".encode() + os.fsencode(path) + b"\0")
+        try:
+            self.git.run("read-tree", base, env=env)
+            self.git.run("update-index", "-z", "--index-info", stdin=b"".join(rows), env=env)
+            return Tree(self.git.run("write-tree", env=env).decode().strip())
+        finally:
+            index.unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        """Make everything written so far durable. Raises: OSError."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _libc.syncfs(fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(self.path))
+        finally:
+            os.close(fd)
+
+    def tidy(self) -> None:
+        """Gather many small packs into few. Nothing is pruned: an object that only a wip ref of a live lease, or
+        nothing at all, reaches stays.
+        """
+        self.git.run("repack", "-d", "--geometric=2", "--quiet", "--write-midx")
+
+    def packs(self) -> int:
+        return len(list((self.objects / "pack").glob("*.pack")))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)

@@ -1,0 +1,72 @@
+"""The only door to subprocesses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+STREAM_LIMIT = 1 << 20
+
+
+def run_sync(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: bytes | BinaryIO = b"",
+    timeout_s: float = 600,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a short command to its end, in a process session of its own, so that a terminal's Ctrl+C spares it.
+
+    Raises: FileNotFoundError, subprocess.TimeoutExpired (its whole group is killed then).
+    """
+    with subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    ) as process:
+        try:
+            data = stdin if isinstance(stdin, bytes) else None
+            out, err = process.communicate(data, timeout=timeout_s)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
+
+
+async def spawn(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: int | None = asyncio.subprocess.DEVNULL,
+    stdout: int | None = asyncio.subprocess.PIPE,
+    stderr: int | None = asyncio.subprocess.PIPE,
+    pass_fds: Sequence[int] = (),
+) -> asyncio.subprocess.Process:
+    """Start a long-running command in a process session of its own. The caller owns its end.
+
+    It is started from the calling thread: what binds a sandbox's life to its parent follows that very thread.
+    """
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env=dict(env),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        pass_fds=pass_fds,
+        limit=STREAM_LIMIT,
+    )
