@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -70,3 +71,18 @@ async def spawn(
         pass_fds=pass_fds,
         limit=STREAM_LIMIT,
     )
+
+
+def kill_and_wait(pidfd: int, timeout_s: float) -> bool:
+    """Kill the process behind a descriptor and wait until it is gone; whether it went in time."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    return wait_gone(pidfd, timeout_s)
+
+
+def wait_gone(pidfd: int, timeout_s: float) -> bool:
+    """Whether the process behind a descriptor ended within `timeout_s` (it may still be unreaped)."""
+    ready, _, _ = select.select([pidfd], [], [], timeout_s)
+    return bool(ready)

@@ -1,0 +1,1 @@
+"""The walls around agents, gates and snapshots."""

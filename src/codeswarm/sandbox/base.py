@@ -1,0 +1,108 @@
+"""The port of sandboxes: a `Box` says what a run may see, a `Sandbox` builds the walls, `Running` is what is inside.
+
+Paths inside are constant, so that conversations, caches and set-up results fit every attempt of a ticket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+WORKSPACE = Path("/codeswarm/workspace")
+HOME = Path("/codeswarm/home")
+RUN = Path("/codeswarm/run")
+"""Bundle in, result out."""
+TMP = Path("/tmp")  # noqa: S108 - the inside of a sandbox, where it is private
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Something of the host that is visible inside; `target` None: at the same path."""
+
+    source: Path
+    target: Path | None = None
+    writable: bool = False
+
+    @property
+    def inside(self) -> Path:
+        return self.target or self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What one run may see and do. Folders are the host's; each is writable."""
+
+    name: str
+    """Marks every process of the run; unique among live ones."""
+    workspace: Path
+    home: Path
+    run: Path
+    tmp: Path
+    mounts: tuple[Mount, ...] = ()
+    network: bool = False
+    read_only_workspace: bool = False
+    enter_pid: int | None = None
+    """A process in whose namespaces the workspace is mounted; None: it stands on the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Where a box's folders are for whoever runs in it."""
+
+    workspace: Path
+    home: Path
+    run: Path
+    tmp: Path
+
+
+class Running(Protocol):
+    """A process behind walls, with everything that it starts."""
+
+    @property
+    def process(self) -> asyncio.subprocess.Process: ...
+
+    async def end(self) -> tuple[str, ...]:
+        """Kill whatever is left of it, and wait until it is gone. Idempotent.
+
+        Returns: names of processes that could not be ended; empty is the rule.
+        """
+        ...
+
+
+class Sandbox(Protocol):
+    """One kind of walls. `codeswarm.testing.sandbox_contract` is its definition."""
+
+    kind: str
+    promises: str
+    """One sentence for `doctor` and `run`: what it keeps apart, and what it can't."""
+
+    def inside(self, box: Box) -> Inside: ...
+
+    async def start(
+        self,
+        box: Box,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        stdin: int | None = None,
+        stderr: int | None = None,
+    ) -> Running:
+        """Start `argv` behind the walls, from the calling thread, with cwd = the workspace.
+
+        `env` is all that is in its environment, beside HOME, TMPDIR and PATH where they are not given.
+        Standard input, output and error are pipes unless given. Raises: FileNotFoundError, SandboxUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether a kind of sandbox works here; where not, why, and the command that mends it."""
+
+    works: bool
+    why: str = ""
+    fix: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,133 @@
+"""What of the host a sandbox shows read-only beside the system: the toolchains on the PATH, and an agent's program.
+
+The person's HOME is never shown. A toolchain that lives in it is, by its own folder alone, and never its secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from codeswarm.sandbox.base import Mount
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/snap", "/etc/alternatives")
+_PROGRAM_FOLDERS = {"bin", "sbin", "shims", "scripts", "libexec"}
+_SHARED_PREFIXES = {".local", ".cargo", "go", ".bun", ".deno"}
+"""Folders of a HOME that hold more than a toolchain (credentials, data): of these only `bin` is shown."""
+_COMPANIONS = {".cargo": (".rustup",)}
+"""What a toolchain needs beside its own folder."""
+
+
+def is_system(path: Path) -> bool:
+    return any(path == Path(top) or Path(top) in path.parents for top in SYSTEM)
+
+
+def toolchains(path_variable: str, home: Path) -> tuple[Mount, ...]:
+    """Mounts for the folders on a PATH that are not part of the system, and for what their programs link to."""
+    shown: dict[Path, None] = {}
+    for entry in path_variable.split(os.pathsep):
+        folder = Path(entry)
+        if not entry.startswith("/") or not folder.is_dir() or is_system(folder):
+            continue
+        for path in (*_with_prefix(folder, home), *_links(folder, home)):
+            shown[path] = None
+    return tuple(Mount(path) for path in _without_nested(shown))
+
+
+def interpreter() -> tuple[Mount, ...]:
+    """Mounts for the Python that runs this very program, for programs of ours inside."""
+    prefixes = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent.parent}
+    return tuple(Mount(prefix) for prefix in _without_nested(path for path in prefixes if not is_system(path)))
+
+
+def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Mount, ...]]:
+    """A command as it is to be run inside, and mounts for the files that it names.
+
+    Words that name existing files (relative ones as seen from `directory`) become absolute; each such file's folder
+    is shown read-only, unless that folder is a HOME, a top folder or shared by everyone: then the file alone.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command, ()
+    mounts: list[Path] = []
+    resolved: list[str] = []
+    for place, word in enumerate(words):
+        found = _named_file(word, directory, first=place == 0)
+        resolved.append(word if found is None else str(found))
+        if found is not None and not is_system(found):
+            mounts += [*_own_folder(found, home), *_own_folder(found.resolve(), home)]
+    if resolved == words:
+        return command, tuple(Mount(path) for path in _without_nested(mounts))
+    return shlex.join(resolved), tuple(Mount(path) for path in _without_nested(mounts))
+
+
+def _named_file(word: str, directory: Path, *, first: bool) -> Path | None:
+    """The existing file that a word of a command names; a bare first word is looked up on the PATH, not here."""
+    if not word or word.startswith("-"):
+        return None
+    if "/" not in word:
+        if first:
+            return None
+        path = directory / word
+        return path if path.is_file() else None
+    path = directory / word
+    return Path(os.path.normpath(path)) if path.exists() else None
+
+
+def _own_folder(file: Path, home: Path) -> Iterator[Path]:
+    if is_system(file):
+        return
+    folder = file if file.is_dir() else file.parent
+    everyones = {Path("/"), home, Path("/tmp"), Path("/var/tmp"), Path("/home"), Path("/root")}  # noqa: S108
+    yield file if folder in everyones or folder in home.parents else folder
+
+
+def _with_prefix(folder: Path, home: Path) -> Iterator[Path]:
+    """A folder on the PATH, or the whole toolchain around it."""
+    prefix = folder.parent
+    shared = prefix == home or prefix in home.parents or prefix == Path("/") or _is_shared(prefix, home)
+    yield folder if shared or folder.name not in _PROGRAM_FOLDERS else prefix
+    for companion in _COMPANIONS.get(prefix.name, ()):
+        if (home / companion).is_dir():
+            yield home / companion
+
+
+def _is_shared(prefix: Path, home: Path) -> bool:
+    return prefix.parent == home and prefix.name in _SHARED_PREFIXES
+
+
+def _links(folder: Path, home: Path) -> Iterator[Path]:
+    """Where the links in a folder of programs lead: the toolchain there, or the one file."""
+    with os.scandir(folder) as entries:
+        links = [Path(entry.path) for entry in entries if entry.is_symlink()]
+    for link in links:
+        target = link.resolve()
+        if not target.exists() or is_system(target):
+            continue
+        if target.parent.name in _PROGRAM_FOLDERS:
+            yield from _with_prefix(target.parent, home)
+        else:
+            yield target
+
+
+def _without_nested(paths: Iterable[Path]) -> list[Path]:
+    """The paths without those that stand below another one of them."""
+    kept: list[Path] = []
+    for path in sorted(set(paths), key=lambda path: len(path.parts)):
+        if not any(above in path.parents for above in kept):
+            kept.append(path)
+    return kept
+
+
+def which(name: str, path_variable: str) -> str | None:
+    """The program that a PATH gives for a name."""
+    return shutil.which(name, path=path_variable)
+
+
+def words(command: str) -> Sequence[str]:
+    return shlex.split(command)
