@@ -73,6 +73,23 @@ async def spawn(
     )
 
 
+async def exited(process: asyncio.subprocess.Process) -> None:
+    """Wait until the process itself has ended, whoever may still hold its pipes open."""
+    if process.returncode is not None:
+        return
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pidfd, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
 def kill_and_wait(pidfd: int, timeout_s: float) -> bool:
     """Kill the process behind a descriptor and wait until it is gone; whether it went in time."""
     try:

@@ -124,7 +124,7 @@ class AttemptLeased(Event):
     epoch: int
     phase: str
     attempt: int
-    """Counts from 1 within the phase and generation, losses included."""
+    """Counts from 1 among the ticket's attempts at this phase, losses and later rounds included."""
     worker: WorkerId
     agent: str
     """The agent spec; empty for a verifier phase, which starts none."""

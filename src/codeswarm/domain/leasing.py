@@ -126,7 +126,7 @@ def _lease(session: Session, ticket: Ticket, command: cmd.Claim, reservation: bu
         ticket=ticket.id,
         epoch=ticket.epoch + 1,
         phase=ticket.phase.name,
-        attempt=ticket.number + 1,
+        attempt=ticket.tries.get(ticket.phase.name, 0) + 1,
         worker=command.worker,
         agent="" if role is Role.VERIFIER else session.settings.agents_for(role)[0],
         base=session.tip,

@@ -38,7 +38,7 @@ class Attempt:
     phase: str
     role: Role
     number: int
-    """From 1 within the phase and generation."""
+    """From 1 among the ticket's attempts at this phase."""
     worker: WorkerId
     agent: str
     base: Commit
@@ -108,8 +108,8 @@ class Ticket:
     epoch: int = 0
     attempts: dict[int, Attempt] = field(default_factory=dict)
     live_epoch: int | None = None
-    number: int = 0
-    """Attempts in this visit of this phase."""
+    tries: dict[str, int] = field(default_factory=dict)
+    """Phase → how many attempts at it there were."""
     failures: int = 0
     """Charged ones, in this visit of this phase."""
     interruptions: int = 0

@@ -6,7 +6,6 @@ person's own repository: their configuration counts there (filters, line endings
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from codeswarm.environment import Environment
 from codeswarm.errors import GitError, RepositoryUnfit
 from codeswarm.process import run_sync
 
@@ -51,7 +51,7 @@ class Git:
     def __init__(self, git_dir: Path, *, work_tree: Path | None = None, env: Mapping[str, str] = {}) -> None:
         self.git_dir = git_dir
         self.work_tree = work_tree
-        self._env = {"PATH": os.defpath, **_path(), **_SCRUBBED, **env}
+        self._env = {"PATH": Environment.read().path, **_SCRUBBED, **env}
 
     def run(
         self,
@@ -98,7 +98,7 @@ class UserGit:
     ) -> subprocess.CompletedProcess[bytes]:
         fixed = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "protocol.ext.allow=never")
         argv = ["git", *(word for value in fixed for word in ("-c", value)), *args]
-        env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        env = {key: value for key, value in Environment.read().variables.items() if not key.startswith("GIT_")}
         env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
         return _run(argv, self.directory, env, stdin, ok, timeout_s)
 
@@ -108,10 +108,6 @@ class UserGit:
 
 def _configured() -> list[str]:
     return [word for value in _FIXED for word in ("-c", value)]
-
-
-def _path() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"]} if "PATH" in os.environ else {}
 
 
 def _run(
@@ -128,7 +124,9 @@ def _run(
 def git_version() -> tuple[int, int]:
     """The installed git's version. Raises: RepositoryUnfit where there is none, or one too old."""
     try:
-        text = run_sync(["git", "--version"], cwd=Path("/"), env={**_path(), "LC_ALL": "C"}).stdout.decode()
+        text = run_sync(
+            ["git", "--version"], cwd=Path("/"), env={"PATH": Environment.read().path, "LC_ALL": "C"}
+        ).stdout.decode()
     except FileNotFoundError as error:
         raise RepositoryUnfit(
             "git is not installed", "Codeswarm keeps all work in it", "apt-get install git"

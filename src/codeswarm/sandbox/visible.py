@@ -6,10 +6,11 @@ The person's HOME is never shown. A toolchain that lives in it is, by its own fo
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from codeswarm.sandbox.base import Mount
@@ -51,19 +52,19 @@ def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Mount
     is shown read-only, unless that folder is a HOME, a top folder or shared by everyone: then the file alone.
     """
     try:
-        words = shlex.split(command)
+        named = shlex.split(command)
     except ValueError:
         return command, ()
     mounts: list[Path] = []
-    resolved: list[str] = []
-    for place, word in enumerate(words):
+    for place, word in enumerate(named):
         found = _named_file(word, directory, first=place == 0)
-        resolved.append(word if found is None else str(found))
-        if found is not None and not is_system(found):
-            mounts += [*_own_folder(found, home), *_own_folder(found.resolve(), home)]
-    if resolved == words:
-        return command, tuple(Mount(path) for path in _without_nested(mounts))
-    return shlex.join(resolved), tuple(Mount(path) for path in _without_nested(mounts))
+        if found is None or is_system(found):
+            continue
+        mounts += [*_own_folder(found, home), *_own_folder(found.resolve(), home)]
+        if not word.startswith("/"):
+            absolute = shlex.quote(str(found)).replace("\\", "\\\\")
+            command = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", absolute, command)
+    return command, tuple(Mount(path) for path in _without_nested(mounts))
 
 
 def _named_file(word: str, directory: Path, *, first: bool) -> Path | None:
@@ -127,7 +128,3 @@ def _without_nested(paths: Iterable[Path]) -> list[Path]:
 def which(name: str, path_variable: str) -> str | None:
     """The program that a PATH gives for a name."""
     return shutil.which(name, path=path_variable)
-
-
-def words(command: str) -> Sequence[str]:
-    return shlex.split(command)

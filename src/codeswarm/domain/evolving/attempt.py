@@ -17,7 +17,7 @@ def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> No
     move(session, ticket, TicketStatus.IN_PROGRESS)
     role = ticket.phase.role
     ticket.epoch = ticket.live_epoch = event.epoch
-    ticket.number = event.attempt
+    ticket.tries[event.phase] = event.attempt
     ticket.attempts[event.epoch] = Attempt(
         epoch=event.epoch,
         phase=event.phase,

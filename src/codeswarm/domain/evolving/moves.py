@@ -66,7 +66,6 @@ def enqueue(session: Session, ticket: Ticket) -> None:
 
 def enter_phase(ticket: Ticket, index: int) -> None:
     ticket.phase_index = index
-    ticket.number = 0
     ticket.failures = 0
     ticket.interruptions = 0
     ticket.reference = None

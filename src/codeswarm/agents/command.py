@@ -1,0 +1,130 @@
+"""`command:COMMAND`: any program can be an agent.
+
+The prompt is on its standard input, the bundle and the place for its result are in its environment. Exit 0 is done,
+75 is "try me later" (EX_TEMPFAIL, sysexits.h), anything else failed. Lines of JSON with a known `type` on its standard
+output are activities; everything else is its transcript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
+from codeswarm.agents.lines import read_lines
+from codeswarm.domain.results import FailureClass, Usage
+from codeswarm.process import exited
+from codeswarm.sandbox.base import Running
+from codeswarm.sandbox.visible import program
+
+TYPES = frozenset(
+    {"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage", "await"}
+)
+TRY_LATER = 75
+
+
+class CommandAgent:
+    can_resume = False
+    can_inject = False
+
+    def __init__(self, spec: AgentSpec, directory: Path, home: Path) -> None:
+        """`directory` is where relative names in the command are looked up: where the person typed it."""
+        self.spec = spec
+        self._directory = directory
+        self._home = home
+
+    def check(self) -> Health:
+        if not self.spec.argument:
+            return Health(works=False, what="command: names no command", fix="--agent 'command:./my-agent --flag'")
+        return Health(works=True, what=f"command {self.spec.argument}")
+
+    async def run(self, task: Task, stage: Stage) -> Ending:
+        command, mounts = program(self.spec.argument, self._directory, self._home)
+        argv = ["/bin/sh", "-c", command]
+        running = await stage.start(argv, task.environment(), mounts, stderr=asyncio.subprocess.STDOUT)
+        ear = _Ear(stage)
+        assert running.process.stdin is not None
+        assert running.process.stdout is not None
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(feed(running.process.stdin, task.prompt))
+            tasks.create_task(ear.listen(running.process.stdout))
+            tasks.create_task(end_with_main(running))
+        return ending_of(await running.process.wait(), ear.usage, ear.last)
+
+
+class _Ear:
+    """Hears a program's output line by line."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.usage = Usage()
+        self.last = ""
+
+    async def listen(self, output: asyncio.StreamReader) -> None:
+        async for line, cut in read_lines(output):
+            activity = activity_of(line, cut)
+            self.usage = usage_of(activity, self.usage)
+            self.last = activity.text or self.last
+            await self._stage.emit(activity)
+
+
+async def end_with_main(running: Running) -> None:
+    """Once the main process has ended, end what it left behind: that would hold its output open for ever."""
+    await exited(running.process)
+    await running.end()
+
+
+def ending_of(code: int, usage: Usage, last: str) -> Ending:
+    if code == 0:
+        return Ending(usage=usage, summary=last)
+    if code == TRY_LATER:
+        return Ending.failed(FailureClass.TRY_LATER, "the agent asked to be tried later (exit 75)", usage=usage)
+    how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
+    return Ending.failed(
+        FailureClass.CRASHED, f"the agent {how}: {last[-300:]}".rstrip(": "), usage=usage, summary=last
+    )
+
+
+async def feed(stdin: asyncio.StreamWriter, text: str) -> None:
+    """Write a prompt; an agent that does not read it may close its end."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stdin.write(text.encode())
+        await stdin.drain()
+        stdin.close()
+
+
+def activity_of(line: str, cut: int) -> Activity:
+    if cut:
+        return Activity("output", text=f"{line[:2000]}… [a line of {len(line) + cut} bytes, cut]")
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(line)
+            if isinstance(found, dict) and found.get("type") in TYPES:
+                return Activity(found["type"], text=_text_of(found), data=found, raw=line)
+    return Activity("output", text=line)
+
+
+def _text_of(found: dict[str, Any]) -> str:
+    for key in ("text", "message", "content", "command"):
+        if isinstance(found.get(key), str):
+            return str(found[key])
+    return ""
+
+
+def usage_of(activity: Activity, before: Usage) -> Usage:
+    """The newest usage figures: they are cumulative, and what an activity leaves out is as it was."""
+    if activity.type != "usage":
+        return before
+    source = activity.data.get("usage") if isinstance(activity.data.get("usage"), dict) else activity.data
+    assert source is not None
+    values = before.model_dump()
+    for key in ("input_tokens", "output_tokens"):
+        if isinstance(source.get(key), int) and not isinstance(source[key], bool) and source[key] >= 0:
+            values[key] = source[key]
+    cost = source.get("cost_usd")
+    if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e9:
+        values["cost_usd"] = float(cost)
+    return Usage(**values)

@@ -1,0 +1,37 @@
+"""Agent specs become adapters: by kind, from a table of lazy names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from codeswarm.agents.base import Agent, AgentSpec
+from codeswarm.environment import Login
+from codeswarm.errors import ConfigError
+
+KINDS = ("claude", "command", "replay")
+PLANNED = ("codex", "gemini", "acp", "api")
+
+
+def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Agent:
+    """The adapter for a spec; `directory` is where relative names in it are looked up. Raises: ConfigError."""
+    makers: dict[str, Callable[[], Agent]] = {
+        "claude": lambda: _class("claude", "ClaudeAgent")(spec, login),
+        "command": lambda: _class("command", "CommandAgent")(spec, directory, home),
+        "replay": lambda: _class("replay", "ReplayAgent")(spec, directory),
+    }
+    if spec.kind in PLANNED:
+        raise ConfigError(
+            f"the agent kind {spec.kind!r} is not part of this version",
+            f"known are {', '.join(KINDS)}",
+            "--agent 'command:YOUR-WRAPPER' runs any program",
+        )
+    if spec.kind not in makers:
+        raise ConfigError(f"there is no agent kind {spec.kind!r}", f"known are {', '.join(KINDS)}", "--agent claude")
+    return makers[spec.kind]()
+
+
+def _class(module: str, name: str) -> Callable[..., Agent]:
+    found: Callable[..., Agent] = getattr(import_module(f"codeswarm.agents.{module}"), name)
+    return found

@@ -1,0 +1,83 @@
+"""Plays one recorded attempt. A program of its own, run behind the same walls as a real agent: `player.py RECORDING`.
+
+It imports nothing but the standard library. The format is described in `recording.py`. Where the recorded run stood
+behind something that happened elsewhere in the session, the player asks for it on standard output and goes on when
+a line comes back on standard input; so a replay keeps the order of causes, not only the times.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FILES = {"write", "delete"}
+
+
+def play(path: str) -> None:
+    began = time.monotonic()
+    with open(path, encoding="utf-8") as recording:
+        for line in recording:
+            step = json.loads(line)
+            delay = step.get("t", 0.0) - (time.monotonic() - began)
+            if delay > 0:
+                time.sleep(delay)
+            if step["type"] == "await":
+                say(step)
+                sys.stdin.readline()
+                began = time.monotonic() - step.get("t", 0.0)
+            else:
+                act(step)
+
+
+def act(step: dict[str, Any]) -> None:
+    match step["type"]:
+        case "write":
+            write(step)
+        case "delete":
+            if os.path.lexists(step["path"]):
+                os.unlink(step["path"])
+        case "result":
+            with open(os.environ["CODESWARM_RESULT"], "w", encoding="utf-8") as result:
+                json.dump(step["value"], result)
+        case "hang":
+            signal.pause()
+        case "end":
+            sys.stdout.flush()
+            if "signal" in step:
+                os.kill(os.getpid(), step["signal"])
+            os._exit(step.get("exit", 0))
+        case _:
+            say(step)
+
+
+def write(step: dict[str, Any]) -> None:
+    path = step["path"]
+    if os.path.dirname(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(path):
+        os.unlink(path)
+    if step.get("mode") == "120000":
+        if os.path.lexists(path):
+            os.unlink(path)
+        os.symlink(step["text"], path)
+        return
+    data = base64.b64decode(step["base64"]) if "base64" in step else step["text"].encode()
+    with open(path, "wb") as file:
+        file.write(data)
+    os.chmod(path, 0o755 if step.get("mode") == "100755" else 0o644)
+
+
+def say(step: dict[str, Any]) -> None:
+    print(json.dumps({key: value for key, value in step.items() if key != "t"}), flush=True)
+
+
+if __name__ == "__main__":
+    play(sys.argv[1])

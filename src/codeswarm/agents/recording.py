@@ -1,0 +1,78 @@
+"""Recorded attempts: what `--record` writes and `replay:DIR` plays.
+
+`DIR/TICKET/PHASE.N.jsonl` is the N-th attempt at a phase of a ticket. Each line is one step with `t`, the seconds
+since the attempt began:
+
+    {"t": 0.2, "type": "assistant", "text": …}                  any activity, as the agent said it
+    {"t": 1.0, "type": "write", "path": …, "text": … | "base64": …, "mode": "100644" | "100755" | "120000"}
+    {"t": 1.1, "type": "delete", "path": …}
+    {"t": 1.2, "type": "await", "event": KIND, "ticket": ID}    go on only when that has happened in the session
+    {"t": 2.0, "type": "result", "value": {…}}                  the structured answer
+    {"t": 2.1, "type": "end", "exit": N} or {…, "signal": N}    how the agent ended; or {"type": "hang"}
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from codeswarm.agents.base import Activity
+from codeswarm.clock import Clock
+from codeswarm.git.changes import Changes
+
+
+def recording_path(directory: Path, ticket: str, phase: str, attempt: int) -> Path:
+    return directory / ticket / f"{phase}.{attempt}.jsonl"
+
+
+class Recorder:
+    """Writes one attempt as it happens. The file appears under its name only when the attempt has ended."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._began = clock.monotonic()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = path.with_suffix(".partial")
+        self._file = self._partial.open("w", encoding="utf-8")
+
+    def step(self, type_: str, **fields: Any) -> None:
+        t = round(self._clock.monotonic() - self._began, 3)
+        self._file.write(json.dumps({"t": t, "type": type_, **fields}, ensure_ascii=False) + "\n")
+
+    def activity(self, activity: Activity) -> None:
+        data = {key: value for key, value in activity.data.items() if key not in ("t", "type", "text")}
+        self.step(activity.type, text=activity.text, **(data if activity.type == "usage" else {}))
+
+    def changes(self, changes: Changes) -> None:
+        """The files of one snapshot, as far as git does not ignore them."""
+        for path in changes.deletes:
+            self.step("delete", path=path.decode(errors="surrogateescape"))
+        for put in changes.puts:
+            if not put.ignored:
+                self.step(
+                    "write",
+                    path=put.path.decode(errors="surrogateescape"),
+                    mode=put.mode,
+                    **_content(changes.content(put)),
+                )
+
+    def end(self, result: dict[str, Any] | None, exit_code: int) -> None:
+        if result is not None:
+            self.step("result", value=result)
+        self.step("end", exit=exit_code)
+        self._file.close()
+        self._partial.replace(self._path)
+
+    def close(self) -> None:
+        """Let go of the file; what was not ended stays as `.partial`. Idempotent."""
+        self._file.close()
+
+
+def _content(data: bytes) -> dict[str, str]:
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

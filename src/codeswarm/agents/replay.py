@@ -1,0 +1,76 @@
+"""`replay:DIR`: plays recorded attempts, as a real process that really edits, crashes and can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codeswarm.agents import player
+from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
+from codeswarm.agents.command import activity_of, end_with_main, ending_of, usage_of
+from codeswarm.agents.lines import read_lines
+from codeswarm.agents.recording import recording_path
+from codeswarm.domain.results import FailureClass, Usage
+from codeswarm.sandbox.base import Mount
+from codeswarm.sandbox.visible import interpreter
+
+PLAYER = Path(player.__file__)
+
+
+class ReplayAgent:
+    can_resume = False
+    can_inject = False
+
+    def __init__(self, spec: AgentSpec, directory: Path) -> None:
+        self.spec = spec
+        self._recordings = directory / spec.argument
+
+    def check(self) -> Health:
+        if not self._recordings.is_dir():
+            fix = "codeswarm run --record DIR … makes one"
+            return Health(works=False, what=f"there is no folder of recordings {self._recordings}", fix=fix)
+        return Health(works=True, what=f"recordings in {self._recordings}")
+
+    async def run(self, task: Task, stage: Stage) -> Ending:
+        path = recording_path(self._recordings, task.ticket, task.phase, task.attempt)
+        if not path.is_file():
+            return Ending.failed(FailureClass.CRASHED, f"there is no recording {path}")
+        argv = [sys.executable, "-I", "-S", str(PLAYER), str(path)]
+        mounts = (*interpreter(), Mount(PLAYER), Mount(path))
+        running = await stage.start(argv, task.environment(), mounts, stderr=asyncio.subprocess.STDOUT)
+        hearing = _Hearing(stage, running.process)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hearing.listen())
+            tasks.create_task(end_with_main(running))
+        return ending_of(await running.process.wait(), hearing.usage, hearing.last)
+
+
+class _Hearing:
+    """Hears the player, and answers when it asks for something that happened in the session."""
+
+    def __init__(self, stage: Stage, process: asyncio.subprocess.Process) -> None:
+        self._stage = stage
+        self._process = process
+        self.usage = Usage()
+        self.last = ""
+
+    async def listen(self) -> None:
+        assert self._process.stdout is not None
+        async for line, cut in read_lines(self._process.stdout):
+            activity = activity_of(line, cut)
+            if activity.type == "await":
+                await self._answer(activity.data)
+                continue
+            self.usage = usage_of(activity, self.usage)
+            self.last = activity.text or self.last
+            await self._stage.emit(activity)
+
+    async def _answer(self, asked: Mapping[str, Any]) -> None:
+        kind, ticket = str(asked.get("event", "")), str(asked.get("ticket", ""))
+        await self._stage.emit(Activity("output", text=f"[recorded: waits for {kind} {ticket}]"))
+        await self._stage.await_event(kind, ticket)
+        if self._process.stdin is not None and not self._process.stdin.is_closing():
+            self._process.stdin.write(b"go on\n")

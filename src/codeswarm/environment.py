@@ -1,0 +1,85 @@
+"""The process's environment, read once and here alone. Everything else is handed what it needs of it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CLAUDE_VARIABLES = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
+CLAUDE_ENDPOINT = "ANTHROPIC_BASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What an adapter may hand to its CLI: the PATH to find it on, and credentials from the environment."""
+
+    path: str
+    claude: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A snapshot of what the person's shell gave us."""
+
+    variables: Mapping[str, str]
+
+    @classmethod
+    def read(cls) -> Environment:
+        return cls(dict(os.environ))
+
+    def _path(self, name: str, default: Path) -> Path:
+        return Path(self.variables[name]) if self.variables.get(name) else default
+
+    @property
+    def home(self) -> Path:
+        return self._path("HOME", Path("/"))
+
+    @property
+    def path(self) -> str:
+        return self.variables.get("PATH") or os.defpath
+
+    @property
+    def data(self) -> Path | None:
+        """`CODESWARM_DATA`: where the ledger and the store are, instead of beside the repository's own data."""
+        found = self.variables.get("CODESWARM_DATA")
+        return Path(found) if found else None
+
+    @property
+    def workspaces(self) -> Path:
+        """Disposable: `CODESWARM_WORKSPACES`, else a folder of the cache."""
+        cache = self._path("XDG_CACHE_HOME", self.home / ".cache")
+        return self._path("CODESWARM_WORKSPACES", cache / "codeswarm")
+
+    @property
+    def user_config(self) -> Path:
+        return self._path("XDG_CONFIG_HOME", self.home / ".config") / "codeswarm" / "config.toml"
+
+    @property
+    def colour(self) -> bool:
+        return not self.variables.get("NO_COLOR") and self.variables.get("TERM") != "dumb"
+
+    @property
+    def login(self) -> Login:
+        claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
+        if claude and self.variables.get(CLAUDE_ENDPOINT):
+            claude[CLAUDE_ENDPOINT] = self.variables[CLAUDE_ENDPOINT]
+        return Login(self.path, claude)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """`CODESWARM_*` variables, without the prefix."""
+        prefix = "CODESWARM_"
+        return {name.removeprefix(prefix): value for name, value in self.variables.items() if name.startswith(prefix)}
+
+
+def person() -> str:
+    """Who gives commands, as the audit trail names them: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,208 @@
+"""What a worker and the router say to each other, as it travels: JSON bodies of `/api/v1`.
+
+The same shapes serve the private socket on this machine and, later, a worker on another one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from codeswarm.domain.ids import Commit, Tree
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.results import GateCommand, GateRun, Report, Work
+
+
+class Wire(BaseModel):
+    """A body on the wire. Unknown keys are refused in requests and ignored in answers by older clients."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WorkerHello(Wire):
+    """A worker presents itself; again after a restart of the router. Idempotent."""
+
+    worker: str
+    pid: int
+    started: float
+    """When its process began, as /proc tells it: with the pid it names one process for ever."""
+    boot: str
+    """The boot id of its node: on another boot the pid means nothing."""
+    slots: int
+    labels: tuple[str, ...] = ()
+
+
+class ClaimRequest(Wire):
+    worker: str
+    roles: frozenset[Role] = frozenset(Role)
+    capabilities: frozenset[str] = frozenset()
+    """Kinds of agents; empty: any."""
+    labels: frozenset[str] = frozenset()
+    max: int = Field(1, ge=1, le=64)
+    wait_s: float = Field(0.0, ge=0, le=60)
+
+
+class WorkspaceOrder(Wire):
+    """How a workspace of this project is set up."""
+
+    repository: str
+    """The person's checkout, for files to copy; empty: none."""
+    objects: str
+    """The store's objects, borrowed read-only."""
+    setup: str | None = None
+    setup_inputs: tuple[str, ...] = ()
+    setup_network: bool = False
+    setup_timeout_s: float = 1800.0
+    copies: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    max_file_bytes: int = 100 << 20
+    max_ignored_bytes: int = 64 << 20
+    sandbox: str = "bubblewrap"
+    agent_network: bool = True
+    visible: tuple[str, ...] = ()
+
+
+class GateOrder(Wire):
+    """What a gate's lease is to run."""
+
+    purpose: str
+    commit: Commit
+    tree: Tree
+    base: Commit
+    commands: tuple[GateCommand, ...]
+    changed_files: tuple[str, ...]
+    ticket: str = ""
+
+
+class Offer(Wire):
+    """A lease, as its holder gets it."""
+
+    id: str
+    session: str
+    subject: str
+    epoch: int
+    role: Role
+    phase: str = ""
+    attempt: int = 0
+    agent: str = ""
+    ttl_s: float
+    heartbeat_s: float
+    attempt_timeout_s: float
+    silence_timeout_s: float
+    conversation: str = ""
+    """That of an interrupted attempt of the same agent; it may be gone on with."""
+    earlier_epochs: tuple[int, ...] = ()
+    """Attempts of this ticket that ended without their worker: their workspaces may still lie here."""
+    workspace: WorkspaceOrder
+    gate: GateOrder | None = None
+
+
+class Offers(Wire):
+    leases: tuple[Offer, ...]
+
+
+class Heartbeat(Wire):
+    epoch: int
+    messages_seen: int = 0
+    wait_s: float = Field(0.0, ge=0, le=60)
+
+
+class MessageOut(Wire):
+    number: int
+    by: str
+    text: str
+
+
+class PulseOut(Wire):
+    cancel: str | None = None
+    messages: tuple[MessageOut, ...] = ()
+
+
+class PrepareRequest(Wire):
+    epoch: int
+    resume: bool = False
+
+
+class Preparation(Wire):
+    """Everything that an attempt begins with."""
+
+    start: Commit
+    tree: Tree
+    branch: str
+    author_name: str
+    author_email: str
+    conflicts: tuple[str, ...] = ()
+    gitlinks: tuple[str, ...] = ()
+    prompt: str
+    bundle: dict[str, Any]
+    gates: tuple[GateCommand, ...] = ()
+    contract_files: tuple[str, ...] = ()
+    """What `{files}` stands for in a gate; empty: the files that the attempt changed."""
+    newer_base: bool = False
+    """Others have landed since the contract was written: it may be satisfied already."""
+    stop_at_red: bool = True
+    messages_seen: int = 0
+
+
+class StartRequest(Wire):
+    epoch: int
+    sandbox: str
+    conversation: str = ""
+    resumed: bool = False
+
+
+class SnapshotAnswer(Wire):
+    commit: Commit
+    tree: Tree
+    changed: bool
+    left_out: tuple[str, ...] = ()
+
+
+class GatingRequest(Wire):
+    epoch: int
+    commit: Commit
+
+
+class WorkAnswer(Wire):
+    work: Work
+    left_out: tuple[str, ...] = ()
+
+
+class CompleteRequest(Wire):
+    """The end of an attempt (`report`) or of a gate (`runs`)."""
+
+    epoch: int
+    report: Report | None = None
+    runs: tuple[GateRun, ...] = ()
+
+
+class ReleaseRequest(Wire):
+    epoch: int
+    reason: str
+    report: Report = Report()
+
+
+class DeliveredRequest(Wire):
+    epoch: int
+    message: int
+    how: str
+
+
+class RestartRequest(Wire):
+    worker: str
+    reason: str
+    session: str
+
+
+class Problem(Wire):
+    """RFC 9457, with a `hint`."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    hint: str = ""
