@@ -5,9 +5,9 @@ starts in milliseconds. The workspace is hostile: everything is opened beneath i
 following links, only regular files are read, and nothing in it is ever executed or taken for configuration. The
 one git that it calls (`check-ignore`) uses a git directory of ours.
 
-In: one JSON line on standard input (see `main`). Out: frames on standard output, in the format of `changes.py`;
-and the new manifest at the path given. The manifest maps each path to its signature, so that the next walk can
-tell what changed without reading it.
+In: one JSON line on standard input (`WalkOrder` in `worker/snapshots.py`). Out: frames on standard output, in the
+format of `changes.py`; and a new manifest beside the old one, as `.next`: whoever takes the frames home puts it in
+place then. The manifest maps each path to its signature, so that the next walk can tell what changed without reading.
 """
 
 from __future__ import annotations
@@ -77,10 +77,8 @@ class Walk:
             self.deletions()
         self.frame({"op": "end", "files": self.count})
         self.out.flush()
-        temporary = self.manifest_path + ".new"
-        with open(temporary, "wb") as file:
+        with open(self.manifest_path + ".next", "wb") as file:
             marshal.dump(self.new, file)
-        os.rename(temporary, self.manifest_path)
 
     def folder(self, fd: int, prefix: bytes, *, ignored: bool) -> None:
         """Everything in one folder: files first, then folders, each opened beneath its parent."""

@@ -1,0 +1,64 @@
+"""A workspace's own private repository: it borrows the store's objects, and what happens in it stays in it.
+
+Called only on a folder that no agent has seen yet: afterwards the host never runs git there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codeswarm.domain.ids import Commit
+from codeswarm.git.command import Git
+from codeswarm.git.identity import Identity, clean
+from codeswarm.git.store import BYTE_EXACT
+
+CONFIG = """[core]
+\trepositoryformatversion = {version}
+\tfilemode = true
+\tbare = false
+\tlogallrefupdates = true
+{extensions}[gc]
+\tauto = 0
+[advice]
+\tdetachedHead = false
+[user]
+\tname = {name}
+\temail = {email}
+"""
+
+
+def lay_out(files: Path, objects: Path, start: Commit, branch: str, author: Identity, *, populate: bool = True) -> None:
+    """Make `files` a repository at `start`, on a branch of its own, with its files checked out byte for byte.
+
+    `populate` False leaves the files to someone else (an overlay that shows them already) and only writes the index.
+    Raises: GitError.
+    """
+    git_dir = files / ".git"
+    _skeleton(git_dir, objects, branch, author, sha256=len(start) == 64)
+    (git_dir / "refs" / "heads" / branch).parent.mkdir(parents=True, exist_ok=True)
+    (git_dir / "refs" / "heads" / branch).write_text(f"{start}\n")
+    git = Git(git_dir, work_tree=files)
+    git.run("-c", "core.fsync=none", "read-tree", "--reset", *(["-u"] if populate else []), start)
+
+
+def _skeleton(git_dir: Path, objects: Path, branch: str, author: Identity, *, sha256: bool) -> None:
+    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+        (git_dir / folder).mkdir(parents=True)
+    extensions = "[extensions]\n\tobjectformat = sha256\n" if sha256 else ""
+    text = CONFIG.format(
+        version=1 if sha256 else 0, extensions=extensions, name=clean(author.name), email=clean(author.email)
+    )
+    (git_dir / "config").write_text(text)
+    (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+    (git_dir / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+    (git_dir / "info" / "attributes").write_text(BYTE_EXACT)
+    (git_dir / "info" / "exclude").write_text("")
+
+
+def judge_directory(path: Path) -> Path:
+    """A git directory of ours with nothing in it, for `check-ignore` on a workspace. Idempotent."""
+    for folder in ("objects", "refs"):
+        (path / folder).mkdir(parents=True, exist_ok=True)
+    (path / "config").write_text("[core]\n\trepositoryformatversion = 0\n")
+    (path / "HEAD").write_text("ref: refs/heads/none\n")
+    return path

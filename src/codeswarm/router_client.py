@@ -1,0 +1,117 @@
+"""The client of the router's HTTP API, over its private Unix socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from httpx2.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSocketUpgradeError
+from pydantic import BaseModel
+
+from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.protocol import Problem
+
+API = "/api/v1"
+MAX_SOCKET_PATH = 100
+"""A socket's address holds 107 bytes; what is longer is reached through /proc/self/fd."""
+
+
+class RouterRefused(CodeswarmError):
+    """The router answered with a problem; `problem` is the whole of it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title, problem.detail, problem.hint)
+        self.problem = problem
+        self.http_status = problem.status
+        self.exit_code = {409: 3}.get(problem.status, 2)
+
+    @property
+    def stale(self) -> bool:
+        return self.problem.status in (404, 409)
+
+
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """A socket's address that fits, however long its path is."""
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        yield str(path)
+        return
+    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)
+
+
+class RouterClient:
+    """Requests to one router. Errors: RouterRefused for an answer that is a problem, RouterUnreachable for none."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, socket: Path, *, timeout_s: float = 30.0) -> AsyncIterator[RouterClient]:
+        with socket_address(socket) as address:
+            transport = httpx2.AsyncHTTPTransport(uds=address, retries=0)
+            limits = httpx2.Timeout(timeout_s, connect=5.0)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://router", timeout=limits) as http:
+                yield cls(http)
+
+    async def get(self, path: str, **params: Any) -> Any:
+        return await self._ask("GET", path, params={key: value for key, value in params.items() if value is not None})
+
+    async def post(
+        self,
+        path: str,
+        body: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        timeout_s: float = 30.0,
+    ) -> Any:
+        """The JSON answer, or None where there is no content. `key` makes it safe to ask again."""
+        json = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self._ask("POST", path, json=json, headers=headers, timeout=timeout_s)
+
+    async def upload(
+        self, path: str, content: Any, *, params: Mapping[str, Any] | None = None, timeout_s: float = 600
+    ) -> Any:
+        """Send bytes (or an async iterator of them)."""
+        return await self._ask("POST", path, content=content, params=dict(params or {}), timeout=timeout_s)
+
+    async def _ask(self, method: str, path: str, **rest: Any) -> Any:
+        try:
+            answer = await self._http.request(method, API + path, **rest)
+        except httpx2.TransportError as error:
+            raise RouterUnreachable(
+                "the router does not answer", f"{type(error).__name__}: {error}".rstrip(": "), "codeswarm resume"
+            ) from error
+        if answer.status_code == 204:
+            return None
+        if answer.is_success:
+            return answer.json()
+        raise RouterRefused(_problem(answer))
+
+    async def events(self, session: str | None, after: int) -> AsyncIterator[dict[str, Any]]:
+        """Every event after a number, then each new one. Ends when the router goes away."""
+        path = f"{API}/sessions/{session}/events" if session else f"{API}/events"
+        try:
+            async with self._http.websocket(f"ws://router{path}?after={after}") as socket:
+                while True:
+                    yield await socket.receive_json()
+        except (httpx2.TransportError, WebSocketDisconnect, WebSocketNetworkError, WebSocketUpgradeError):
+            return
+
+
+def _problem(answer: httpx2.Response) -> Problem:
+    try:
+        return Problem.model_validate(answer.json())
+    except ValueError:
+        return Problem(
+            title=f"the router answered {answer.status_code}", status=answer.status_code, detail=answer.text[:500]
+        )

@@ -1,0 +1,1 @@
+"""Execution: pull → workspace → sandbox → agent or gate → report. A worker does; it never decides."""

@@ -1,0 +1,93 @@
+"""Where a worker keeps things: one folder of the cache per project, disposable but for what no ref holds yet.
+
+attempts/SESSION.SUBJECT.EPOCH[.gate]/   files/ (the workspace) · run/ · tmp/ · meta/ (ours alone)
+homes/SESSION.TICKET/                    a HOME that lasts as long as its ticket
+setup/KEY/                               what a set-up command made, by the hash of what it depends on
+lower/COMMIT/                            immutable checkouts under overlays
+outbox/                                  completions on their way to the router
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ATTEMPTS, HOMES, SETUP, LOWER, OUTBOX = "attempts", "homes", "setup", "lower", "outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder of one attempt or gate run."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def files(self) -> Path:
+        return self.root / "files"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @property
+    def meta(self) -> Path:
+        """No sandbox of an agent or a gate sees it."""
+        return self.root / "meta"
+
+    @property
+    def manifest(self) -> Path:
+        return self.meta / "manifest"
+
+    def create(self) -> None:
+        for folder in (self.files, self.run, self.tmp, self.meta):
+            folder.mkdir(parents=True)
+
+    def remember(self, **facts: Any) -> None:
+        """Write down what a later process needs to know of this folder, over what was known."""
+        known = self.facts() | facts
+        temporary = self.meta / "facts.new"
+        temporary.write_text(json.dumps(known), encoding="utf-8")
+        temporary.replace(self.meta / "facts.json")
+
+    def facts(self) -> dict[str, Any]:
+        path = self.meta / "facts.json"
+        if not path.is_file():
+            return {}
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folder of one project."""
+
+    root: Path
+
+    def attempt(self, session: str, subject: str, epoch: int, suffix: str = "") -> Place:
+        name = ".".join(part for part in (session, subject.replace("@", "gate-"), str(epoch), suffix) if part)
+        return Place(self.root / ATTEMPTS / name)
+
+    def home(self, session: str, ticket: str) -> Path:
+        return self.root / HOMES / f"{session}.{ticket}"
+
+    @property
+    def setup(self) -> Path:
+        return self.root / SETUP
+
+    @property
+    def lower(self) -> Path:
+        return self.root / LOWER
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / OUTBOX

@@ -1,0 +1,92 @@
+"""Runs a command in a sandbox to its end: bounded in time and in output, with nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.process import exited
+from codeswarm.sandbox.base import Box, Running, Sandbox
+
+TAIL_BYTES = 6000
+MAX_LOG_BYTES = 8 << 20
+"""Of a longer output the first and the last halves of this are kept."""
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended. `exit_code` None: by a signal or at the time-out."""
+
+    exit_code: int | None
+    timed_out: bool
+    log: bytes
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def tail(self) -> str:
+        return self.log[-TAIL_BYTES:].decode(errors="replace").strip()
+
+
+class _Log:
+    """Keeps the beginning and the end of an output of any length."""
+
+    def __init__(self, most: int) -> None:
+        self._half = most // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._dropped = 0
+
+    def add(self, data: bytes) -> None:
+        room = self._half - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:] if room > 0 else data
+        if len(self._tail) > 2 * self._half:
+            excess = len(self._tail) - self._half
+            del self._tail[:excess]
+            self._dropped += excess
+
+    def whole(self) -> bytes:
+        excess = max(len(self._tail) - self._half, 0)
+        dropped = self._dropped + excess
+        gap = f"\n[… {dropped} bytes of output left out …]\n".encode() if dropped else b""
+        return bytes(self._head) + gap + bytes(self._tail[excess:])
+
+
+async def run_to_end(
+    sandbox: Sandbox,
+    box: Box,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    timeout_s: float,
+    keep: Path | None = None,
+) -> Done:
+    """Run a command; at its end or at the time-out everything that it started is ended, too.
+
+    `keep`: where its (capped) output is also written. Raises: SandboxUnavailable, FileNotFoundError.
+    """
+    running = await sandbox.start(box, argv, env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.STDOUT)
+    log, timed_out = _Log(MAX_LOG_BYTES), False
+    reading = asyncio.create_task(_read(running, log))
+    try:
+        async with asyncio.timeout(timeout_s):
+            await exited(running.process)
+    except TimeoutError:
+        timed_out = True
+    finally:
+        leftovers = await running.end()
+        await reading
+    code = await running.process.wait()
+    output = log.whole()
+    if keep is not None:
+        await asyncio.to_thread(keep.write_bytes, output)
+    return Done(None if timed_out or code < 0 else code, timed_out, output, leftovers)
+
+
+async def _read(running: Running, log: _Log) -> None:
+    assert running.process.stdout is not None
+    while chunk := await running.process.stdout.read(CHUNK):
+        log.add(chunk)

@@ -1,0 +1,179 @@
+"""Brings a workspace's changes home: walk behind walls, spool, upload, and only then remember what was sent.
+
+The walk sees the workspace read-only and has no network; what it may write is a folder of ours. A snapshot that did
+not reach the router is simply part of the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from codeswarm.errors import CodeswarmError
+from codeswarm.git import walker
+from codeswarm.git.changes import Changes, read_changes
+from codeswarm.git.checkout import judge_directory
+from codeswarm.process import run_sync
+from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
+from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
+from codeswarm.sandbox.visible import interpreter
+from codeswarm.worker.places import Place
+
+WALKER = Path(walker.__file__)
+META_INSIDE = Path("/codeswarm/meta")
+DEADLINE_S = 120.0
+MAX_TOTAL_BYTES = 2 << 30
+
+Scope = Literal["work", "all", "baseline"]
+"""`work`: what git does not ignore; `all`: ignored files too, up to their cap; `baseline`: remember, send nothing."""
+
+Upload = Callable[[Path], Awaitable[Any]]
+
+
+class SnapshotFailed(CodeswarmError):
+    """The workspace could not be looked through; it stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_file_bytes: int
+    max_ignored_bytes: int
+
+
+class Snapshotter:
+    """Snapshots of one workspace, one at a time."""
+
+    def __init__(
+        self,
+        place: Place,
+        sandbox: Sandbox,
+        limits: Limits,
+        *,
+        gitlinks: tuple[str, ...] = (),
+        never: tuple[str, ...] = (),
+        enter_pid: int | None = None,
+    ) -> None:
+        """`never`: paths that must not reach any ref (copied secrets)."""
+        self._place = place
+        self._sandbox = sandbox
+        self._limits = limits
+        self._gitlinks = gitlinks
+        self._never = never
+        self._enter_pid = enter_pid
+        self._lock = asyncio.Lock()
+
+    async def take(self, scope: Scope, upload: Upload) -> Any:
+        """Walk, and hand the spooled changes to `upload`, whose answer is returned. None: nothing changed.
+
+        With scope `all` it is uploaded even where nothing changed. Raises: SnapshotFailed, and what `upload` raises.
+        """
+        async with self._lock:
+            spool = self._place.meta / "changes"
+            await self._walk(scope, spool)
+            if scope == "work" and await asyncio.to_thread(_is_empty, spool):
+                self._commit_manifest()
+                return None
+            answer = await upload(spool)
+            self._commit_manifest()
+            return answer
+
+    async def changes(self, receive: Callable[[Changes], None]) -> None:
+        """Show what the last walk found (for recordings)."""
+        with (self._place.meta / "changes").open("rb") as spool:
+            receive(read_changes(spool))
+
+    def _commit_manifest(self) -> None:
+        next_ = self._place.manifest.with_suffix(".next")
+        next_.replace(self._place.manifest)
+
+    async def _walk(self, scope: Scope, spool: Path) -> None:
+        judge_directory(self._place.meta / "judge")
+        box = self._box()
+        meta = META_INSIDE if self._sandbox.inside(box).workspace == WORKSPACE else self._place.meta
+        order = self._order(scope, self._sandbox.inside(box).workspace, meta)
+        argv = [sys.executable, "-I", "-S", str(WALKER)]
+        running = await self._sandbox.start(box, argv, {"PATH": DEFAULT_PATH})
+        process = running.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.close()
+            errors = asyncio.create_task(process.stderr.read())
+            with spool.open("wb") as file:
+                while chunk := await process.stdout.read(1 << 20):
+                    file.write(chunk)
+            said = (await errors).decode(errors="replace").strip()
+            code = await process.wait()
+        finally:
+            await running.end()
+        if code != 0:
+            last = said.splitlines()[-1] if said else f"exit code {code}"
+            raise SnapshotFailed("a workspace could not be snapshotted", last, f"its files stay in {self._place.files}")
+
+    def _box(self) -> Box:
+        scratch = self._place.meta / "walk"
+        for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
+            folder.mkdir(parents=True, exist_ok=True)
+        mounts = (*interpreter(), Mount(WALKER), Mount(self._place.meta, META_INSIDE, writable=True))
+        return Box(
+            name=f"snapshot-{self._place.name}",
+            workspace=self._place.files,
+            home=scratch / "home",
+            run=scratch / "run",
+            tmp=scratch / "tmp",
+            mounts=mounts,
+            read_only_workspace=True,
+            enter_pid=self._enter_pid,
+        )
+
+    def _order(self, scope: Scope, root: Path, meta: Path) -> dict[str, Any]:
+        return {
+            "root": str(root),
+            "git_dir": str(meta / "judge"),
+            "manifest": str(meta / "manifest"),
+            "scope": scope,
+            "gitlinks": list(self._gitlinks),
+            "never": list(self._never),
+            "max_file_bytes": self._limits.max_file_bytes,
+            "max_total_bytes": MAX_TOTAL_BYTES,
+            "max_ignored_bytes": self._limits.max_ignored_bytes,
+            "deadline_s": DEADLINE_S,
+        }
+
+
+def baseline(place: Place, kind: int) -> None:
+    """Remember every file as it stands, before any agent has seen the workspace; new ones as of `kind`.
+
+    Runs without walls: nothing hostile has been here yet. Raises: SnapshotFailed.
+    """
+    order = {
+        "root": str(place.files),
+        "git_dir": "",
+        "manifest": str(place.manifest),
+        "scope": "baseline",
+        "gitlinks": [],
+        "never": [],
+        "max_file_bytes": 0,
+        "max_total_bytes": 0,
+        "max_ignored_bytes": 0,
+        "deadline_s": DEADLINE_S,
+        "mark_new_as": kind,
+    }
+    argv = [sys.executable, "-I", "-S", str(WALKER)]
+    done = run_sync(argv, cwd=place.root, env={"PATH": DEFAULT_PATH}, stdin=json.dumps(order).encode() + b"\n")
+    if done.returncode != 0:
+        raise SnapshotFailed("a new workspace could not be looked through", done.stderr.decode(errors="replace")[-500:])
+    place.manifest.with_suffix(".next").replace(place.manifest)
+
+
+def _is_empty(spool: Path) -> bool:
+    """Whether a walk found nothing to put or delete."""
+    with spool.open("rb") as file:
+        return read_changes(file).empty

@@ -1,0 +1,118 @@
+"""Makes workspaces, for agents and gates alike: files at a commit, the project's set-up, copied files, ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codeswarm.domain.ids import Commit
+from codeswarm.environment import Environment
+from codeswarm.git.checkout import lay_out
+from codeswarm.git.identity import Identity
+from codeswarm.git.walker import SETUP, TRACKED
+from codeswarm.protocol import WorkspaceOrder
+from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.visible import toolchains
+from codeswarm.worker.borrow import copy_files, free_ports
+from codeswarm.worker.places import Place, Places
+from codeswarm.worker.setup import SetupCache
+from codeswarm.worker.snapshots import baseline
+
+
+@dataclass(slots=True)
+class Workspace:
+    """A workspace that is ready for an agent or a gate."""
+
+    place: Place
+    box: Box
+    environment: dict[str, str]
+    """PATH and ports."""
+    secrets: tuple[str, ...] = ()
+    """Copied files, which must reach no ref."""
+    sockets: list[socket.socket] = field(default_factory=list)
+    """They hold the ports until the workspace is let go."""
+
+    def let_go(self) -> None:
+        for held in self.sockets:
+            held.close()
+
+
+class WorkspaceMaker:
+    def __init__(self, places: Places, sandbox: Sandbox, environment: Environment) -> None:
+        self._places = places
+        self._sandbox = sandbox
+        self._environment = environment
+        self._setup = SetupCache(places.setup, sandbox)
+
+    async def make(
+        self,
+        place: Place,
+        order: WorkspaceOrder,
+        start: Commit,
+        branch: str,
+        author: Identity,
+        home: Path,
+        *,
+        network: bool,
+    ) -> Workspace:
+        """A workspace at `start`, whole. Raises: SetupFailed, GitError, OSError."""
+        await asyncio.to_thread(self._lay_out, place, order, start, branch, author, home)
+        ports, sockets = free_ports(order.ports)
+        environment = {"PATH": self._environment.path, **ports}
+        box = self.box(place, order, home, network=network)
+        workspace = Workspace(place, box, environment, sockets=sockets)
+        if order.setup:
+            await self._setup.apply(place, box, order, order.setup, environment)
+        if order.repository:
+            names = order.copies
+            workspace.secrets = await asyncio.to_thread(copy_files, Path(order.repository), names, place.files)
+        await asyncio.to_thread(baseline, place, SETUP)
+        return workspace
+
+    def _lay_out(
+        self, place: Place, order: WorkspaceOrder, start: Commit, branch: str, author: Identity, home: Path
+    ) -> None:
+        if place.root.exists():
+            raise FileExistsError(errno.EEXIST, "an attempt's folder is there already", str(place.root))
+        place.create()
+        home.mkdir(parents=True, exist_ok=True)
+        lay_out(place.files, Path(order.objects), start, branch, author)
+        baseline(place, TRACKED)
+
+    def box(self, place: Place, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
+        """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
+        shown = toolchains(self._environment.path, self._environment.home)
+        extra = tuple(Mount(Path(path)) for path in order.visible)
+        mounts = (*shown, *extra, Mount(Path(order.objects)))
+        return Box(place.name, place.files, home, place.run, place.tmp, mounts=mounts, network=network)
+
+    # ── the end ──
+
+    @staticmethod
+    def remove(place: Place) -> None:
+        """Take a workspace away. The caller knows that nothing in it is needed any more."""
+        _remove(place.root)
+
+
+def _remove(root: Path) -> None:
+    """Remove a folder, whatever permissions an agent left in it."""
+    for folder in _folders(root):
+        with contextlib.suppress(OSError):
+            folder.chmod(0o700)
+    shutil.rmtree(root, ignore_errors=False)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    yield root
+    for folder, names, _ in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                yield path
