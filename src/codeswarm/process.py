@@ -103,3 +103,29 @@ def wait_gone(pidfd: int, timeout_s: float) -> bool:
     """Whether the process behind a descriptor ended within `timeout_s` (it may still be unreaped)."""
     ready, _, _ = select.select([pidfd], [], [], timeout_s)
     return bool(ready)
+
+
+def this_process() -> tuple[int, float, str]:
+    """(pid, start time in clock ticks since boot, boot id) of this process."""
+    return os.getpid(), start_time(os.getpid()) or 0.0, boot_id()
+
+
+def start_time(pid: int) -> float | None:
+    """When a process began, in clock ticks since boot; None where there is none. Source: proc(5), field 22."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else float(fields[19])
+
+
+def boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def is_alive(pid: int, started: float, boot: str) -> bool:
+    """Whether exactly that process still runs."""
+    return boot == boot_id() and start_time(pid) == started

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import GateCommand, GateRun, Report, Work
+from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Work
 
 
 class Wire(BaseModel):
@@ -144,7 +144,8 @@ class Preparation(Wire):
     """What `{files}` stands for in a gate; empty: the files that the attempt changed."""
     newer_base: bool = False
     """Others have landed since the contract was written: it may be satisfied already."""
-    stop_at_red: bool = True
+    resumed: bool = False
+    """`start` holds the files of the interrupted attempt, and the prompt goes on in its conversation."""
     messages_seen: int = 0
 
 
@@ -159,7 +160,7 @@ class SnapshotAnswer(Wire):
     commit: Commit
     tree: Tree
     changed: bool
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class GatingRequest(Wire):
@@ -169,7 +170,7 @@ class GatingRequest(Wire):
 
 class WorkAnswer(Wire):
     work: Work
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class CompleteRequest(Wire):

@@ -82,7 +82,7 @@ class Snapshotter:
             self._commit_manifest()
             return answer
 
-    async def changes(self, receive: Callable[[Changes], None]) -> None:
+    def show_changes(self, receive: Callable[[Changes], None]) -> None:
         """Show what the last walk found (for recordings)."""
         with (self._place.meta / "changes").open("rb") as spool:
             receive(read_changes(spool))

@@ -1,0 +1,83 @@
+"""`python -m codeswarm.worker`: a worker as a child process. Its order is one JSON line on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import signal
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from codeswarm.agents.factory import make_agent
+from codeswarm.clock import SystemClock
+from codeswarm.environment import Environment
+from codeswarm.process import this_process
+from codeswarm.router_client import RouterClient
+from codeswarm.sandbox.factory import choose
+from codeswarm.worker.gate import GateRunner
+from codeswarm.worker.line import Line
+from codeswarm.worker.outbox import Outbox
+from codeswarm.worker.places import Places
+from codeswarm.worker.tools import Tools
+from codeswarm.worker.worker import Identity, Worker
+from codeswarm.worker.workspace import WorkspaceMaker
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class WorkerOrder(BaseModel):
+    """What a worker process is told when it is started."""
+
+    worker: str
+    socket: Path
+    workspaces: Path
+    """The project's folder of the cache."""
+    outbox: Path
+    sandbox: str
+    slots: int
+    directory: Path
+    """Where the person stood: relative names in agents' commands are looked up there."""
+    labels: tuple[str, ...] = ()
+    record: Path | None = None
+
+
+async def serve(order: WorkerOrder, environment: Environment) -> None:
+    clock, sandbox = SystemClock(), choose(order.sandbox)
+    places = Places(order.workspaces)
+    async with RouterClient.open(order.socket) as client:
+        line = Line(client, clock)
+        tools = Tools(
+            line=line,
+            clock=clock,
+            places=places,
+            sandbox=sandbox,
+            maker=WorkspaceMaker(places, sandbox, environment),
+            gates=GateRunner(sandbox, clock, line.log),
+            outbox=Outbox(order.outbox),
+            record=order.record,
+        )
+        worker = Worker(
+            Identity(order.worker, *this_process()),
+            tools,
+            lambda spec: make_agent(spec, order.directory, environment.home, environment.login),
+            clock,
+            lambda text: print(text, file=sys.stderr, flush=True),
+            slots=order.slots,
+            labels=frozenset(order.labels),
+        )
+        await worker.run()
+
+
+def main() -> None:
+    """Serve until the router is gone, or until told to end by a signal."""
+    # Orphans of agents come to us, so that without walls, too, they can be found and ended.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = WorkerOrder.model_validate_json(sys.stdin.readline())
+    asyncio.run(serve(order, Environment.read()))
+
+
+if __name__ == "__main__":
+    main()

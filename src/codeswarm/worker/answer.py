@@ -1,0 +1,130 @@
+"""The structured answer of an agent: read as hostile, and told precisely what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from codeswarm.domain.results import Contract, Finding, Usage, Verdict
+
+MAX_BYTES = 4 << 20
+MAX_ITEMS = 500
+
+
+@dataclass(slots=True)
+class Answer:
+    """What `$CODESWARM_RESULT` held. `problem` says what could not be used."""
+
+    contract: Contract | None = None
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+    dispute: str | None = None
+    plan: str | None = None
+    decisions: tuple[str, ...] = ()
+    proposed_tickets: tuple[dict[str, Any], ...] = ()
+    usage: Usage | None = None
+    raw: dict[str, Any] | None = None
+    problem: str = ""
+
+
+def read_answer(path: Path, last_words: str) -> Answer:
+    """The answer in a result file; where there is none, the last JSON object in the agent's last words."""
+    data = _read(path)
+    if data is None:
+        found = last_object(last_words)
+        return Answer() if found is None else parse_answer(found)
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return Answer(problem=f"its result is not JSON: {error}")
+    if not isinstance(found, dict):
+        return Answer(problem="its result is no JSON object")
+    return parse_answer(found)
+
+
+def parse_answer(found: dict[str, Any]) -> Answer:
+    answer = Answer(raw=found)
+    try:
+        if found.get("contract") is not None:
+            answer.contract = Contract.model_validate(found["contract"])
+        if found.get("verdict") is not None:
+            answer.verdict = Verdict(str(found["verdict"]).strip().lower())
+        answer.findings = tuple(_finding(item) for item in _list(found, "findings"))
+        answer.dispute = _dispute(found.get("dispute"))
+        answer.plan = _text(found.get("plan"))
+        answer.decisions = tuple(_text(item) or "" for item in _list(found, "decisions"))
+        answer.proposed_tickets = tuple(item for item in _list(found, "proposed_tickets") if isinstance(item, dict))
+        answer.usage = _usage(found.get("usage"))
+    except (ValidationError, ValueError) as error:
+        answer.problem = f"its result can't be used: {_short(error)}"
+    return answer
+
+
+def _read(path: Path) -> bytes | None:
+    """A regular file's content, no link followed, at most MAX_BYTES of it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        data = file.read(MAX_BYTES + 1)
+    return data if data.strip() else None
+
+
+def last_object(text: str) -> dict[str, Any] | None:
+    """The last JSON object that a text holds, fenced or bare."""
+    decoder = json.JSONDecoder()
+    for hit in reversed(list(re.finditer(r"\{", text[-200_000:]))):
+        try:
+            found, _ = decoder.raw_decode(text[-200_000:], hit.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and found.keys() & {"contract", "verdict", "dispute", "plan", "findings"}:
+            return found
+    return None
+
+
+def _list(found: dict[str, Any], key: str) -> list[Any]:
+    value = found.get(key)
+    return value[:MAX_ITEMS] if isinstance(value, list) else []
+
+
+def _finding(item: Any) -> Finding:
+    return Finding(text=item) if isinstance(item, str) else Finding.model_validate(item)
+
+
+def _dispute(value: Any) -> str | None:
+    if value is None:
+        return None
+    reason = value.get("reason") if isinstance(value, dict) else value
+    if not isinstance(reason, str) or not reason.strip():
+        raise ValueError('a dispute needs a reason: {"dispute": {"reason": …}}')
+    return reason.strip()
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, dict):
+        return None
+    return Usage.model_validate({key: value[key] for key in Usage.model_fields if key in value})
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error)

@@ -1,0 +1,203 @@
+"""One attempt, from lease to report: salvage, prepare, workspace, agent, gate, completion.
+
+It reads top-down: `run` is the whole story. It reports facts and never what they mean. Its workspace goes away only
+when everything in it is reachable from a ref; else it stays, and the report says what was left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from codeswarm.agents.base import Agent
+from codeswarm.domain.pipeline import WRITING_ROLES, Role
+from codeswarm.domain.results import Failure, FailureClass, GateOutcome, GateRun, Report, Work
+from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.git.identity import Identity
+from codeswarm.protocol import (
+    CompleteRequest,
+    GatingRequest,
+    Offer,
+    Preparation,
+    PrepareRequest,
+    ReleaseRequest,
+    StartRequest,
+)
+from codeswarm.router_client import RouterRefused
+from codeswarm.sandbox.base import WORKSPACE
+from codeswarm.worker.gate import GateContext
+from codeswarm.worker.line import complete_letter, release_letter
+from codeswarm.worker.play import Play, Played
+from codeswarm.worker.salvage import salvage
+from codeswarm.worker.setup import SetupFailed
+from codeswarm.worker.tools import LeaseLost, Tools
+from codeswarm.worker.verify import post, run_gates
+from codeswarm.worker.watch import Stop
+from codeswarm.worker.workspace import Workspace
+
+
+class Attempt:
+    def __init__(self, offer: Offer, agent: Agent | None, tools: Tools) -> None:
+        """`agent` None: a verifier phase, which only runs gates."""
+        self.offer = offer
+        self._agent = agent
+        self._tools = tools
+        self._place = tools.places.attempt(offer.session, offer.subject, offer.epoch)
+        self._home = tools.places.home(offer.session, offer.subject)
+        self._brought_home = False
+
+    async def run(self) -> None:
+        """Do the attempt and report it. Raises only what is a fault of ours; the report says so then, too."""
+        offer = self.offer
+        try:
+            for epoch in offer.earlier_epochs:
+                await salvage(self._tools, self._tools.places.attempt(offer.session, offer.subject, epoch))
+            request = PrepareRequest(epoch=offer.epoch, resume=self._can_resume())
+            report = await self._work(await self._tools.line.prepare(offer.id, request))
+        except LeaseLost:
+            await salvage(self._tools, self._place)
+            return
+        except RouterUnreachable:
+            return
+        except SetupFailed as failed:
+            report = failed_report(FailureClass.SETUP_FAILED, f"{failed.what}\n{failed.why}")
+        except RouterRefused as refused:
+            if refused.stale:
+                return
+            report = failed_report(FailureClass.WORKER_ERROR, str(refused))
+        except (CodeswarmError, OSError) as error:
+            report = failed_report(FailureClass.WORKER_ERROR, f"{type(error).__name__}: {error}")
+        await self._send(report)
+        await self._clean_up(report)
+
+    def _can_resume(self) -> bool:
+        """A conversation goes on only at the same path and in the same HOME."""
+        agent = self._agent
+        if agent is None or not agent.can_resume or not self.offer.conversation or not self._home.is_dir():
+            return False
+        box = self._tools.maker.box(self._place, self.offer.workspace, self._home, network=False)
+        return self._tools.sandbox.inside(box).workspace == WORKSPACE
+
+    async def _work(self, preparation: Preparation) -> Report:
+        if self._agent is None:
+            return await self._only_gates(preparation)
+        author, order = Identity(preparation.author_name, preparation.author_email), self.offer.workspace
+        network = order.agent_network
+        workspace = await self._tools.maker.make(
+            self._place, order, preparation.start, preparation.branch, author, self._home, network=network
+        )
+        try:
+            self._place.remember(**self._facts(preparation, workspace))
+            play = Play(self.offer, self._agent, preparation, workspace, self._tools)
+            played = await play.play()
+            self._brought_home = True
+            return await self._conclude(preparation, play, played)
+        finally:
+            workspace.let_go()
+
+    def _facts(self, preparation: Preparation, workspace: Workspace) -> dict[str, Any]:
+        """What whoever finds this folder later needs to bring its files home."""
+        order = self.offer.workspace
+        return {
+            "session": self.offer.session,
+            "ticket": self.offer.subject,
+            "epoch": self.offer.epoch,
+            "gitlinks": list(preparation.gitlinks),
+            "never": list(workspace.secrets),
+            "max_file_bytes": order.max_file_bytes,
+            "max_ignored_bytes": order.max_ignored_bytes,
+        }
+
+    async def _only_gates(self, preparation: Preparation) -> Report:
+        offer = self.offer
+        await self._tools.line.start(offer.id, StartRequest(epoch=offer.epoch, sandbox=self._tools.sandbox.kind))
+        runs = await self._gates(preparation, Work(commit=preparation.start, tree=preparation.tree))
+        self._brought_home = True
+        return failed_report(runs.failure_class, runs.reason) if isinstance(runs, Stop) else Report(gate_runs=runs)
+
+    # ── the report ──
+
+    async def _conclude(self, preparation: Preparation, play: Play, played: Played) -> Report:
+        work, role = played.home.work, self.offer.role
+        failure = why_failed(played)
+        runs: tuple[GateRun, ...] | Stop = ()
+        if failure is None and played.answer.dispute is None and self._has_gate(preparation, work):
+            await self._tools.line.gating(self.offer.id, GatingRequest(epoch=self.offer.epoch, commit=work.commit))
+            runs = await self._gates(preparation, work)
+        if isinstance(runs, Stop):
+            failure, runs = Failure(failure_class=runs.failure_class, message=runs.reason), ()
+        digest, size = await play.close_transcript()
+        answer, ending = played.answer, played.ending
+        green = bool(runs) and all(run.outcome is GateOutcome.GREEN for run in runs)
+        return Report(
+            work=work if role in WRITING_ROLES else None,
+            failure=failure,
+            gate_runs=runs,
+            contract=answer.contract,
+            contract_files=work.changed_files if role is Role.TEST_WRITER else (),
+            verdict=answer.verdict,
+            findings=answer.findings,
+            dispute=answer.dispute,
+            plan=(answer.plan or ending.summary or None) if role is Role.PLANNER else None,
+            decisions=answer.decisions,
+            proposed_tickets=answer.proposed_tickets,
+            summary=ending.summary[:4000],
+            usage=answer.usage or ending.usage,
+            transcript=digest,
+            transcript_size=size,
+            already_satisfied=preparation.newer_base and not work.changed_files and green,
+            left_out=played.home.left_out,
+        )
+
+    def _has_gate(self, preparation: Preparation, work: Work) -> bool:
+        """Whether there is anything that a gate could judge."""
+        if not preparation.gates or self.offer.role not in WRITING_ROLES or work.markers:
+            return False
+        return bool(work.changed_files) or preparation.newer_base
+
+    async def _gates(self, preparation: Preparation, work: Work) -> tuple[GateRun, ...] | Stop:
+        context = GateContext(
+            session=self.offer.session,
+            ticket=self.offer.subject,
+            base=preparation.start,
+            head=work.commit,
+            changed_files=work.changed_files,
+            contract_files=preparation.contract_files,
+        )
+        return await run_gates(self._tools, self.offer, preparation.gates, context)
+
+    # ── the end ──
+
+    async def _send(self, report: Report) -> None:
+        offer, failure = self.offer, report.failure
+        if failure is not None and failure.failure_class is FailureClass.CANCELLED:
+            request = ReleaseRequest(epoch=offer.epoch, reason=failure.message, report=report)
+            path, body = release_letter(offer.id, request)
+        else:
+            path, body = complete_letter(offer.id, CompleteRequest(epoch=offer.epoch, report=report))
+        await post(self._tools, self._place.name, path, body)
+
+    async def _clean_up(self, report: Report) -> None:
+        """Remove the workspace, unless something in it is in no ref."""
+        if not self._place.root.exists():
+            return
+        left_out = [item.model_dump() for item in report.left_out if item.size is not None]
+        if left_out or not self._brought_home:
+            self._place.remember(left_out=left_out)
+            return
+        await asyncio.to_thread(self._tools.maker.remove, self._place)
+
+
+def failed_report(failure_class: FailureClass, message: str) -> Report:
+    return Report(failure=Failure(failure_class=failure_class, message=message[-4000:]))
+
+
+def why_failed(played: Played) -> Failure | None:
+    """The agent's own failure, if any: what stopped it counts first, then what it said, then what it left."""
+    if played.stop is not None:
+        return Failure(failure_class=played.stop.failure_class, message=played.stop.reason)
+    if played.ending.failure is not None:
+        return played.ending.failure
+    if played.answer.problem:
+        return Failure(failure_class=FailureClass.BAD_RESULT, message=played.answer.problem)
+    return None

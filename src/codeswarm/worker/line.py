@@ -1,0 +1,133 @@
+"""A worker's line to the router: requests that outlast a router's restart, up to a bound."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from codeswarm.clock import Clock
+from codeswarm.domain.ids import lease_id
+from codeswarm.errors import RouterUnreachable
+from codeswarm.protocol import (
+    ClaimRequest,
+    CompleteRequest,
+    DeliveredRequest,
+    GatingRequest,
+    Heartbeat,
+    Offer,
+    Offers,
+    Preparation,
+    PrepareRequest,
+    PulseOut,
+    ReleaseRequest,
+    RestartRequest,
+    SnapshotAnswer,
+    StartRequest,
+    WorkAnswer,
+    WorkerHello,
+)
+from codeswarm.router_client import RouterClient, RouterRefused
+
+T = TypeVar("T")
+GRACE_S = 30.0
+"""How long a worker goes on without its router before it ends its agents. Their work stays in their workspaces."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+BUSY = 503
+
+
+class Line:
+    def __init__(self, client: RouterClient, clock: Clock, grace_s: float = GRACE_S) -> None:
+        self._client = client
+        self._clock = clock
+        self._grace_s = grace_s
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again while the router is away or says that it can't write just now. Raises: the last failure."""
+        deadline, pause = self._clock.monotonic() + self._grace_s, FIRST_PAUSE_S
+        while True:
+            try:
+                return await ask()
+            except (RouterUnreachable, RouterRefused) as error:
+                passing = isinstance(error, RouterUnreachable) or error.problem.status == BUSY
+                if not passing or self._clock.monotonic() + pause > deadline:
+                    raise
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def hello(self, hello: WorkerHello) -> None:
+        await self._patiently(lambda: self._client.post("/workers", hello))
+
+    async def claim(self, request: ClaimRequest) -> Offer | None:
+        """One lease, or None where there is no work. Not patient: a claim that got lost is not blindly made twice."""
+        answer = await self._client.post("/leases", request, timeout_s=request.wait_s + 30)
+        return Offers.model_validate(answer).leases[0] if answer else None
+
+    async def heartbeat(self, lease: str, body: Heartbeat) -> PulseOut:
+        answer = await self._patiently(
+            lambda: self._client.post(f"/leases/{lease}/heartbeat", body, timeout_s=body.wait_s + 30)
+        )
+        return PulseOut.model_validate(answer)
+
+    async def prepare(self, lease: str, body: PrepareRequest) -> Preparation:
+        answer = await self._patiently(lambda: self._client.post(f"/leases/{lease}/prepare", body, timeout_s=300))
+        return Preparation.model_validate(answer)
+
+    async def start(self, lease: str, body: StartRequest) -> None:
+        await self._patiently(lambda: self._client.post(f"/leases/{lease}/start", body))
+
+    async def gating(self, lease: str, body: GatingRequest) -> None:
+        await self._patiently(lambda: self._client.post(f"/leases/{lease}/gating", body))
+
+    async def delivered(self, lease: str, body: DeliveredRequest) -> None:
+        await self._patiently(lambda: self._client.post(f"/leases/{lease}/delivered", body))
+
+    async def restarted(self, body: RestartRequest) -> None:
+        await self._patiently(lambda: self._client.post("/workers/restarts", body))
+
+    async def snapshot(self, lease: str, epoch: int, spool: Path) -> SnapshotAnswer:
+        answer = await self._upload(f"/leases/{lease}/snapshot", spool, epoch=epoch)
+        return SnapshotAnswer.model_validate(answer)
+
+    async def work(self, lease: str, epoch: int, spool: Path) -> WorkAnswer:
+        """The last snapshot of an attempt, which becomes its work commit."""
+        return WorkAnswer.model_validate(await self._upload(f"/leases/{lease}/work", spool, epoch=epoch))
+
+    async def salvage(self, session: str, ticket: str, epoch: int, spool: Path) -> SnapshotAnswer:
+        answer = await self._upload(f"/attempts/{lease_id(session, ticket, epoch)}/salvage", spool)
+        return SnapshotAnswer.model_validate(answer)
+
+    async def log(self, data: bytes) -> str:
+        """Keep a gate's output; its digest."""
+        answer = await self._patiently(lambda: self._client.upload("/artifacts", data))
+        return str(answer["digest"])
+
+    async def transcript(self, lease: str, offset: int, data: bytes) -> int:
+        """Add to a transcript; how much of it the router has. Not patient: it is tried again with the next lines."""
+        answer = await self._client.upload(f"/attempts/{lease}/transcript", data, params={"offset": offset})
+        return int(answer["size"])
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """A letter of the outbox."""
+        return await self._patiently(lambda: self._client.post(path, body, timeout_s=120))
+
+    def events(self, session: str, after: int) -> AsyncIterator[dict[str, Any]]:
+        return self._client.events(session, after)
+
+    async def _upload(self, path: str, spool: Path, **params: Any) -> Any:
+        return await self._patiently(lambda: self._client.upload(path, _chunks(spool), params=params))
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+
+
+def complete_letter(lease: str, body: CompleteRequest) -> tuple[str, dict[str, Any]]:
+    return f"/leases/{lease}/complete", body.model_dump(mode="json")
+
+
+def release_letter(lease: str, body: ReleaseRequest) -> tuple[str, dict[str, Any]]:
+    return f"/leases/{lease}/release", body.model_dump(mode="json")

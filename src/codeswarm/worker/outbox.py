@@ -1,0 +1,63 @@
+"""Completions survive: each is on disk before it is sent, and goes away only when the router has taken it.
+
+A worker that dies with something in its outbox is no loss: whichever worker starts next on this machine sends it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A request that must arrive: POST `path` with `body`."""
+
+    file: Path
+    path: str
+    body: dict[str, Any]
+
+
+class Outbox:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, name: str, path: str, body: dict[str, Any]) -> Letter:
+        """Write a letter down, durably. The same name replaces an earlier one."""
+        file = self._folder / f"{name}.json"
+        temporary = file.with_suffix(f".{os.getpid()}.new")
+        with temporary.open("w", encoding="utf-8") as handle:
+            json.dump({"path": path, "body": body}, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(file)
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return Letter(file, path, body)
+
+    def letters(self) -> Iterator[Letter]:
+        """Everything that waits, oldest first. A letter that can't be read is put aside, not thrown away."""
+        for file in sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+            try:
+                found = json.loads(file.read_text(encoding="utf-8"))
+                yield Letter(file, str(found["path"]), dict(found["body"]))
+            except (ValueError, KeyError, TypeError):
+                file.rename(file.with_suffix(".unreadable"))
+
+    @staticmethod
+    def arrived(letter: Letter) -> None:
+        letter.file.unlink(missing_ok=True)
+
+    def put_aside(self, file: Path, why: str) -> None:
+        """Keep a copy of something that could not be delivered, with the reason beside it."""
+        target = self._folder / f"{file.parent.parent.name}.{file.name}"
+        target.write_bytes(file.read_bytes())
+        target.with_suffix(".why").write_text(why + "\n", encoding="utf-8")

@@ -1,0 +1,206 @@
+"""The part of an attempt in which its agent runs: begun, watched over, brought to an end, its files brought home."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.agents.base import Agent, Ending, Task
+from codeswarm.agents.recording import Recorder, recording_path
+from codeswarm.errors import CodeswarmError
+from codeswarm.protocol import Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
+from codeswarm.router_client import RouterRefused
+from codeswarm.worker.answer import Answer, read_answer
+from codeswarm.worker.snapshots import Limits, Snapshotter
+from codeswarm.worker.stage import WorkerStage
+from codeswarm.worker.tools import LeaseLost, Tools
+from codeswarm.worker.transcript import Transcript
+from codeswarm.worker.watch import Stop, Watch
+from codeswarm.worker.workspace import Workspace
+
+STOP_GRACE_S = 10.0
+"""How long an agent that was told to stop may take to end its turn by itself."""
+BUNDLE, RESULT = "bundle.json", "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How it went. The agent and everything it started are gone; its files are in the store."""
+
+    ending: Ending
+    stop: Stop | None
+    answer: Answer
+    home: WorkAnswer
+
+
+class Play:
+    def __init__(
+        self, offer: Offer, agent: Agent, preparation: Preparation, workspace: Workspace, tools: Tools
+    ) -> None:
+        self._offer = offer
+        self._agent = agent
+        self._preparation = preparation
+        self._workspace = workspace
+        self._tools = tools
+        self._recorder = self._make_recorder()
+        self._snapshots = Snapshotter(
+            workspace.place,
+            tools.sandbox,
+            Limits(offer.workspace.max_file_bytes, offer.workspace.max_ignored_bytes),
+            gitlinks=preparation.gitlinks,
+            never=workspace.secrets,
+            enter_pid=workspace.box.enter_pid,
+        )
+        self.transcript = Transcript(workspace.place.meta / "transcript.jsonl", tools.clock, self._ship)
+        self._stage = WorkerStage(
+            tools.sandbox,
+            workspace.box,
+            workspace.environment,
+            self.transcript,
+            tools.clock,
+            lambda: tools.line.events(offer.session, 0),
+            self._recorder,
+        )
+
+    async def play(self) -> Played:
+        """Raises: LeaseLost; RouterUnreachable where the files could not be brought home (they stay where they are)."""
+        task = await self._begin()
+        shipping = asyncio.create_task(self.transcript.keep_shipping())
+        try:
+            ending, stop = await self._run_agent(task)
+            await self._stage.end_all()
+            if stop is not None and stop.lost:
+                raise LeaseLost(stop.reason)
+            answer = await asyncio.to_thread(read_answer, self._workspace.place.run / RESULT, ending.summary)
+            home = await self._bring_home()
+            self._finish_recording(answer, ending)
+            return Played(ending, stop, answer, home)
+        finally:
+            shipping.cancel()
+            await self._stage.end_all()
+            if self._recorder is not None:
+                self._recorder.close()
+
+    async def _begin(self) -> Task:
+        offer, preparation = self._offer, self._preparation
+        inside = self._tools.sandbox.inside(self._workspace.box)
+        bundle = json.dumps(preparation.bundle, ensure_ascii=False, indent=1)
+        (self._workspace.place.run / BUNDLE).write_text(bundle, encoding="utf-8")
+        conversation = offer.conversation if preparation.resumed else str(uuid.uuid4())
+        request = StartRequest(
+            epoch=offer.epoch,
+            sandbox=self._tools.sandbox.kind,
+            conversation=conversation if self._agent.can_resume else "",
+            resumed=preparation.resumed,
+        )
+        await self._tools.line.start(offer.id, request)
+        return Task(
+            session=offer.session,
+            ticket=offer.subject,
+            phase=offer.phase,
+            role=offer.role,
+            attempt=offer.attempt,
+            epoch=offer.epoch,
+            prompt=preparation.prompt,
+            inside=inside,
+            bundle=inside.run / BUNDLE,
+            result=inside.run / RESULT,
+            conversation=conversation,
+            resume=preparation.resumed,
+        )
+
+    # ── the agent's turn ──
+
+    async def _run_agent(self, task: Task) -> tuple[Ending, Stop | None]:
+        """The agent under watch: whichever ends first ends the other."""
+        watch = Watch(
+            self._offer,
+            self._tools.line,
+            self._stage,
+            self._tools.clock,
+            self._snapshot,
+            messages_seen=self._preparation.messages_seen,
+            can_inject=self._agent.can_inject,
+        )
+        playing = asyncio.create_task(self._agent.run(task, self._stage))
+        watching = asyncio.create_task(watch.run())
+        try:
+            await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if playing.done():
+                return playing.result(), None
+            return await self._bring_to_an_end(playing), watching.result()
+        finally:
+            for running in (watching, playing):
+                running.cancel()
+            await asyncio.gather(watching, playing, return_exceptions=True)
+
+    async def _bring_to_an_end(self, playing: asyncio.Task[Ending]) -> Ending:
+        """Ask first; after a while, end it."""
+        self._stage.stop.set()
+        timer = asyncio.ensure_future(self._tools.clock.sleep(STOP_GRACE_S))
+        try:
+            await asyncio.wait({playing, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+        if not playing.done():
+            await self._stage.end_all()
+        return await playing
+
+    # ── what it leaves ──
+
+    async def _snapshot(self) -> bool:
+        """A snapshot of the running work; whether anything had changed."""
+
+        async def upload(spool: Path) -> SnapshotAnswer:
+            return await self._tools.line.snapshot(self._offer.id, self._offer.epoch, spool)
+
+        answer: SnapshotAnswer | None = await self._snapshots.take("work", upload)
+        if answer is None:
+            return False
+        self._record_changes()
+        return answer.changed
+
+    async def _bring_home(self) -> WorkAnswer:
+        async def upload(spool: Path) -> WorkAnswer:
+            return await self._tools.line.work(self._offer.id, self._offer.epoch, spool)
+
+        try:
+            answer: WorkAnswer = await self._snapshots.take("all", upload)
+        except RouterRefused as refused:
+            if refused.stale:
+                raise LeaseLost(refused.what) from refused
+            raise
+        self._record_changes()
+        return answer
+
+    async def _ship(self, offset: int, data: bytes) -> int:
+        return await self._tools.line.transcript(self._offer.id, offset, data)
+
+    async def close_transcript(self) -> tuple[str, int]:
+        """Ship the rest, and answer the digest and the size of the whole."""
+        try:
+            await self.transcript.flush()
+        except CodeswarmError as error:
+            # The transcript is activity: its loss must not cost the work, but the digest then tells of it.
+            self._tools.outbox.put_aside(self._workspace.place.meta / "transcript.jsonl", str(error))
+        return await self.transcript.close()
+
+    # ── recording ──
+
+    def _make_recorder(self) -> Recorder | None:
+        if self._tools.record is None:
+            return None
+        offer = self._offer
+        path = recording_path(self._tools.record, offer.subject, offer.phase, offer.attempt)
+        return Recorder(path, self._tools.clock)
+
+    def _record_changes(self) -> None:
+        if self._recorder is not None:
+            self._snapshots.show_changes(self._recorder.changes)
+
+    def _finish_recording(self, answer: Answer, ending: Ending) -> None:
+        if self._recorder is not None:
+            self._recorder.end(answer.raw, 0 if ending.failure is None else 1)

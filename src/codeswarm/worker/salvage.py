@@ -1,0 +1,44 @@
+"""Brings home what a dead attempt left in its workspace: the worker that finds the folder sends it, then removes it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from codeswarm.errors import CodeswarmError
+from codeswarm.protocol import SnapshotAnswer
+from codeswarm.worker.places import Place
+from codeswarm.worker.snapshots import Limits, Snapshotter
+from codeswarm.worker.tools import Tools
+
+
+async def salvage(tools: Tools, place: Place) -> bool:
+    """Send a left-over workspace to its attempt's wip ref and remove it; whether there was one and it is safe now.
+
+    A folder that was never finished (no facts, no manifest) holds nothing of an agent's and is only removed. What can't
+    be sent stays, for the next one who comes by.
+    """
+    if not place.root.is_dir():
+        return False
+    facts = place.facts()
+    if not facts or not place.manifest.is_file():
+        await asyncio.to_thread(tools.maker.remove, place)
+        return False
+    limits = Limits(facts["max_file_bytes"], facts["max_ignored_bytes"])
+    snapshots = Snapshotter(
+        place, tools.sandbox, limits, gitlinks=tuple(facts["gitlinks"]), never=tuple(facts["never"])
+    )
+
+    async def upload(spool: Path) -> SnapshotAnswer:
+        return await tools.line.salvage(facts["session"], facts["ticket"], facts["epoch"], spool)
+
+    try:
+        answer: SnapshotAnswer = await snapshots.take("all", upload)
+    except (CodeswarmError, OSError) as error:
+        place.remember(salvage_failed=str(error))
+        return False
+    if any(item.size is not None for item in answer.left_out):
+        place.remember(left_out=[item.model_dump() for item in answer.left_out])
+        return True
+    await asyncio.to_thread(tools.maker.remove, place)
+    return True

@@ -1,0 +1,75 @@
+"""The stage on which an agent plays: a box, a voice into the transcript, an ear for people's words."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from codeswarm.agents.base import Activity
+from codeswarm.agents.recording import Recorder
+from codeswarm.clock import Clock
+from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
+from codeswarm.worker.transcript import Transcript
+
+
+class WorkerStage:
+    """`codeswarm.agents.base.Stage`, as the worker gives it to one attempt."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        box: Box,
+        environment: Mapping[str, str],
+        transcript: Transcript,
+        clock: Clock,
+        events: Callable[[], AsyncIterator[dict[str, Any]]],
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.messages: asyncio.Queue[str] = asyncio.Queue()
+        self.stop = asyncio.Event()
+        self.turned = asyncio.Event()
+        """Set at the end of each of the agent's turns: time for a snapshot."""
+        self.last_sign = clock.monotonic()
+        """When the agent last gave a sign of life."""
+        self._sandbox = sandbox
+        self._box = box
+        self._environment = environment
+        self._transcript = transcript
+        self._clock = clock
+        self._events = events
+        self._recorder = recorder
+        self._running: list[Running] = []
+
+    async def start(
+        self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount] = (), *, stderr: int | None = None
+    ) -> Running:
+        box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *mounts))
+        running = await self._sandbox.start(box, argv, {**self._environment, **env}, stderr=stderr)
+        self._running.append(running)
+        return running
+
+    async def emit(self, activity: Activity) -> None:
+        self.last_sign = self._clock.monotonic()
+        self._transcript.write(activity)
+        if self._recorder is not None:
+            self._recorder.activity(activity)
+        if activity.type == "turn":
+            self.turned.set()
+
+    async def await_event(self, kind: str, ticket: str) -> None:
+        async for record in self._events():
+            self.last_sign = self._clock.monotonic()
+            if record["kind"] == kind and record["data"].get("ticket", record["data"].get("gate", "")) in (
+                ticket,
+                None,
+            ):
+                return
+
+    async def end_all(self) -> tuple[str, ...]:
+        """End every process of the attempt, whatever state it is in."""
+        left: list[str] = []
+        for running in self._running:
+            left += await running.end()
+        return tuple(left)

@@ -1,0 +1,31 @@
+"""What every lease of a worker is worked with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.clock import Clock
+from codeswarm.sandbox.base import Sandbox
+from codeswarm.worker.gate import GateRunner
+from codeswarm.worker.line import Line
+from codeswarm.worker.outbox import Outbox
+from codeswarm.worker.places import Places
+from codeswarm.worker.workspace import WorkspaceMaker
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    line: Line
+    clock: Clock
+    places: Places
+    sandbox: Sandbox
+    maker: WorkspaceMaker
+    gates: GateRunner
+    outbox: Outbox
+    record: Path | None = None
+    """Where attempts are recorded, if they are."""
+
+
+class LeaseLost(Exception):
+    """The lease is someone else's now, or over: nothing more is reported under it."""

@@ -1,0 +1,94 @@
+"""Gates under a lease: a phase's gate within its attempt, or a gate of the queue by itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from codeswarm.domain.results import GateCommand, GateOutcome, GateRun
+from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.git.identity import Identity
+from codeswarm.protocol import CompleteRequest, Offer, ReleaseRequest
+from codeswarm.router_client import RouterRefused
+from codeswarm.worker.gate import GateContext
+from codeswarm.worker.line import complete_letter, release_letter
+from codeswarm.worker.tools import LeaseLost, Tools
+from codeswarm.worker.watch import Stop, keep_alive
+
+GATE_IDENTITY = Identity("Gate", "gate@codeswarm.invalid")
+
+
+async def run_gates(
+    tools: Tools, offer: Offer, commands: tuple[GateCommand, ...], context: GateContext
+) -> tuple[GateRun, ...] | Stop:
+    """Gate commands on `context.head` while the lease is kept alive; why it had to end early otherwise.
+
+    Raises: LeaseLost.
+    """
+    if not commands:
+        return ()
+    keeping = asyncio.create_task(keep_alive(tools.line, offer))
+    running = asyncio.create_task(_run(tools, offer, commands, context))
+    try:
+        await asyncio.wait({keeping, running}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        stop = keeping.result()
+    finally:
+        for task in (keeping, running):
+            task.cancel()
+        await asyncio.gather(keeping, running, return_exceptions=True)
+    if stop.lost:
+        raise LeaseLost(stop.reason)
+    return stop
+
+
+async def _run(
+    tools: Tools, offer: Offer, commands: tuple[GateCommand, ...], context: GateContext
+) -> tuple[GateRun, ...]:
+    """In a clean workspace without network, which goes away afterwards. What can't be set up could not run."""
+    place = tools.places.attempt(offer.session, offer.subject, offer.epoch, "gate")
+    try:
+        if place.root.exists():
+            await asyncio.to_thread(tools.maker.remove, place)
+        workspace = await tools.maker.make(
+            place, offer.workspace, context.head, "gate", GATE_IDENTITY, place.root / "home", network=False
+        )
+        try:
+            return await tools.gates.run(workspace, commands, context)
+        finally:
+            workspace.let_go()
+    except (CodeswarmError, OSError) as error:
+        first, reason = commands[0], str(error)[-3000:]
+        return (GateRun(name=first.name, command=first.command, outcome=GateOutcome.UNAVAILABLE, reason=reason),)
+    finally:
+        if place.root.exists():
+            await asyncio.to_thread(tools.maker.remove, place)
+
+
+async def serve_gate(tools: Tools, offer: Offer) -> None:
+    """A gate of the queue, from lease to report."""
+    order = offer.gate
+    assert order is not None
+    context = GateContext(offer.session, order.ticket, order.base, order.commit, order.changed_files)
+    try:
+        runs = await run_gates(tools, offer, order.commands, context)
+    except LeaseLost:
+        return
+    if isinstance(runs, Stop):
+        path, body = release_letter(offer.id, ReleaseRequest(epoch=offer.epoch, reason=runs.reason))
+    else:
+        path, body = complete_letter(offer.id, CompleteRequest(epoch=offer.epoch, runs=runs))
+    await post(tools, f"{offer.session}.{offer.subject}.{offer.epoch}", path, body)
+
+
+async def post(tools: Tools, name: str, path: str, body: dict[str, object]) -> None:
+    """Send what must arrive: on disk first, then again and again. A refusal as stale is an answer, too."""
+    letter = tools.outbox.put(name, path, body)
+    try:
+        await tools.line.post(letter.path, letter.body)
+    except RouterRefused as refused:
+        if not refused.stale:
+            raise
+    except RouterUnreachable:
+        return
+    tools.outbox.arrived(letter)

@@ -1,0 +1,121 @@
+"""Watches over a running attempt: keeps its lease alive, carries words in, snapshots, and knows when it is enough.
+
+No tokens are spent on any of it. The watch ends with a reason; the attempt then brings its agent to an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from codeswarm.clock import Clock
+from codeswarm.domain.results import FailureClass
+from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer
+from codeswarm.router_client import RouterRefused
+from codeswarm.worker.line import Line
+from codeswarm.worker.stage import WorkerStage
+
+Hear = Callable[[MessageOut], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why an attempt must end now. `lost`: the lease is not ours any more, and nothing more is reported under it."""
+
+    failure_class: FailureClass
+    reason: str
+    lost: bool = False
+
+
+async def keep_alive(line: Line, offer: Offer, seen: int = 0, hear: Hear | None = None) -> Stop:
+    """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words."""
+    while True:
+        body = Heartbeat(epoch=offer.epoch, messages_seen=seen, wait_s=offer.heartbeat_s)
+        try:
+            pulse = await line.heartbeat(offer.id, body)
+        except (RouterRefused, RouterUnreachable) as error:
+            return Stop(FailureClass.LOST, error.what, lost=True)
+        if pulse.cancel is not None:
+            return Stop(FailureClass.CANCELLED, pulse.cancel)
+        for message in pulse.messages:
+            seen = message.number
+            if hear is not None:
+                await hear(message)
+
+
+class Watch:
+    """`snapshot` takes one and tells whether anything had changed."""
+
+    def __init__(
+        self,
+        offer: Offer,
+        line: Line,
+        stage: WorkerStage,
+        clock: Clock,
+        snapshot: Callable[[], Awaitable[bool]],
+        *,
+        messages_seen: int,
+        can_inject: bool,
+    ) -> None:
+        self._offer = offer
+        self._line = line
+        self._stage = stage
+        self._clock = clock
+        self._snapshot = snapshot
+        self._seen = messages_seen
+        self._can_inject = can_inject
+        self._began = clock.monotonic()
+
+    async def run(self) -> Stop:
+        """Until something demands an end. Cancelled when the agent has ended by itself."""
+        watches = [self._hearts(), self._snapshots(), self._time(), self._silence()]
+        tasks = [asyncio.ensure_future(watch) for watch in watches]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(iter(done)).result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hearts(self) -> Stop:
+        return await keep_alive(self._line, self._offer, self._seen, self._hear if self._can_inject else None)
+
+    async def _hear(self, message: MessageOut) -> None:
+        self._stage.messages.put_nowait(f"A word from {message.by}, who watches over this work:\n\n{message.text}")
+        how = "injected into the running turn"
+        body = DeliveredRequest(epoch=self._offer.epoch, message=message.number, how=how)
+        await self._line.delivered(self._offer.id, body)
+
+    async def _snapshots(self) -> Stop:
+        """One at the end of every turn and at every heartbeat; none where nothing changed."""
+        while True:
+            turned = asyncio.ensure_future(self._stage.turned.wait())
+            timer = asyncio.ensure_future(self._clock.sleep(self._offer.heartbeat_s))
+            try:
+                await asyncio.wait({turned, timer}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                turned.cancel()
+                timer.cancel()
+            self._stage.turned.clear()
+            try:
+                if await self._snapshot():
+                    self._stage.last_sign = self._clock.monotonic()
+            except RouterRefused as refused:
+                if refused.stale:
+                    return Stop(FailureClass.LOST, str(refused.what), lost=True)
+            except CodeswarmError:
+                continue  # the next snapshot holds what this one could not bring home
+
+    async def _time(self) -> Stop:
+        limit = self._offer.attempt_timeout_s
+        await self._clock.sleep(max(self._began + limit - self._clock.monotonic(), 0))
+        return Stop(FailureClass.TIMED_OUT, f"the attempt did not end within {limit:g} s")
+
+    async def _silence(self) -> Stop:
+        limit = self._offer.silence_timeout_s
+        while (left := self._stage.last_sign + limit - self._clock.monotonic()) > 0:
+            await self._clock.sleep(left)
+        return Stop(FailureClass.HUNG, f"the agent said nothing and changed nothing for {limit:g} s")

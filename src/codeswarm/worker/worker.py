@@ -1,0 +1,136 @@
+"""The worker: a process on a node that hosts agents. Slots pull leases; each is supervised one for one.
+
+A slot that fails is started again, after a growing pause, and the router is told; the router counts and decides when
+it is too much. The worker ends when it is told to, or when its router stays away for longer than it can wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codeswarm.agents.base import Agent, AgentSpec
+from codeswarm.clock import Clock
+from codeswarm.domain.pipeline import Role
+from codeswarm.errors import RouterUnreachable
+from codeswarm.protocol import ClaimRequest, Offer, RestartRequest, WorkerHello
+from codeswarm.router_client import RouterRefused
+from codeswarm.worker.attempt import Attempt
+from codeswarm.worker.tools import Tools
+from codeswarm.worker.verify import serve_gate
+
+CLAIM_WAIT_S = 20.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+AGENT_ROLES = frozenset(role for role in Role if role is not Role.VERIFIER)
+
+MakeAgent = Callable[[AgentSpec], Agent]
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process a worker is, beyond doubt."""
+
+    worker: str
+    pid: int
+    started: float
+    boot: str
+
+
+class Worker:
+    def __init__(
+        self,
+        identity: Identity,
+        tools: Tools,
+        make_agent: MakeAgent,
+        clock: Clock,
+        log: Log,
+        *,
+        slots: int,
+        labels: frozenset[str] = frozenset(),
+    ) -> None:
+        self._identity = identity
+        self._tools = tools
+        self._make_agent = make_agent
+        self._clock = clock
+        self._log = log
+        self._slots = slots
+        self._labels = labels
+        self._session = ""
+
+    async def run(self) -> None:
+        """Serve until cancelled, or until the router is gone for good (an ordinary end)."""
+        try:
+            await self._introduce()
+            await self._empty_outbox()
+            async with asyncio.TaskGroup() as slots:
+                for number in range(self._slots):
+                    slots.create_task(self._supervise(f"slot {number + 1}", AGENT_ROLES))
+                slots.create_task(self._supervise("verifier", frozenset({Role.VERIFIER})))
+        except* RouterUnreachable:
+            self._log("the router is gone; this worker ends")
+
+    async def _introduce(self) -> None:
+        who = self._identity
+        hello = WorkerHello(
+            worker=who.worker,
+            pid=who.pid,
+            started=who.started,
+            boot=who.boot,
+            slots=self._slots,
+            labels=tuple(sorted(self._labels)),
+        )
+        await self._tools.line.hello(hello)
+
+    async def _empty_outbox(self) -> None:
+        """Send what a worker before us could not. What is refused is known already, or will never be wanted."""
+        for letter in self._tools.outbox.letters():
+            try:
+                await self._tools.line.post(letter.path, letter.body)
+            except RouterRefused as refused:
+                self._log(f"{letter.path} was refused: {refused.what}")
+            self._tools.outbox.arrived(letter)
+
+    # ── slots ──
+
+    async def _supervise(self, name: str, roles: frozenset[Role]) -> None:
+        """One for one: a slot that dies is started again, the others never notice."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._serve(roles)
+                pause = FIRST_PAUSE_S
+            except RouterUnreachable:
+                await self._introduce()
+            except Exception as error:  # noqa: BLE001 - whatever kills a slot is reported, and the slot comes back
+                self._log(f"{name} died: {''.join(traceback.format_exception(error))}")
+                await self._report(f"{name}: {type(error).__name__}: {error}")
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _report(self, reason: str) -> None:
+        if not self._session:
+            return
+        body = RestartRequest(worker=self._identity.worker, reason=reason[:2000], session=self._session)
+        try:
+            await self._tools.line.restarted(body)
+        except RouterRefused as refused:
+            self._log(f"a restart could not be reported: {refused.what}")
+
+    async def _serve(self, roles: frozenset[Role]) -> None:
+        """Claim and work, one lease at a time. An idle claim that ends without work is made again."""
+        request = ClaimRequest(worker=self._identity.worker, roles=roles, labels=self._labels, wait_s=CLAIM_WAIT_S)
+        offer = await self._tools.line.claim(request)
+        if offer is None:
+            return
+        self._session = offer.session
+        if offer.gate is not None:
+            await serve_gate(self._tools, offer)
+        else:
+            await Attempt(offer, self._agent(offer), self._tools).run()
+
+    def _agent(self, offer: Offer) -> Agent | None:
+        return None if offer.role is Role.VERIFIER else self._make_agent(AgentSpec.parse(offer.agent))
