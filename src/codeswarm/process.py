@@ -75,16 +75,20 @@ async def spawn(
 
 async def exited(process: asyncio.subprocess.Process) -> None:
     """Wait until the process itself has ended, whoever may still hold its pipes open."""
-    if process.returncode is not None:
-        return
+    if process.returncode is None:
+        await gone(process.pid)
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process has ended, a child of ours or not. One that is not there has."""
     try:
-        pidfd = os.pidfd_open(process.pid)
+        pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    loop, gone = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(pidfd, gone.set)
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
     try:
-        await gone.wait()
+        await ended.wait()
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)

@@ -185,6 +185,9 @@ class LeaseDesk:
     def of_worker(self, worker: WorkerId) -> list[Key]:
         return [key for key, held in self._held.items() if held.worker == worker]
 
+    def worker_of(self, key: Key) -> WorkerId:
+        return self._held[key].worker
+
     def live(self, session: SessionId | None = None) -> list[Key]:
         return [key for key in self._held if session in (None, key[0])]
 

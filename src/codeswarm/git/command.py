@@ -24,6 +24,7 @@ _FIXED = (
     "core.fsmonitor=false",
     "core.untrackedCache=false",
     "protocol.ext.allow=never",
+    "protocol.version=2",
     "gc.auto=0",
     "maintenance.auto=false",
     "core.fsync=all",
@@ -31,6 +32,15 @@ _FIXED = (
     "core.quotePath=false",
     "advice.detachedHead=false",
     "init.defaultBranch=main",
+)
+
+_FIXED_FOR_USER = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.fsync=all",
+    "gc.auto=0",
+    "protocol.ext.allow=never",
+    "protocol.version=2",
 )
 
 _SCRUBBED = {
@@ -96,8 +106,7 @@ class UserGit:
     def run_full(
         self, *args: str, stdin: bytes | BinaryIO = b"", ok: Iterable[int] = (0,), timeout_s: float = 600
     ) -> subprocess.CompletedProcess[bytes]:
-        fixed = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "protocol.ext.allow=never")
-        argv = ["git", *(word for value in fixed for word in ("-c", value)), *args]
+        argv = ["git", *(word for value in _FIXED_FOR_USER for word in ("-c", value)), *args]
         env = {key: value for key, value in Environment.read().variables.items() if not key.startswith("GIT_")}
         env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
         return _run(argv, self.directory, env, stdin, ok, timeout_s)

@@ -78,11 +78,16 @@ class Turn:
     stop: Stop
 
     def __init__(self, *parts: Part, usage: Tokens | None = None, stop: Stop = "done") -> None:
-        if strays := [part for part in parts if not isinstance(part, Part)]:
-            raise TypeError(f"a turn has no such part: {strays[0]!r}")
+        for part in parts:
+            _check(part)
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "usage", usage or Tokens())
         object.__setattr__(self, "stop", stop)
+
+
+def _check(part: object) -> None:
+    if not isinstance(part, Part):
+        raise TypeError(f"a turn has no such part: {part!r}")
 
 
 @dataclass(frozen=True, slots=True)

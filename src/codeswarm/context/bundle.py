@@ -1,0 +1,130 @@
+"""The bundle: everything that an attempt should know, each item with where it comes from.
+
+Provenance matters: what a reviewer, a gate's output or another agent's commit says is material, never an instruction
+of the person's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.session import Attempt, Feedback, Message, Session, Ticket
+
+MAX_FEEDBACK = 24_000
+MAX_DIFF = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the store adds to what the session knows."""
+
+    contract_diff: str = ""
+    reference_diff: str = ""
+    work_diff: str = ""
+    """For a reviewer: what the ticket changes against the integration tip."""
+    conflicts: tuple[str, ...] = ()
+    fresh: bool = False
+    """The attempt begins on the integration tip, with the ticket's earlier work beside it."""
+    resumed: bool = False
+
+
+def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: Material) -> dict[str, Any]:
+    """The bundle of one attempt, ready for JSON."""
+    return {
+        "session": {"id": session.id, "goal": session.goal},
+        "ticket": ticket.spec.model_dump(mode="json", exclude_none=True),
+        "phase": attempt.phase,
+        "role": attempt.role,
+        "attempt": attempt.number,
+        "contract": _contract(ticket, material),
+        "plan": None if ticket.plan is None else {"source": "planner", "text": ticket.plan},
+        "feedback": [_feedback(item) for item in ticket.feedback],
+        "conflicts": list(material.conflicts),
+        "reference": _reference(ticket, material),
+        "work": {"source": "implementer", "diff": cut(material.work_diff, MAX_DIFF)} if material.work_diff else None,
+        "blockers": [_blocker(session.tickets[id_]) for id_ in ticket.spec.blocked_by],
+        "messages": [_message(message) for message in unseen_messages(session, ticket)],
+        "resumed": material.resumed,
+        "result": RESULTS.get(attempt.role),
+    }
+
+
+def unseen_messages(session: Session, ticket: Ticket) -> list[Message]:
+    """People's words that no attempt of this ticket has been given yet."""
+    return [message for message in session.messages[ticket.messages_seen :] if message.ticket in (None, ticket.id)]
+
+
+def _contract(ticket: Ticket, material: Material) -> dict[str, Any] | None:
+    if ticket.contract is None:
+        return None
+    return {
+        "source": "test_writer",
+        "promises": ticket.contract.contract.model_dump(mode="json"),
+        "files": list(ticket.contract.files),
+        "commit": ticket.contract.commit,
+        "diff": cut(material.contract_diff, MAX_DIFF),
+    }
+
+
+def _feedback(item: Feedback) -> dict[str, Any]:
+    return {
+        "source": item.source,
+        "text": cut(item.text, MAX_FEEDBACK),
+        "findings": [finding.model_dump(mode="json") for finding in item.findings],
+        "files": list(item.files),
+    }
+
+
+def _reference(ticket: Ticket, material: Material) -> dict[str, Any] | None:
+    if ticket.reference is None:
+        return None
+    why = "the ticket's work before it came into conflict" if material.fresh else "what an interrupted attempt left"
+    return {"source": why, "commit": ticket.reference, "diff": cut(material.reference_diff, MAX_DIFF)}
+
+
+def _blocker(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "title": ticket.spec.title,
+        "status": ticket.shown_status,
+        "landed": ticket.landed,
+        "files": list(ticket.files[:50]),
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {"source": "person", "number": message.number, "by": message.by, "text": message.text}
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning and the end of a text that is too long, and how much is missing between."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[… {len(text) - most} characters left out …]\n{text[-half:]}"
+
+
+RESULTS: dict[str, Any] = {
+    Role.TEST_WRITER: {
+        "contract": {
+            key: ["…"]
+            for key in (
+                "error_variants",
+                "preconditions",
+                "postconditions",
+                "invariants",
+                "test_plan",
+                "edge_cases",
+            )
+        }
+    },
+    Role.REVIEWER: {
+        "verdict": "approve | changes_requested",
+        "findings": [{"file": "…", "line": 1, "severity": "blocker | major | minor", "text": "…"}],
+    },
+    Role.PLANNER: {"plan": "…"},
+    Role.IMPLEMENTER: {"dispute": {"reason": "only if the contract is wrong; leave it out otherwise"}},
+}
+"""What is expected in `$CODESWARM_RESULT`, by role."""

@@ -1,0 +1,135 @@
+"""The prompt: the bundle told to a model. Each role's instructions are a file beside this one, in `roles/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+Bundle = dict[str, Any]
+
+
+def build_prompt(bundle: Bundle) -> str:
+    """The whole prompt of an attempt, the most important first."""
+    return "\n\n".join(section for section in _sections(bundle) if section) + "\n"
+
+
+def _sections(bundle: Bundle) -> Iterator[str]:
+    if bundle["resumed"]:
+        yield (
+            "You were interrupted while you worked on this. The files are as they were at your last snapshot: look "
+            "at them before you go on, since your very last steps may be missing. Your task is unchanged; here it is."
+        )
+    yield role_text(bundle["role"])
+    yield _ticket(bundle)
+    yield _contract(bundle["contract"])
+    yield _plan(bundle["plan"])
+    yield _conflicts(bundle)
+    yield from (_feedback(item) for item in bundle["feedback"])
+    yield _reference(bundle["reference"])
+    yield _work(bundle["work"])
+    yield _blockers(bundle["blockers"])
+    yield from (f"# A word from {m['by']}, who watches over this work\n{m['text']}" for m in bundle["messages"])
+    yield _result(bundle)
+
+
+@cache
+def role_text(role: str) -> str:
+    return (files(__package__) / "roles" / f"{role}.md").read_text(encoding="utf-8").strip()
+
+
+def _ticket(bundle: Bundle) -> str:
+    ticket = bundle["ticket"]
+    lines = [f"# Ticket {ticket['id']}: {ticket['title']}"]
+    if bundle["session"]["goal"]:
+        lines.append(f"It is part of a larger goal: {bundle['session']['goal']}")
+    if ticket.get("description"):
+        lines.append(ticket["description"].strip())
+    if ticket.get("acceptance"):
+        lines.append("Acceptance:\n" + _bullets(ticket["acceptance"]))
+    if ticket.get("files"):
+        lines.append("Files it will probably touch: " + ", ".join(ticket["files"]))
+    if ticket.get("gate"):
+        lines.append(f"It must pass, among the project's own checks: `{ticket['gate']}`")
+    return "\n\n".join(lines)
+
+
+def _contract(contract: Bundle | None) -> str:
+    if contract is None:
+        return ""
+    parts = ["# The contract (written by a test writer; its tests are part of the repository)"]
+    parts += [
+        f"{name.replace('_', ' ').capitalize()}:\n{_bullets(sentences)}"
+        for name, sentences in contract["promises"].items()
+        if sentences
+    ]
+    if contract["files"]:
+        parts.append("Its files, which you don't change: " + ", ".join(contract["files"]))
+    if contract["diff"]:
+        parts.append(f"```diff\n{contract['diff'].strip()}\n```")
+    return "\n\n".join(parts)
+
+
+def _plan(plan: Bundle | None) -> str:
+    return "" if plan is None else f"# The plan\n{plan['text']}"
+
+
+def _conflicts(bundle: Bundle) -> str:
+    if not bundle["conflicts"]:
+        return ""
+    return (
+        "# Conflicts to resolve first\n"
+        "Other tickets have landed since, and their changes conflict with this ticket's. Conflict markers stand in:\n"
+        f"{_bullets(bundle['conflicts'])}\n"
+        "`codeswarm-integration` is what has landed, `codeswarm-ticket-…` is this ticket's work. Keep what both sides "
+        "mean, and leave no marker."
+    )
+
+
+def _feedback(item: Bundle) -> str:
+    titles = {
+        "reviewer": "A reviewer asks for changes",
+        "verifier": "The verification failed",
+        "gate": "The landing was refused: together with what has landed meanwhile, the gate is red",
+        "conflict": "The landing was refused: it conflicts with what has landed meanwhile",
+        "dispute": "The implementer disputes the contract: change it, or make clear why it stands",
+        "failure": "The last attempt did not succeed",
+    }
+    title = titles.get(item["source"], f"{item['source']} asks for changes")
+    return f"# {title}\n{item['text'].strip()}"
+
+
+def _reference(reference: Bundle | None) -> str:
+    if reference is None or not reference["diff"].strip():
+        return ""
+    return (
+        f"# For reference: {reference['source']}\n"
+        "It is not in your files. Take from it what is right.\n\n"
+        f"```diff\n{reference['diff'].strip()}\n```"
+    )
+
+
+def _work(work: Bundle | None) -> str:
+    return "" if work is None else f"# The work to judge\n```diff\n{work['diff'].strip()}\n```"
+
+
+def _blockers(blockers: list[Bundle]) -> str:
+    if not blockers:
+        return ""
+    lines = [f"- {item['id']}: {item['title']} ({', '.join(item['files'][:10])})" for item in blockers]
+    return "# What it builds on (landed already)\n" + "\n".join(lines)
+
+
+def _result(bundle: Bundle) -> str:
+    if bundle["result"] is None:
+        return ""
+    return (
+        "# Your answer\nWrite a JSON object to the file whose path is in the environment variable CODESWARM_RESULT, of "
+        f"this form:\n```json\n{json.dumps(bundle['result'], indent=1)}\n```"
+    )
+
+
+def _bullets(sentences: list[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)

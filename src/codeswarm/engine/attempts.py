@@ -1,0 +1,324 @@
+"""What a lease's holder asks of the router: something to begin with, its files taken in, its end recorded.
+
+The store is written here and only here on behalf of attempts. An epoch is checked before anything is written and once
+more when it is recorded; work of a lease that is over is kept in its own wip ref and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from codeswarm.clock import Clock
+from codeswarm.context.bundle import Material, build_bundle, unseen_messages
+from codeswarm.context.prompt import build_prompt
+from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_gate
+from codeswarm.domain.leasing import gate_holder, holder
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.rejection import Rejection, invalid
+from codeswarm.domain.results import Receipt, Work
+from codeswarm.domain.session import Attempt, Session, Ticket
+from codeswarm.engine import refs
+from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.receipts import Signer
+from codeswarm.errors import Refused
+from codeswarm.git.changes import read_changes
+from codeswarm.git.identity import Message, agent_identity
+from codeswarm.git.merge import Conflict, leftover_markers, merge
+from codeswarm.git.snapshot import Snapshot, take_in
+from codeswarm.git.store import Store
+from codeswarm.ledger.artifacts import Artifacts
+from codeswarm.protocol import CompleteRequest, Preparation, ReleaseRequest, SnapshotAnswer, WorkAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What an attempt starts from."""
+
+    commit: Commit
+    conflicts: tuple[str, ...] = ()
+    fresh: bool = False
+    resumed: bool = False
+
+
+class Attempts:
+    def __init__(self, kernel: Kernel, store: Store, signer: Signer, artifacts: Artifacts, clock: Clock) -> None:
+        self._kernel = kernel
+        self._store = store
+        self._signer = signer
+        self._artifacts = artifacts
+        self._clock = clock
+
+    def _held(self, session_id: SessionId, ticket_id: TicketId, epoch: int) -> tuple[Session, Ticket, Attempt]:
+        """Raises: Refused where the epoch is not the live one."""
+        session = self._kernel.session(session_id)
+        held = holder(session, ticket_id, epoch)
+        if isinstance(held, Rejection):
+            raise Refused(held)
+        return session, *held
+
+    # ── the beginning ──
+
+    async def prepare(self, session_id: SessionId, ticket_id: TicketId, epoch: int, *, resume: bool) -> Preparation:
+        """Make the commit that the attempt begins with, and tell everything it should know. Raises: Refused.
+
+        Idempotent: asked again, it answers from what is recorded.
+        """
+        session, ticket, attempt = self._held(session_id, ticket_id, epoch)
+        beginning = await asyncio.to_thread(self._begin, session, ticket, attempt, resume)
+        if attempt.start is None:
+            command = cmd.PrepareAttempt(
+                ticket=ticket_id, epoch=epoch, start=beginning.commit, conflicts=beginning.conflicts
+            )
+            await self._kernel.execute(session_id, command)
+        material = await asyncio.to_thread(self._material, session, ticket, beginning)
+        preparation = await asyncio.to_thread(self._preparation, session, ticket, attempt, beginning, material)
+        for message in unseen_messages(session, ticket):
+            how = "in the prompt of a new attempt"
+            delivered = cmd.DeliverMessage(message=message.number, ticket=ticket_id, epoch=epoch, how=how)
+            await self._kernel.execute(session_id, delivered)
+        return preparation
+
+    def _begin(self, session: Session, ticket: Ticket, attempt: Attempt, resume: bool) -> _Beginning:
+        if attempt.start is not None:
+            return _Beginning(attempt.start, attempt.conflicts)
+        beginning = self._resumed(session, ticket, attempt) if resume else None
+        beginning = beginning or self._caught_up(session, ticket, attempt)
+        self._store.set_ref(refs.start(session.id, ticket.id, attempt.epoch), beginning.commit)
+        self._store.sync()
+        return beginning
+
+    def _resumed(self, session: Session, ticket: Ticket, attempt: Attempt) -> _Beginning | None:
+        """The files of the interrupted attempt, for an agent that goes on in its conversation."""
+        if ticket.conversation_epoch is None:
+            return None
+        before = ticket.attempts[ticket.conversation_epoch]
+        last = before.snapshot or before.start
+        if last is None or before.start is None:
+            return None
+        if before.snapshot is None:
+            return _Beginning(before.start, before.conflicts, resumed=True)
+        message = Message(f"Go on with {ticket.id}", trailers=_trailers(session, ticket, attempt))
+        commit = self._commit(self._store.tree(last), [before.start], message, attempt)
+        return _Beginning(commit, before.conflicts, resumed=True)
+
+    def _caught_up(self, session: Session, ticket: Ticket, attempt: Attempt) -> _Beginning:
+        """The ticket's work with the integration tip merged in; a conflict is given to a phase that can write."""
+        tip, work = attempt.base, ticket.work
+        if work is None:
+            return _Beginning(tip)
+        if ticket.conflict == 2 and ticket.phase.writes:
+            return self._fresh(session, ticket, attempt)
+        if self._store.is_ancestor(tip, work):
+            return _Beginning(work)
+        merged = merge(self._store, tip, work, ticket.id)
+        if isinstance(merged, Conflict) and not ticket.phase.writes:
+            return _Beginning(work)
+        message = Message(f"Catch up {ticket.id}", trailers=_trailers(session, ticket, attempt))
+        commit = self._commit(merged.tree, [work, tip], message, attempt)
+        return _Beginning(commit, merged.files if isinstance(merged, Conflict) else ())
+
+    def _fresh(self, session: Session, ticket: Ticket, attempt: Attempt) -> _Beginning:
+        """The tip with the contract on it: the change is made anew, with the earlier work to look at."""
+        tip = attempt.base
+        if ticket.contract is None:
+            return _Beginning(tip, fresh=True)
+        merged = merge(self._store, tip, ticket.contract.commit, ticket.id)
+        message = Message(f"The contract of {ticket.id}", trailers=_trailers(session, ticket, attempt))
+        commit = self._commit(merged.tree, [tip], message, attempt)
+        return _Beginning(commit, merged.files if isinstance(merged, Conflict) else (), fresh=True)
+
+    def _commit(self, tree: Tree, parents: list[Commit], message: Message, attempt: Attempt) -> Commit:
+        author = agent_identity(attempt.agent, attempt.role)
+        return self._store.commit_tree(tree, parents, message, author=author, at_ms=attempt.leased_ms)
+
+    def _material(self, session: Session, ticket: Ticket, beginning: _Beginning) -> Material:
+        store, contract = self._store, ticket.contract
+        judged = ticket.phase.role is Role.REVIEWER and ticket.work is not None
+        return Material(
+            contract_diff=store.diff(contract.base, contract.commit, paths=contract.files) if contract else "",
+            reference_diff=store.diff(beginning.commit, ticket.reference) if ticket.reference else "",
+            work_diff=store.diff(session.tip, beginning.commit) if judged else "",
+            conflicts=beginning.conflicts,
+            fresh=beginning.fresh,
+            resumed=beginning.resumed,
+        )
+
+    def _preparation(
+        self, session: Session, ticket: Ticket, attempt: Attempt, beginning: _Beginning, material: Material
+    ) -> Preparation:
+        bundle = build_bundle(session, ticket, attempt, material)
+        author = agent_identity(attempt.agent, attempt.role)
+        contract = ticket.contract
+        newer = contract is not None and ticket.attempts[contract.epoch].base != attempt.base
+        return Preparation(
+            start=beginning.commit,
+            tree=self._store.tree(beginning.commit),
+            branch=f"task/{ticket.id}",
+            author_name=author.name,
+            author_email=author.email,
+            conflicts=beginning.conflicts,
+            gitlinks=tuple(self._store.gitlinks(beginning.commit)),
+            prompt=build_prompt(bundle),
+            bundle=bundle,
+            gates=gates.phase_commands(session, ticket),
+            contract_files=contract.files if contract and ticket.phase.role is not Role.TEST_WRITER else (),
+            newer_base=newer and ticket.phase.role is Role.IMPLEMENTER,
+            resumed=beginning.resumed,
+            messages_seen=len(session.messages),
+        )
+
+    # ── its files ──
+
+    async def snapshot(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> SnapshotAnswer:
+        """Take a running attempt's changes into its wip ref. Raises: Refused (stale), BrokenChanges."""
+        session, ticket, attempt = self._held(session_id, ticket_id, epoch)
+        snapshot = await asyncio.to_thread(self._take_in, session, ticket, attempt, spool)
+        changed = snapshot.commit != (attempt.snapshot or attempt.start)
+        if changed:
+            command = cmd.RecordSnapshot(
+                ticket=ticket_id,
+                epoch=epoch,
+                commit=snapshot.commit,
+                files=snapshot.files,
+                left_out=snapshot.left_out,
+            )
+            await self._kernel.execute(session_id, command)
+        return SnapshotAnswer(commit=snapshot.commit, tree=snapshot.tree, changed=changed, left_out=snapshot.left_out)
+
+    def _take_in(self, session: Session, ticket: Ticket, attempt: Attempt, spool: BinaryIO) -> Snapshot:
+        if attempt.start is None:
+            raise Refused(invalid(f"attempt {ticket.id}:{attempt.epoch} has not begun; it can have no files"))
+        message = Message(f"Work in progress on {ticket.id}", trailers=_trailers(session, ticket, attempt))
+        snapshot = take_in(
+            self._store,
+            read_changes(spool),
+            attempt.snapshot or attempt.start,
+            refs.wip(session.id, ticket.id, attempt.epoch),
+            message,
+            author=agent_identity(attempt.agent, attempt.role),
+            at_ms=self._clock.now_ms(),
+        )
+        self._store.sync()
+        return snapshot
+
+    async def work(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> WorkAnswer:
+        """The last snapshot of an attempt, and the one commit that its work becomes."""
+        answer = await self.snapshot(session_id, ticket_id, epoch, spool)
+        session, ticket, attempt = self._held(session_id, ticket_id, epoch)
+        work = await asyncio.to_thread(self._make_work, session, ticket, attempt, answer.tree)
+        return WorkAnswer(work=work, left_out=answer.left_out)
+
+    def _make_work(self, session: Session, ticket: Ticket, attempt: Attempt, tree: Tree) -> Work:
+        assert attempt.start is not None
+        restored = self._altered_contract(ticket, attempt, tree)
+        if restored:
+            entries = self._store.entries(attempt.start, restored)
+            tree = self._store.with_entries(tree, {path: entries.get(path) for path in restored})
+        message = Message(ticket.spec.title, trailers=_trailers(session, ticket, attempt))
+        commit = self._commit(tree, [attempt.start], message, attempt)
+        self._store.set_ref(refs.work(session.id, ticket.id, attempt.epoch), commit)
+        self._store.sync()
+        return Work(
+            commit=commit,
+            tree=tree,
+            changed_files=self._store.changed_files(attempt.start, commit),
+            restored=restored,
+            markers=leftover_markers(self._store, commit, attempt.conflicts),
+        )
+
+    def _altered_contract(self, ticket: Ticket, attempt: Attempt, tree: Tree) -> tuple[str, ...]:
+        """The contract's files that an implementer changed, against what it began with (others' landed edits in it)."""
+        if ticket.contract is None or attempt.role is not Role.IMPLEMENTER or attempt.start is None:
+            return ()
+        guarded = [file for file in ticket.contract.files if file not in attempt.conflicts]
+        if not guarded:
+            return ()
+        before, after = self._store.entries(attempt.start, guarded), self._store.entries(tree, guarded)
+        return tuple(file for file in guarded if before.get(file) != after.get(file))
+
+    async def salvage(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> SnapshotAnswer:
+        """Files of an attempt that is over: kept in its wip ref, shown, and nothing else. Raises: Refused."""
+        session = self._kernel.session(session_id)
+        ticket = session.tickets.get(ticket_id)
+        attempt = ticket.attempts.get(epoch) if ticket else None
+        if ticket is None or attempt is None or attempt.live:
+            raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
+        snapshot = await asyncio.to_thread(self._take_in, session, ticket, attempt, spool)
+        changed = snapshot.commit != (attempt.snapshot or attempt.start)
+        if changed:
+            command = cmd.RecordSalvage(
+                ticket=ticket_id,
+                epoch=epoch,
+                commit=snapshot.commit,
+                files=snapshot.files,
+                left_out=snapshot.left_out,
+            )
+            await self._kernel.execute(session_id, command)
+        return SnapshotAnswer(commit=snapshot.commit, tree=snapshot.tree, changed=changed, left_out=snapshot.left_out)
+
+    # ── the end ──
+
+    async def complete(self, session_id: SessionId, ticket_id: TicketId, epoch: int, request: CompleteRequest) -> bool:
+        """Record an attempt's end. Whether it counted: a late result is kept, and answered with False.
+
+        Raises: Refused (unknown, or told too late twice).
+        """
+        if request.report is None:
+            raise Refused(invalid("the end of an attempt needs a report"))
+        session = self._kernel.session(session_id)
+        ticket = session.tickets.get(ticket_id)
+        attempt = ticket.attempts.get(epoch) if ticket else None
+        receipts: tuple[Receipt, ...] = ()
+        if ticket is not None and attempt is not None and attempt.live:
+            await asyncio.to_thread(self._artifacts.sync_transcript, session_id, ticket_id, epoch)
+            tree = await asyncio.to_thread(self._judged_tree, attempt, request)
+            receipts = self._signer.for_runs(session, request.report.gate_runs, tree, attempt.worker) if tree else ()
+        command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=request.report, receipts=receipts)
+        records = await self._kernel.execute(session_id, command)
+        if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
+            await asyncio.to_thread(self._move_task_branch, session, ticket_id)
+        return not any(isinstance(record.event, ev.LateResultKept) for record in records)
+
+    def _judged_tree(self, attempt: Attempt, request: CompleteRequest) -> Tree | None:
+        """The tree that an attempt's gates ran on: checked against the store, not taken from the worker's word."""
+        assert request.report is not None
+        work = request.report.work
+        if work is None:
+            return self._store.tree(attempt.start) if attempt.start else None
+        if self._store.parents(work.commit) != [attempt.start] or self._store.tree(work.commit) != work.tree:
+            raise Refused(invalid(f"{work.commit} is not the work commit of this attempt"))
+        return work.tree
+
+    def _move_task_branch(self, session: Session, ticket_id: TicketId) -> None:
+        ticket = session.tickets[ticket_id]
+        if ticket.work is not None:
+            self._store.set_ref(refs.task(session.id, ticket_id), ticket.work)
+
+    async def complete_gate(self, session_id: SessionId, gate_id: GateId, epoch: int, request: CompleteRequest) -> None:
+        """Record the end of a gate of the queue. Raises: Refused (stale)."""
+        session = self._kernel.session(session_id)
+        gate = gate_holder(session, gate_id, epoch)
+        if isinstance(gate, Rejection):
+            raise Refused(gate)
+        receipts = self._signer.for_runs(session, request.runs, gate.tree, gate.worker or "")
+        command = cmd.CompleteGate(gate=gate_id, epoch=epoch, runs=request.runs, receipts=receipts)
+        await self._kernel.execute(session_id, command)
+
+    async def release(self, session_id: SessionId, subject: str, epoch: int, request: ReleaseRequest) -> None:
+        """A lease given back unfinished. Raises: Refused (stale)."""
+        if not is_gate(subject):
+            await asyncio.to_thread(self._artifacts.sync_transcript, session_id, subject, epoch)
+        command = cmd.ReleaseLease(subject=subject, epoch=epoch, reason=request.reason, report=request.report)
+        await self._kernel.execute(session_id, command)
+
+
+def _trailers(session: Session, ticket: Ticket, attempt: Attempt) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Codeswarm-Session", session.id),
+        ("Codeswarm-Ticket", ticket.id),
+        ("Codeswarm-Epoch", str(attempt.epoch)),
+        ("Codeswarm-Agent", attempt.agent),
+    )

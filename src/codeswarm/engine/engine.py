@@ -1,0 +1,155 @@
+"""The engine: everything of the router but its HTTP face, put together for one project on one machine.
+
+It owns the order of starting (reconcile before anything moves) and of stopping (no new leases, then the holders end,
+then the rest). The rooms it ties together know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.clock import Clock, within
+from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.ids import SessionId
+from codeswarm.engine.attempts import Attempts
+from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.lander import Lander
+from codeswarm.engine.leases import LeaseDesk
+from codeswarm.engine.offers import Offers
+from codeswarm.engine.project import Project
+from codeswarm.engine.receipts import Signer
+from codeswarm.engine.reconciler import Reconciler
+from codeswarm.engine.rescuer import Rescuer
+from codeswarm.engine.saver import Saver
+from codeswarm.engine.workers import Registry, WorkerSupervisor
+from codeswarm.errors import Refused
+from codeswarm.git.store import Store
+from codeswarm.ledger.artifacts import Artifacts
+from codeswarm.ledger.base import Ledger, Recorded
+
+STOP_GRACE_S = 60.0
+"""How long holders of leases may take to end when they are told to end now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The layout of a data directory."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.sqlite3"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store.git"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def key(self) -> Path:
+        return self.root / "keys" / "receipts.key"
+
+    @property
+    def socket(self) -> Path:
+        return self.root / "router.sock"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "router.lock"
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def workers(self) -> Path:
+        return self.root / "workers"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+
+class Engine:
+    def __init__(
+        self,
+        data: Data,
+        ledger: Ledger,
+        store: Store,
+        project: Project,
+        clock: Clock,
+        worker_order: Callable[[str, int], dict[str, object]],
+    ) -> None:
+        self.data = data
+        self.project = project
+        self.store = store
+        self.clock = clock
+        self.kernel = Kernel(ledger, clock)
+        self.desk = LeaseDesk(self.kernel, clock)
+        self.artifacts = Artifacts(data.artifacts)
+        signer = Signer.open(data.key)
+        self.attempts = Attempts(self.kernel, store, signer, self.artifacts, clock)
+        self.offers = Offers(store, project.checkout)
+        self.lander = Lander(self.kernel, store, project, signer, clock)
+        self.saver = Saver(self.kernel, store, project, signer, clock)
+        self.rescuer = Rescuer(self.kernel, self.desk, clock)
+        registry = Registry(data.workers)
+        self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs)
+        self._reconciler = Reconciler(self.kernel, self.desk, store, self.lander, registry)
+
+    @contextlib.asynccontextmanager
+    async def running(self, slots: int) -> AsyncIterator[None]:
+        """Everything that moves by itself, for as long as the context lasts. `slots` 0: no workers are started."""
+        self.kernel.start()
+        self.desk.start()
+        await self._reconciler.reconcile()
+        movers = [self.lander.run(), self.saver.run(), self.rescuer.run()]
+        if slots:
+            movers.append(self.workers.run(slots))
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(mover) for mover in movers]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def ask(self, session: SessionId, command: cmd.Command) -> list[Recorded]:
+        """A person's command. A refusal is recorded, too: nothing that a person asks for vanishes. Raises: Refused."""
+        try:
+            return await self.kernel.execute(session, command)
+        except Refused as refused:
+            by = str(getattr(command, "by", ""))
+            event = ev.CommandRejected(command=command.kind, reason=refused.what, hint=refused.hint, by=by)
+            with contextlib.suppress(Refused):
+                await self.kernel.durable(self.kernel.record(session, event))
+            raise
+
+    # ── stopping ──
+
+    async def drain(self, session: SessionId | None = None) -> None:
+        """Wait until no lease is live."""
+        while self.desk.live(session):
+            await self._next_change()
+
+    async def end_now(self, reason: str, session: SessionId | None = None) -> bool:
+        """Tell every holder to end, and wait for a while; whether all did. What they made is in their wip refs."""
+        self.desk.cancel_all(reason, session)
+        draining = asyncio.ensure_future(self.drain(session))
+        try:
+            return await within(self.clock, STOP_GRACE_S, draining)
+        finally:
+            draining.cancel()
+
+    async def _next_change(self) -> None:
+        seq, _ = self.kernel.ledger.head()
+        async for _ in self.kernel.subscribe(seq):
+            return

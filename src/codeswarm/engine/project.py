@@ -1,0 +1,164 @@
+"""The project: the person's own repository, and where our data about it lives.
+
+Read from it and moved in it is only what the person asked for. Nothing here stashes, resets, cleans or switches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.domain.ids import Commit, is_object_id
+from codeswarm.engine import refs
+from codeswarm.errors import GitError, NotARepository, RepositoryUnfit
+from codeswarm.git.command import UserGit, git_version
+from codeswarm.git.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a session begins with."""
+
+    branch: str
+    commit: Commit
+
+
+class Project:
+    def __init__(self, git_dir: Path, checkout: Path | None) -> None:
+        """`git_dir`: the repository's common directory; `checkout`: the work tree the person stands in, if any."""
+        self.git_dir = git_dir
+        self.checkout = checkout
+        self.git = UserGit(checkout or git_dir)
+
+    @classmethod
+    def find(cls, directory: Path) -> Project:
+        """The repository around a folder. Raises: NotARepository, RepositoryUnfit (git missing or too old)."""
+        git_version()
+        if not directory.is_dir():
+            raise NotARepository(f"{directory} is no folder", "", "codeswarm -C DIR …")
+        here = UserGit(directory)
+        done = here.run_full("rev-parse", "--path-format=absolute", "--git-common-dir", ok=(0, 128))
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            if "dubious ownership" in said:
+                raise RepositoryUnfit(
+                    f"git does not trust {directory}", said.splitlines()[0], said.splitlines()[-1].strip()
+                )
+            raise NotARepository(
+                f"{directory} is not inside a git repository", said, "git init, then make a first commit"
+            )
+        git_dir = Path(done.stdout.decode(errors="surrogateescape").strip("\n"))
+        top = here.run_full("rev-parse", "--path-format=absolute", "--show-toplevel", ok=(0, 128))
+        inside = top.returncode == 0
+        return cls(git_dir, Path(top.stdout.decode(errors="surrogateescape").strip("\n")) if inside else None)
+
+    @property
+    def object_format(self) -> str:
+        return self.git.line("rev-parse", "--show-object-format")
+
+    def base(self, branch: str | None) -> Base:
+        """The branch that a session begins with. Raises: RepositoryUnfit for an empty or detached repository."""
+        if branch is None:
+            branch = self._current_branch()
+        done = self.git.run_full("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}", ok=(0, 1, 128))
+        commit = done.stdout.decode().strip()
+        if not is_object_id(commit):
+            known = self.git.line("for-each-ref", "--format=%(refname:short)", "--count=20", "refs/heads").split()
+            if not known:
+                raise RepositoryUnfit(
+                    "the repository has no commit yet",
+                    "agents work on top of a commit",
+                    "git add -A && git commit -m 'Begin'",
+                )
+            raise RepositoryUnfit(
+                f"there is no branch {branch!r}", f"there are {', '.join(known)}", f"--base {known[0]}"
+            )
+        return Base(branch, Commit(commit))
+
+    def _current_branch(self) -> str:
+        done = self.git.run_full("symbolic-ref", "--quiet", "--short", "HEAD", ok=(0, 1, 128))
+        branch = done.stdout.decode(errors="surrogateescape").strip()
+        if not branch:
+            raise RepositoryUnfit(
+                "no branch is checked out (HEAD is detached)",
+                "a session needs a branch to begin from and to save to",
+                "git switch BRANCH; or: codeswarm run --base BRANCH …",
+            )
+        return branch
+
+    def file_at(self, commit: Commit, path: str) -> bytes | None:
+        """A file's content in a commit, or None."""
+        done = self.git.run_full("cat-file", "blob", f"{commit}:{path}", ok=(0, 128))
+        return done.stdout if done.returncode == 0 else None
+
+    def unseen(self) -> tuple[str, ...]:
+        """Files with uncommitted changes, which agents don't see. Nothing is touched."""
+        if self.checkout is None:
+            return ()
+        out = self.git.run("--no-optional-locks", "status", "--porcelain=v1", "-z", "--untracked-files=normal")
+        return tuple(_status_paths(out))
+
+    def included(self) -> tuple[str, ...]:
+        """Files that git ignores and `.worktreeinclude` names: they are copied into workspaces."""
+        if self.checkout is None or not (self.checkout / ".worktreeinclude").is_file():
+            return ()
+        wanted = self._others("--exclude-from=.worktreeinclude")
+        return tuple(sorted(wanted & self._others("--exclude-standard")))
+
+    def _others(self, patterns: str) -> set[str]:
+        out = self.git.run("ls-files", "-z", "--others", "--ignored", patterns)
+        return {part.decode(errors="surrogateescape") for part in out.split(b"\0") if part}
+
+    # ── the one branch that follows each landing ──
+
+    def show_branch(self, store: Store, session: str, tip: Commit) -> str | None:
+        """Let `codeswarm/SESSION` follow; why it could not, or None. Only ever forward, and never where checked out."""
+        branch = refs.shown_branch(session)
+        ref = f"refs/heads/{branch}"
+        if branch in self.checked_out():
+            return "it is checked out"
+        if self.git.run_full("rev-parse", "--verify", "--quiet", "refs/heads/codeswarm", ok=(0, 1)).returncode == 0:
+            return "a branch named codeswarm stands in the way of codeswarm/…"
+        try:
+            self.take(store, tip, ref)
+        except GitError as error:
+            return error.why or error.what
+        return None
+
+    def take(self, store: Store, commit: Commit, ref: str) -> None:
+        """Fetch a commit out of the store under a ref of the person's repository, forward only. Raises: GitError."""
+        self.git.run(
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--update-shallow",
+            str(store.path),
+            f"{commit}:{ref}",
+        )
+
+    def checked_out(self) -> dict[str, Path]:
+        """Branch → the work tree where it is checked out."""
+        out = self.git.run("worktree", "list", "--porcelain", "-z").decode(errors="surrogateescape")
+        found: dict[str, Path] = {}
+        place = Path()
+        for line in out.split("\0"):
+            key, _, value = line.partition(" ")
+            if key == "worktree":
+                place = Path(value)
+            elif key == "branch":
+                found[value.removeprefix("refs/heads/")] = place
+        return found
+
+
+def _status_paths(out: bytes) -> list[str]:
+    """Paths of `git status --porcelain=v1 -z`; a rename's old name stands in a field of its own and is left out."""
+    paths, fields = [], out.split(b"\0")
+    skip = False
+    for field in fields:
+        if skip or not field:
+            skip = False
+            continue
+        paths.append(field[3:].decode(errors="surrogateescape"))
+        skip = field[:1] in b"RC"
+    return paths

@@ -1,0 +1,82 @@
+"""The clock's hands: leases that ran out, approvals that nobody gave, retries that have become due."""
+
+from __future__ import annotations
+
+import asyncio
+
+from codeswarm.clock import Clock, within
+from codeswarm.domain import commands as cmd
+from codeswarm.domain.ids import ApprovalId, SessionId
+from codeswarm.domain.session import Session
+from codeswarm.domain.states import SessionStatus
+from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.leases import LeaseDesk
+from codeswarm.errors import Refused
+from codeswarm.ledger.base import Recorded
+
+LONGEST_S = 30.0
+"""It looks at least this often, whatever it has been told."""
+
+
+class Rescuer:
+    def __init__(self, kernel: Kernel, desk: LeaseDesk, clock: Clock) -> None:
+        self._kernel = kernel
+        self._desk = desk
+        self._clock = clock
+        self._news = asyncio.Event()
+        kernel.observe(self._observe)
+
+    def _observe(self, records: list[Recorded]) -> None:
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._news.clear()
+            await self.rescue()
+            news = asyncio.ensure_future(self._news.wait())
+            try:
+                await within(self._clock, self._pause_s(), news)
+            finally:
+                news.cancel()
+
+    async def rescue(self) -> None:
+        """Everything that is due now."""
+        for session, subject, epoch in self._desk.overdue():
+            lose = cmd.LoseLease(subject=subject, epoch=epoch, reason="its worker fell silent")
+            await self._try(session, lose)
+        for live in self._kernel.live_sessions():
+            for approval in self._overdue_approvals(live):
+                await self._try(live.id, cmd.ExpireApproval(approval=approval))
+        self._desk.serve()
+
+    async def _try(self, session: SessionId, command: cmd.Command) -> None:
+        try:
+            await self._kernel.execute(session, command)
+        except Refused:
+            return  # it has ended by itself in the meantime
+
+    def _overdue_approvals(self, session: Session) -> list[ApprovalId]:
+        now_ms = self._clock.now_ms()
+        return [id_ for id_ in session.open_approvals if session.approvals[id_].expires_ms <= now_ms]
+
+    def _pause_s(self) -> float:
+        """Until the next thing is due, as far as is known now."""
+        now_ms = self._clock.now_ms()
+        due = [
+            (at_ms - now_ms) / 1000
+            for session in self._kernel.live_sessions()
+            if session.status is not SessionStatus.SUSPENDED
+            for at_ms in _due_ms(session)
+        ]
+        deadline = self._desk.next_deadline()
+        if deadline is not None:
+            due.append(deadline - self._clock.monotonic())
+        return max(min(due, default=LONGEST_S), 0.01) if min(due, default=LONGEST_S) < LONGEST_S else LONGEST_S
+
+
+def _due_ms(session: Session) -> list[int]:
+    next_ready = session.ready.next_due_ms()
+    due = [] if next_ready is None else [next_ready]
+    due += [gate.not_before_ms for gate in session.gates.values() if gate.live_epoch is None and gate.not_before_ms]
+    return due + [session.approvals[id_].expires_ms for id_ in session.open_approvals]

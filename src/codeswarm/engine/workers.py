@@ -1,0 +1,199 @@
+"""Worker processes: started, watched, started again one for one, and their leases given up the moment they die.
+
+A worker outlives its router for a while (it waits for a new one). So a router that starts adopts those that are still
+there before it starts any of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.clock import Clock
+from codeswarm.domain import commands as cmd
+from codeswarm.domain.ids import WorkerId
+from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.leases import Key, LeaseDesk
+from codeswarm.environment import Environment
+from codeswarm.errors import Refused
+from codeswarm.process import gone, is_alive, kill_and_wait, spawn
+from codeswarm.protocol import WorkerHello
+from codeswarm.sandbox.none import end_marked
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 20.0
+HEALTHY_S = 30.0
+"""A worker that lived this long is started again without a pause."""
+MOST_PROCESSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """One worker process, as it presented itself."""
+
+    worker: WorkerId
+    pid: int
+    started: float
+    boot: str
+    slots: int
+
+    @property
+    def alive(self) -> bool:
+        return is_alive(self.pid, self.started, self.boot)
+
+
+class Registry:
+    """Which workers there are: one file each, so that a later router finds them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, hello: WorkerHello) -> WorkerProcess:
+        path = self._folder / f"{hello.worker}.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(hello.model_dump_json(), encoding="utf-8")
+        temporary.replace(path)
+        return WorkerProcess(WorkerId(hello.worker), hello.pid, hello.started, hello.boot, hello.slots)
+
+    def read(self) -> dict[WorkerId, WorkerProcess]:
+        found = {}
+        for path in self._folder.glob("*.json"):
+            try:
+                hello = WorkerHello.model_validate_json(path.read_bytes())
+            except ValueError:
+                continue
+            worker = WorkerId(hello.worker)
+            found[worker] = WorkerProcess(worker, hello.pid, hello.started, hello.boot, hello.slots)
+        return found
+
+    def forget(self, worker: WorkerId) -> None:
+        (self._folder / f"{worker}.json").unlink(missing_ok=True)
+
+
+class WorkerSupervisor:
+    """Keeps as many slots served as were asked for."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        desk: LeaseDesk,
+        kernel: Kernel,
+        clock: Clock,
+        order: Callable[[str, int], dict[str, object]],
+        logs: Path,
+    ) -> None:
+        """`order(worker, slots)` is what a new worker process is told on its standard input."""
+        self._registry = registry
+        self._desk = desk
+        self._kernel = kernel
+        self._clock = clock
+        self._order = order
+        self._logs = logs
+        self._count = 0
+        self._live: dict[WorkerId, WorkerProcess] = {}
+        self._arrivals: dict[str, asyncio.Event] = {}
+
+    @property
+    def live(self) -> list[WorkerProcess]:
+        return list(self._live.values())
+
+    def greet(self, hello: WorkerHello) -> None:
+        """A worker presents itself."""
+        process = self._registry.write(hello)
+        self._live[process.worker] = process
+        if (arrival := self._arrivals.get(hello.worker)) is not None:
+            arrival.set()
+
+    async def run(self, slots: int) -> None:
+        """Until cancelled: adopt who is there, start the rest, and start again who dies."""
+        adopted = [process for process in self._registry.read().values() if process.alive]
+        missing = slots - sum(process.slots for process in adopted)
+        async with asyncio.TaskGroup() as tasks:
+            for process in adopted:
+                self._live[process.worker] = process
+                tasks.create_task(self._watch_adopted(process))
+            for share in _shares(missing):
+                tasks.create_task(self._keep(share))
+
+    async def _watch_adopted(self, process: WorkerProcess) -> None:
+        await gone(process.pid)
+        await self._bury(process.worker)
+        await self._keep(process.slots)
+
+    async def _keep(self, slots: int) -> None:
+        """One worker process, again and again."""
+        pause = FIRST_PAUSE_S
+        while True:
+            self._count += 1
+            name = f"w{os.getpid()}-{self._count}"
+            began = self._clock.monotonic()
+            process = await self._start(name, slots)
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                await asyncio.to_thread(_end, process.pid)
+                await process.wait()
+                raise
+            await self._bury(WorkerId(name), f"worker {name} (pid {process.pid}) ended with {code}")
+            if self._clock.monotonic() - began > HEALTHY_S:
+                pause = FIRST_PAUSE_S
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _start(self, name: str, slots: int) -> asyncio.subprocess.Process:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with (self._logs / f"{name}.log").open("ab") as log:
+            process = await spawn(
+                [sys.executable, "-m", "codeswarm.worker"],
+                cwd=Path.cwd(),
+                env=Environment.read().variables,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
+            )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(self._order(name, slots)).encode() + b"\n")
+        process.stdin.close()
+        return process
+
+    async def _bury(self, worker: WorkerId, how: str = "its worker died") -> None:
+        """Give up a dead worker's leases at once, and end what it left running."""
+        self._live.pop(worker, None)
+        self._registry.forget(worker)
+        await give_up(self._desk.of_worker(worker), self._kernel, how)
+
+
+async def give_up(keys: list[Key], kernel: Kernel, reason: str) -> None:
+    """Lose leases whose worker is dead; without walls its agents may still run, so they are ended first."""
+    for session, subject, epoch in keys:
+        name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
+        for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}"):
+            await asyncio.to_thread(end_marked, box)
+        try:
+            await kernel.execute(session, cmd.LoseLease(subject=subject, epoch=epoch, reason=reason))
+        except Refused:
+            continue  # its result arrived before the news of its death
+
+
+def _shares(slots: int) -> list[int]:
+    """Slots over processes: few enough to be cheap, enough that a killed one takes only its share along."""
+    processes = min(slots, MOST_PROCESSES)
+    return [slots // processes + (1 if i < slots % processes else 0) for i in range(processes)] if slots > 0 else []
+
+
+def _end(pid: int) -> None:
+    """End a worker of ours: its sandboxes die with it, and whatever counts is on disk already."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        kill_and_wait(pidfd, 5.0)
+    finally:
+        os.close(pidfd)
