@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Work
 
 
@@ -47,23 +48,13 @@ class ClaimRequest(Wire):
 
 
 class WorkspaceOrder(Wire):
-    """How a workspace of this project is set up."""
+    """How a workspace of this project is made."""
 
     repository: str
     """The person's checkout, for files to copy; empty: none."""
     objects: str
     """The store's objects, borrowed read-only."""
-    setup: str | None = None
-    setup_inputs: tuple[str, ...] = ()
-    setup_network: bool = False
-    setup_timeout_s: float = 1800.0
-    copies: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    max_file_bytes: int = 100 << 20
-    max_ignored_bytes: int = 64 << 20
-    sandbox: str = "bubblewrap"
-    agent_network: bool = True
-    visible: tuple[str, ...] = ()
+    settings: WorkspaceSettings
 
 
 class GateOrder(Wire):

@@ -87,8 +87,26 @@ class BudgetSettings(Frozen):
     reserve_tokens: Annotated[int, Field(ge=0)] = 100_000
 
 
+class WorkspaceSettings(Frozen):
+    """How workers make workspaces. Nothing is decided by it; it is recorded so that a resumed session works alike."""
+
+    setup: str | None = None
+    setup_inputs: tuple[str, ...] = ()
+    setup_network: bool = False
+    setup_timeout_s: float = 1800.0
+    copies: tuple[str, ...] = ()
+    """Files that git ignores and that are copied from the person's checkout."""
+    ports: tuple[str, ...] = ()
+    max_file_bytes: int = 100 << 20
+    max_ignored_bytes: int = 64 << 20
+    sandbox: str = "bubblewrap"
+    agent_network: bool = True
+    visible: tuple[str, ...] = ()
+    """Further host paths that may be read inside."""
+
+
 class Settings(Frozen):
-    """Everything that `decide` reads beside the state itself."""
+    """Everything that `decide` reads beside the state itself, and what workers need to know."""
 
     pipelines: dict[str, Pipeline] = SHIPPED
     default_pipeline: str = DEFAULT_PIPELINE
@@ -101,6 +119,7 @@ class Settings(Frozen):
     gates: Gates = Gates()
     policy: Policy = Policy()
     budget: BudgetSettings = BudgetSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
     default_estimate_s: float = 600.0
     seed: int = 0
 

@@ -135,21 +135,11 @@ class Engine:
 
     # ── stopping ──
 
-    async def drain(self, session: SessionId | None = None) -> None:
-        """Wait until no lease is live."""
-        while self.desk.live(session):
-            await self._next_change()
-
     async def end_now(self, reason: str, session: SessionId | None = None) -> bool:
         """Tell every holder to end, and wait for a while; whether all did. What they made is in their wip refs."""
         self.desk.cancel_all(reason, session)
-        draining = asyncio.ensure_future(self.drain(session))
+        draining = asyncio.ensure_future(self.desk.drained(session))
         try:
             return await within(self.clock, STOP_GRACE_S, draining)
         finally:
             draining.cancel()
-
-    async def _next_change(self) -> None:
-        seq, _ = self.kernel.ledger.head()
-        async for _ in self.kernel.subscribe(seq):
-            return

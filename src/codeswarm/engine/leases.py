@@ -64,6 +64,7 @@ class LeaseDesk:
         self._held: dict[Key, Held] = {}
         self._waiters: list[_Waiter] = []
         self._turn = 0
+        self._ended = asyncio.Event()
         self.closed: str | None = None
         """Why no more leases are given out (the process is stopping), or None."""
         kernel.observe(self._observe)
@@ -231,7 +232,14 @@ class LeaseDesk:
         ttl_s = session.settings.leasing.lease_ttl_s
         self._held[session.id, subject, epoch] = Held(worker, ttl_s, self._clock.monotonic() + ttl_s)
 
+    async def drained(self, session: SessionId | None = None) -> None:
+        """Wait until no lease (of a session) is live."""
+        while self.live(session):
+            self._ended.clear()
+            await self._ended.wait()
+
     def _let_go(self, keys: list[Key]) -> None:
+        self._ended.set()
         for key in keys:
             self._held.pop(key).news.set()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codeswarm.config import Config
-from codeswarm.domain.ids import GateId, SessionId, TicketId, is_gate, lease_id
+from codeswarm.domain.ids import GateId, TicketId, is_gate, lease_id
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import AttemptStatus
@@ -20,11 +19,6 @@ class Offers:
     def __init__(self, store: Store, repository: Path | None) -> None:
         self._store = store
         self._repository = repository
-        self._orders: dict[SessionId, WorkspaceOrder] = {}
-
-    def set_order(self, session: SessionId, order: WorkspaceOrder) -> None:
-        """How workspaces of a session are set up."""
-        self._orders[session] = order
 
     def offer(self, session: Session, leased: Leased) -> Offer:
         leasing = session.settings.leasing
@@ -37,7 +31,11 @@ class Offers:
             "heartbeat_s": leasing.heartbeat_s,
             "attempt_timeout_s": leasing.attempt_timeout_s,
             "silence_timeout_s": leasing.silence_timeout_s,
-            "workspace": self._orders[leased.session],
+            "workspace": WorkspaceOrder(
+                repository=str(self._repository or ""),
+                objects=str(self._store.objects),
+                settings=session.settings.workspace,
+            ),
         }
         if is_gate(leased.subject):
             return Offer(**common, role=Role.VERIFIER, gate=self._gate(session, GateId(leased.subject)))
@@ -72,25 +70,3 @@ def _conversation(ticket: Ticket, agent: str) -> str:
         return ""
     before = ticket.attempts[ticket.conversation_epoch]
     return before.conversation if before.agent == agent else ""
-
-
-def workspace_order(
-    config: Config, store: Store, repository: Path | None, included: tuple[str, ...], sandbox: str
-) -> WorkspaceOrder:
-    """How workspaces are set up, as configured."""
-    workspace = config.workspace
-    return WorkspaceOrder(
-        repository=str(repository or ""),
-        objects=str(store.objects),
-        setup=workspace.setup,
-        setup_inputs=tuple(workspace.setup_inputs),
-        setup_network=bool(workspace.setup_network),
-        setup_timeout_s=workspace.setup_timeout_s,
-        copies=tuple(dict.fromkeys((*workspace.copy_, *included))),
-        ports=tuple(workspace.ports),
-        max_file_bytes=workspace.max_file_mib << 20,
-        max_ignored_bytes=workspace.max_ignored_mib << 20,
-        sandbox=sandbox,
-        agent_network=bool(config.sandbox.network),
-        visible=tuple(config.sandbox.read),
-    )

@@ -94,7 +94,7 @@ class Ledger(Protocol):
         """The body answered under an idempotency key, if any."""
         ...
 
-    def table(self, name: str, **where: object) -> list[dict[str, Any]]:
+    def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
         """Rows of a projection whose columns equal `where`, in the table's own order.
 
         Raises: KeyError for an unknown table or column.

@@ -82,7 +82,7 @@ class MemoryLedger:
     def reply(self, key: str) -> str | None:
         return self._replies.get(key)
 
-    def table(self, name: str, **where: object) -> list[dict[str, Any]]:
+    def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
         table = TABLES[name]
         if unknown := set(where) - set(table.columns):
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")

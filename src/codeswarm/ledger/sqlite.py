@@ -289,7 +289,7 @@ class SqliteLedger:
         rows = self._all(SQL["reply"], key)
         return rows[0][0] if rows else None
 
-    def table(self, name: str, **where: object) -> list[dict[str, Any]]:
+    def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
         table = TABLES[name]
         if unknown := set(where) - set(table.columns):
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -35,7 +36,6 @@ class WorkerOrder(BaseModel):
     workspaces: Path
     """The project's folder of the cache."""
     outbox: Path
-    sandbox: str
     slots: int
     directory: Path
     """Where the person stood: relative names in agents' commands are looked up there."""
@@ -44,22 +44,21 @@ class WorkerOrder(BaseModel):
 
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
-    clock, sandbox = SystemClock(), choose(order.sandbox)
-    places = Places(order.workspaces)
+    clock, places, outbox = SystemClock(), Places(order.workspaces), Outbox(order.outbox)
     async with RouterClient.open(order.socket) as client:
         line = Line(client, clock)
-        tools = Tools(
-            line=line,
-            clock=clock,
-            places=places,
-            sandbox=sandbox,
-            maker=WorkspaceMaker(places, sandbox, environment),
-            gates=GateRunner(sandbox, clock, line.log),
-            outbox=Outbox(order.outbox),
-            record=order.record,
-        )
+
+        @cache
+        def tools(kind: str) -> Tools:
+            sandbox = choose(kind)
+            maker = WorkspaceMaker(places, sandbox, environment)
+            gates = GateRunner(sandbox, clock, line.log)
+            return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record)
+
         worker = Worker(
             Identity(order.worker, *this_process()),
+            line,
+            outbox,
             tools,
             lambda spec: make_agent(spec, order.directory, environment.home, environment.login),
             clock,

@@ -82,7 +82,7 @@ class Attempt:
         if self._agent is None:
             return await self._only_gates(preparation)
         author, order = Identity(preparation.author_name, preparation.author_email), self.offer.workspace
-        network = order.agent_network
+        network = order.settings.agent_network
         workspace = await self._tools.maker.make(
             self._place, order, preparation.start, preparation.branch, author, self._home, network=network
         )
@@ -104,8 +104,8 @@ class Attempt:
             "epoch": self.offer.epoch,
             "gitlinks": list(preparation.gitlinks),
             "never": list(workspace.secrets),
-            "max_file_bytes": order.max_file_bytes,
-            "max_ignored_bytes": order.max_ignored_bytes,
+            "max_file_bytes": order.settings.max_file_bytes,
+            "max_ignored_bytes": order.settings.max_ignored_bytes,
         }
 
     async def _only_gates(self, preparation: Preparation) -> Report:

@@ -49,7 +49,7 @@ class Play:
         self._snapshots = Snapshotter(
             workspace.place,
             tools.sandbox,
-            Limits(offer.workspace.max_file_bytes, offer.workspace.max_ignored_bytes),
+            Limits(offer.workspace.settings.max_file_bytes, offer.workspace.settings.max_ignored_bytes),
             gitlinks=preparation.gitlinks,
             never=workspace.secrets,
             enter_pid=workspace.box.enter_pid,

@@ -17,9 +17,9 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.errors import CodeswarmError
 from codeswarm.process import run_sync
-from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import WORKSPACE, Box, Sandbox
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
@@ -35,36 +35,36 @@ class SetupCache:
         self._sandbox = sandbox
 
     async def apply(
-        self, place: Place, box: Box, order: WorkspaceOrder, command: str, environment: Mapping[str, str]
+        self, place: Place, box: Box, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]
     ) -> None:
         """Set a fresh workspace up. Raises: SetupFailed."""
         if self._sandbox.inside(box).workspace != WORKSPACE:
-            await self._run(place, box, order, command, environment)
+            await self._run(place, box, settings, command, environment)
             return
-        kept = self._folder / self._key(place.files, order, command, environment)
+        kept = self._folder / self._key(place.files, settings, command, environment)
         kept.parent.mkdir(parents=True, exist_ok=True)
         async with _locked(kept.with_suffix(".lock")):
             if not kept.is_dir():
-                await self._run(place, box, order, command, environment)
+                await self._run(place, box, settings, command, environment)
                 await asyncio.to_thread(_keep, place, kept)
                 return
         await asyncio.to_thread(_copy, f"{kept}/.", place.files)
 
-    def _key(self, files: Path, order: WorkspaceOrder, command: str, environment: Mapping[str, str]) -> str:
+    def _key(self, files: Path, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]) -> str:
         """The hash of all that the outcome depends on."""
         digest = hashlib.sha256(f"{command}\0{self._sandbox.kind}\0{environment.get('PATH')}".encode())
-        for name in sorted(order.setup_inputs):
+        for name in sorted(settings.setup_inputs):
             path = files / name
             digest.update(f"\0{name}\0".encode())
             digest.update(path.read_bytes() if path.is_file() and not path.is_symlink() else b"")
         return digest.hexdigest()[:32]
 
     async def _run(
-        self, place: Place, box: Box, order: WorkspaceOrder, command: str, environment: Mapping[str, str]
+        self, place: Place, box: Box, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]
     ) -> None:
-        walls = dataclasses.replace(box, name=f"setup-{place.name}", network=order.setup_network)
+        walls = dataclasses.replace(box, name=f"setup-{place.name}", network=settings.setup_network)
         argv = ["/bin/sh", "-c", command]
-        done = await run_to_end(self._sandbox, walls, argv, environment, timeout_s=order.setup_timeout_s)
+        done = await run_to_end(self._sandbox, walls, argv, environment, timeout_s=settings.setup_timeout_s)
         if done.exit_code != 0:
             how = "did not end in time" if done.timed_out else f"exited with {done.exit_code}"
             raise SetupFailed(f"the set-up `{command}` {how}", done.tail)

@@ -18,6 +18,8 @@ from codeswarm.errors import RouterUnreachable
 from codeswarm.protocol import ClaimRequest, Offer, RestartRequest, WorkerHello
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.attempt import Attempt
+from codeswarm.worker.line import Line
+from codeswarm.worker.outbox import Outbox
 from codeswarm.worker.tools import Tools
 from codeswarm.worker.verify import serve_gate
 
@@ -27,6 +29,8 @@ LONGEST_PAUSE_S = 30.0
 AGENT_ROLES = frozenset(role for role in Role if role is not Role.VERIFIER)
 
 MakeAgent = Callable[[AgentSpec], Agent]
+MakeTools = Callable[[str], Tools]
+"""Kind of sandbox → tools that work with it. Raises: SandboxUnavailable."""
 Log = Callable[[str], None]
 
 
@@ -44,7 +48,9 @@ class Worker:
     def __init__(
         self,
         identity: Identity,
-        tools: Tools,
+        line: Line,
+        outbox: Outbox,
+        make_tools: MakeTools,
         make_agent: MakeAgent,
         clock: Clock,
         log: Log,
@@ -53,7 +59,9 @@ class Worker:
         labels: frozenset[str] = frozenset(),
     ) -> None:
         self._identity = identity
-        self._tools = tools
+        self._line = line
+        self._outbox = outbox
+        self._make_tools = make_tools
         self._make_agent = make_agent
         self._clock = clock
         self._log = log
@@ -83,16 +91,16 @@ class Worker:
             slots=self._slots,
             labels=tuple(sorted(self._labels)),
         )
-        await self._tools.line.hello(hello)
+        await self._line.hello(hello)
 
     async def _empty_outbox(self) -> None:
         """Send what a worker before us could not. What is refused is known already, or will never be wanted."""
-        for letter in self._tools.outbox.letters():
+        for letter in self._outbox.letters():
             try:
-                await self._tools.line.post(letter.path, letter.body)
+                await self._line.post(letter.path, letter.body)
             except RouterRefused as refused:
                 self._log(f"{letter.path} was refused: {refused.what}")
-            self._tools.outbox.arrived(letter)
+            self._outbox.arrived(letter)
 
     # ── slots ──
 
@@ -116,21 +124,22 @@ class Worker:
             return
         body = RestartRequest(worker=self._identity.worker, reason=reason[:2000], session=self._session)
         try:
-            await self._tools.line.restarted(body)
+            await self._line.restarted(body)
         except RouterRefused as refused:
             self._log(f"a restart could not be reported: {refused.what}")
 
     async def _serve(self, roles: frozenset[Role]) -> None:
         """Claim and work, one lease at a time. An idle claim that ends without work is made again."""
         request = ClaimRequest(worker=self._identity.worker, roles=roles, labels=self._labels, wait_s=CLAIM_WAIT_S)
-        offer = await self._tools.line.claim(request)
+        offer = await self._line.claim(request)
         if offer is None:
             return
         self._session = offer.session
+        tools = self._make_tools(offer.workspace.settings.sandbox)
         if offer.gate is not None:
-            await serve_gate(self._tools, offer)
+            await serve_gate(tools, offer)
         else:
-            await Attempt(offer, self._agent(offer), self._tools).run()
+            await Attempt(offer, self._agent(offer), tools).run()
 
     def _agent(self, offer: Offer) -> Agent | None:
         return None if offer.role is Role.VERIFIER else self._make_agent(AgentSpec.parse(offer.agent))

@@ -64,14 +64,14 @@ class WorkspaceMaker:
     ) -> Workspace:
         """A workspace at `start`, whole. Raises: SetupFailed, GitError, OSError."""
         await asyncio.to_thread(self._lay_out, place, order, start, branch, author, home)
-        ports, sockets = free_ports(order.ports)
+        ports, sockets = free_ports(order.settings.ports)
         environment = {"PATH": self._environment.path, **ports}
         box = self.box(place, order, home, network=network)
         workspace = Workspace(place, box, environment, sockets=sockets)
-        if order.setup:
-            await self._setup.apply(place, box, order, order.setup, environment)
+        if order.settings.setup:
+            await self._setup.apply(place, box, order.settings, order.settings.setup, environment)
         if order.repository:
-            names = order.copies
+            names = order.settings.copies
             workspace.secrets = await asyncio.to_thread(copy_files, Path(order.repository), names, place.files)
         await asyncio.to_thread(baseline, place, SETUP)
         return workspace
@@ -89,7 +89,7 @@ class WorkspaceMaker:
     def box(self, place: Place, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
         """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
         shown = toolchains(self._environment.path, self._environment.home)
-        extra = tuple(Mount(Path(path)) for path in order.visible)
+        extra = tuple(Mount(Path(path)) for path in order.settings.visible)
         mounts = (*shown, *extra, Mount(Path(order.objects)))
         return Box(place.name, place.files, home, place.run, place.tmp, mounts=mounts, network=network)
 

@@ -1,0 +1,267 @@
+"""Starting a session: what the person asked for, the repository as it is and the settings in force become one command.
+
+Everything that can be wrong is found here, before anything is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from codeswarm.agents.base import AgentSpec
+from codeswarm.agents.factory import make_agent
+from codeswarm.config import FILE, Config, Loaded, load
+from codeswarm.domain import commands as cmd
+from codeswarm.domain.ids import SessionId, name_problem
+from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role
+from codeswarm.domain.plan import Plan, read_plan
+from codeswarm.domain.results import GateCommand
+from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, WorkspaceSettings
+from codeswarm.engine import refs
+from codeswarm.engine.engine import Engine
+from codeswarm.engine.project import Base
+from codeswarm.environment import Environment
+from codeswarm.errors import ConfigError, TicketsInvalid, UsageError
+from codeswarm.ledger.base import Reply
+from codeswarm.sandbox.factory import choose
+from codeswarm.sandbox.visible import program
+
+
+class SessionRequest(BaseModel):
+    """What a person asks for with `run`. `flags` are settings by section and key, as in `codeswarm.toml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str
+    goal: str = ""
+    name: str = ""
+    plan: dict[str, Any]
+    """A tickets file's content."""
+    source: str = "tickets"
+    base: str | None = None
+    flags: dict[str, dict[str, Any]] = {}
+    no_gate: bool = False
+    allow_red_base: bool = False
+    approve_plan_by_default: bool = False
+    """Whether there is a terminal to ask on."""
+    save_at_end: bool = False
+    target: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A session that began, and what the person should know of how."""
+
+    session: SessionId
+    base: Base
+    unseen: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+    """Settings of the repository that were ignored, waivers, walls."""
+
+
+class Sessions:
+    def __init__(self, engine: Engine, environment: Environment, directory: Path, new_id: Callable[[], str]) -> None:
+        """`directory`: where relative names in agents' commands are looked up."""
+        self._engine = engine
+        self._environment = environment
+        self._directory = directory
+        self._new_id = new_id
+
+    async def start(self, request: SessionRequest, key: str | None = None) -> Started:
+        """Start a session, durably. Raises: UsageError and its kinds, with everything that is wrong."""
+        base = await asyncio.to_thread(self._engine.project.base, request.base)
+        loaded = await asyncio.to_thread(self._load, base, request.flags)
+        settings = self._settings(loaded.config, request)
+        plan = self._plan(request, settings)
+        self._check_name(request.name)
+        self._check_agents(plan, settings)
+        sandbox = await asyncio.to_thread(choose, loaded.config.sandbox.kind)
+        unseen = await asyncio.to_thread(self._engine.project.unseen)
+        session = SessionId(self._new_id())
+        await asyncio.to_thread(self._fetch, session, base)
+        workspace = await asyncio.to_thread(self._workspace, loaded.config, sandbox.kind)
+        seed = int(session, 36) & 0xFFFF_FFFF
+        settings = settings.model_copy(update={"seed": seed, "workspace": workspace})
+        command = cmd.StartSession(
+            session=session,
+            name=request.name,
+            goal=request.goal or plan.goal,
+            base_branch=base.branch,
+            base=base.commit,
+            base_tree=self._engine.store.tree(base.commit),
+            settings=settings,
+            tickets=plan.tickets,
+            by=request.by,
+            unseen=unseen[:200],
+        )
+        reply = Reply(key, f'{{"session":"{session}"}}') if key else None
+        await self._engine.kernel.execute(session, command, reply=reply)
+        notes = tuple(f"ignored from {FILE}: {what}" for what in loaded.ignored)
+        return Started(session, base, unseen, (*notes, f"sandbox {sandbox.kind}: {sandbox.promises}"))
+
+    def _load(self, base: Base, flags: Mapping[str, Any]) -> Loaded:
+        theirs = self._engine.project.file_at(base.commit, FILE)
+        loaded = load(self._environment, theirs, flags)
+        if loaded.config.engine.driver != "embedded":
+            raise ConfigError("the Temporal driver is not part of this version", "", '[engine] driver = "embedded"')
+        if loaded.config.ledger.url:
+            raise ConfigError("other ledgers than SQLite are not part of this version", "", '[ledger] url = ""')
+        return loaded
+
+    def _plan(self, request: SessionRequest, settings: Settings) -> Plan:
+        plan = read_plan(request.plan, settings.pipelines)
+        if isinstance(plan, list):
+            raise TicketsInvalid(request.source, [str(problem) for problem in plan])
+        return plan
+
+    def _check_name(self, name: str) -> None:
+        if not name:
+            return
+        if problem := name_problem(name):
+            raise UsageError(f"{name!r} can't be a session's name", f"it {problem}", "--name my-feature")
+        taken = [row["id"] for row in self._engine.kernel.ledger.table("sessions", name=name)]
+        if taken:
+            raise UsageError(f"session {taken[0]} bears the name {name!r} already", "", f"--name {name}-2")
+
+    def _check_agents(self, plan: Plan, settings: Settings) -> None:
+        """Every role that the plan needs has an agent that can be used."""
+        needed: dict[Role, None] = {}
+        for ticket in plan.tickets:
+            pipeline = settings.pipelines[ticket.pipeline or settings.default_pipeline]
+            needed.update(dict.fromkeys(phase.role for phase in pipeline.phases if phase.role is not Role.VERIFIER))
+        for role in needed:
+            specs = settings.agents_for(role)
+            if not specs:
+                raise ConfigError(f"no agent is set for the role {role}", "", "--agent claude; or: --agent 'command:…'")
+            agent = make_agent(
+                AgentSpec.parse(specs[0]), self._directory, self._environment.home, self._environment.login
+            )
+            health = agent.check()
+            if not health.works:
+                raise ConfigError(f"the agent {specs[0]} for the role {role} can't be used", health.what, health.fix)
+
+    def _absolute(self, spec: str) -> str:
+        """An agent spec whose relative names mean the same wherever the session is resumed."""
+        parsed = AgentSpec.parse(spec)
+        if parsed.kind == "command":
+            return f"command:{program(parsed.argument, self._directory, self._environment.home)[0]}"
+        if parsed.kind == "replay":
+            return f"replay:{self._directory / parsed.argument}"
+        return str(parsed)
+
+    def _fetch(self, session: SessionId, base: Base) -> None:
+        store = self._engine.store
+        store.fetch(self._engine.project.git_dir, f"+refs/heads/{base.branch}:refs/codeswarm/theirs/{base.branch}")
+        store.set_ref(refs.base(session), base.commit)
+        store.set_ref(refs.integration(session), base.commit)
+        store.sync()
+
+    def _workspace(self, config: Config, sandbox: str) -> WorkspaceSettings:
+        workspace = config.workspace
+        included = self._engine.project.included()
+        return WorkspaceSettings(
+            setup=workspace.setup,
+            setup_inputs=tuple(workspace.setup_inputs),
+            setup_network=bool(workspace.setup_network),
+            setup_timeout_s=workspace.setup_timeout_s,
+            copies=tuple(dict.fromkeys((*workspace.copy_, *included))),
+            ports=tuple(workspace.ports),
+            max_file_bytes=workspace.max_file_mib << 20,
+            max_ignored_bytes=workspace.max_ignored_mib << 20,
+            sandbox=sandbox,
+            agent_network=bool(config.sandbox.network),
+            visible=tuple(config.sandbox.read),
+        )
+
+    # ── settings ──
+
+    def _settings(self, config: Config, request: SessionRequest) -> Settings:
+        pipelines = {**SHIPPED, **{name: _pipeline(name, phases) for name, phases in config.pipelines.items()}}
+        if config.pipeline.default not in pipelines:
+            known = ", ".join(pipelines)
+            raise ConfigError(
+                f"there is no pipeline {config.pipeline.default!r}", f"known are {known}", "--pipeline single"
+            )
+        gates = _gates(config, request)
+        if gates.fast is None and gates.full is None and gates.waived_by is None:
+            raise ConfigError(
+                "no gate is configured: nothing would show that a change works",
+                "landings are only made on a green gate",
+                'set one in codeswarm.toml, [gates] fast = "pytest -q"; or, at your own risk: --no-gate',
+            )
+        swarm, policy = config.swarm, config.policy
+        caps = {"test_writer": swarm.test_writers, "implementer": swarm.implementers, "reviewer": swarm.reviewers}
+        return Settings(
+            pipelines=pipelines,
+            default_pipeline=config.pipeline.default,
+            roles={role: tuple(map(self._absolute, specs)) for role, specs in config.roles.items()},
+            role_caps={role: cap for role, cap in caps.items() if cap is not None},
+            bounds=Bounds(
+                max_attempts=policy.max_attempts,
+                max_interruptions=policy.max_interruptions,
+                max_restarts=policy.max_restarts,
+                restart_window_s=policy.restart_window_s,
+                backoff_base_s=policy.backoff_base_s,
+                backoff_max_s=policy.backoff_max_s,
+            ),
+            leasing=Leasing(
+                lease_ttl_s=swarm.lease_ttl_s,
+                heartbeat_s=min(swarm.heartbeat_s, swarm.lease_ttl_s / 3),
+                attempt_timeout_s=policy.attempt_timeout_s,
+                silence_timeout_s=policy.silence_timeout_s,
+            ),
+            gates=gates,
+            policy=_policy(config, request),
+            budget=BudgetSettings(
+                usd=config.budget.usd,
+                tokens=config.budget.tokens,
+                per_ticket_usd=config.budget.per_ticket_usd,
+                reserve_usd=config.budget.reserve_usd,
+                reserve_tokens=config.budget.reserve_tokens,
+            ),
+        )
+
+
+def _pipeline(name: str, phases: list[Any]) -> Pipeline:
+    try:
+        made = tuple(Phase(name=phase.name, role=Role(phase.role), gate=phase.gate) for phase in phases)
+        return Pipeline(name=name, phases=made)
+    except ValueError as error:
+        raise ConfigError(f"the pipeline {name!r} makes no sense", str(error), "codeswarm config show") from error
+
+
+def _gates(config: Config, request: SessionRequest) -> Gates:
+    def command(name: str, text: str | None) -> GateCommand | None:
+        return GateCommand(name=name, command=text, timeout_s=config.gates.timeout_s) if text else None
+
+    return Gates(
+        fast=command("fast", config.gates.fast),
+        full=command("full", config.gates.full),
+        contract=command("contract", config.gates.contract),
+        waived_by=request.by if request.no_gate else None,
+        allow_red_base_by=request.by if request.allow_red_base else None,
+        ticket_timeout_s=config.gates.timeout_s,
+    )
+
+
+def _policy(config: Config, request: SessionRequest) -> Policy:
+    policy = config.policy
+    approve = policy.approve
+    if approve is None:
+        approve = ["plan"] if request.approve_plan_by_default else []
+    return Policy(
+        approve_plan="plan" in approve or "all" in approve,
+        approve_landing="landing" in approve or "all" in approve,
+        landing_approvals=policy.approvals.get("landing", 1),
+        sensitive=tuple(policy.sensitive),
+        approval_timeout_s=policy.approval_timeout_s,
+        save_at_end=request.save_at_end,
+        continuous=config.swarm.continuous,
+        save_to=policy.save_to,
+        target=request.target,
+    )

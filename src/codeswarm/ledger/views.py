@@ -1,0 +1,107 @@
+"""Readings of the ledger for people and programs: the same for a command line and for the HTTP API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from codeswarm.domain.ids import SessionId
+from codeswarm.domain.rejection import unknown
+from codeswarm.errors import Refused, UsageError
+from codeswarm.ledger.base import Ledger, Recorded
+
+OVER = ("finalized", "cancelled")
+_JSON_COLUMNS = {"blocked_by", "files", "gates", "receipts", "given_by"}
+
+
+def wire(record: Recorded) -> dict[str, Any]:
+    """An event as it travels."""
+    return {
+        "seq": record.seq,
+        "session": record.session,
+        "version": record.version,
+        "at_ms": record.at_ms,
+        "kind": record.event.kind,
+        "data": record.event.model_dump(mode="json"),
+    }
+
+
+def rows(ledger: Ledger, table: str, **where: object) -> list[dict[str, Any]]:
+    """Rows of a projection with their lists as lists."""
+    return [
+        {key: json.loads(value) if key in _JSON_COLUMNS else value for key, value in row.items()}
+        for row in ledger.table(table, **where)
+    ]
+
+
+def find_session(ledger: Ledger, wanted: str | None) -> dict[str, Any]:
+    """The session that an id, a unique prefix or a name means; None: the latest one.
+
+    Raises: Refused (unknown), UsageError where several fit.
+    """
+    sessions = rows(ledger, "sessions")
+    if not sessions:
+        raise Refused(unknown("there is no session here yet", "codeswarm run --tickets FILE"))
+    if wanted is None:
+        return sessions[-1]
+    exact = [row for row in sessions if wanted in (row["id"], row["name"])]
+    found = exact or [row for row in sessions if row["id"].startswith(wanted)]
+    if not found:
+        raise Refused(unknown(f"there is no session {wanted!r}", "codeswarm session list"))
+    if len(found) > 1 and not exact:
+        ids = ", ".join(row["id"] for row in found)
+        raise UsageError(f"{wanted!r} fits {len(found)} sessions: {ids}", "", "give more of the id")
+    return found[-1]
+
+
+def find_ticket(ledger: Ledger, session: SessionId, wanted: str) -> dict[str, Any]:
+    """A ticket's row by its id. Raises: Refused (unknown)."""
+    found = rows(ledger, "tickets", session=session, id=wanted)
+    if not found:
+        raise Refused(
+            unknown(f"there is no ticket {wanted!r} in session {session}", f"codeswarm ticket list {session}")
+        )
+    return found[0]
+
+
+def blocked_by_failure(tickets: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Pending ticket → the tickets that keep it from ever starting: failed, cancelled or held ones behind its edges."""
+    state = {row["id"]: row["status"] for row in tickets}
+    stuck = {"failed", "cancelled", "on_hold"}
+    causes: dict[str, set[str]] = {}
+    for row in sorted(tickets, key=lambda row: row["wave"]):
+        if row["status"] != "pending":
+            continue
+        own = {blocker for blocker in row["blocked_by"] if state.get(blocker) in stuck}
+        inherited = {cause for blocker in row["blocked_by"] for cause in causes.get(blocker, ())}
+        if own | inherited:
+            causes[row["id"]] = own | inherited
+    return {id_: sorted(found) for id_, found in causes.items()}
+
+
+def overview(ledger: Ledger, session: dict[str, Any]) -> dict[str, Any]:
+    """All that `status` tells of a session."""
+    where = {"session": session["id"]}
+    tickets = rows(ledger, "tickets", **where)
+    blocked = blocked_by_failure(tickets)
+    for row in tickets:
+        row["blocked_by_failure"] = blocked.get(row["id"], [])
+    counts: dict[str, int] = {}
+    for row in tickets:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    return {
+        "session": session,
+        "counts": counts,
+        "tickets": tickets,
+        "approvals": rows(ledger, "approvals", state="open", **where),
+        "gates": [row for row in rows(ledger, "gates", **where) if row["state"] in ("open", "running")],
+        "checkpoints": rows(ledger, "checkpoints", **where),
+        "cost_per_landed_usd": _per_landed(session),
+    }
+
+
+def _per_landed(session: dict[str, Any]) -> float | None:
+    """None where nothing landed, or where some attempt did not say what it cost."""
+    if not session["landed"] or session["cost_unknown"]:
+        return None
+    return round(float(session["cost_usd"]) / int(session["landed"]), 4)

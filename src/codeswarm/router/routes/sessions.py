@@ -1,0 +1,194 @@
+"""For people and their programs: sessions, their tickets, their timeline, and what can be asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from codeswarm.domain import commands as cmd
+from codeswarm.domain.ids import ApprovalId, SessionId, TicketId
+from codeswarm.domain.rejection import unknown
+from codeswarm.domain.states import SuspendReason
+from codeswarm.engine.engine import Engine
+from codeswarm.engine.sessions import SessionRequest, Sessions
+from codeswarm.errors import Refused
+from codeswarm.ledger import views
+
+PAGE = 500
+Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+class SessionCommand(BaseModel):
+    """A person's command to a session. Which other keys count depends on `command`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: Literal["pause", "resume", "stop", "cancel", "message", "save_checkpoint"]
+    by: str
+    reason: str = ""
+    now: bool = False
+    text: str = ""
+    ticket: str | None = None
+    to: Literal["ff", "branch", "pr"] = "ff"
+    into: str = ""
+    budget_usd: float | None = Field(None, gt=0)
+    budget_tokens: int | None = Field(None, gt=0)
+    roles: dict[str, tuple[str, ...]] = {}
+
+    def meaning(self) -> cmd.Command:
+        ticket = TicketId(self.ticket) if self.ticket else None
+        match self.command:
+            case "pause":
+                return cmd.SuspendSession(reason=SuspendReason.PAUSED, detail=self.reason, by=self.by)
+            case "stop":
+                return cmd.SuspendSession(reason=SuspendReason.STOPPED, detail=self.reason, by=self.by)
+            case "resume":
+                return cmd.ResumeSession(
+                    by=self.by, budget_usd=self.budget_usd, budget_tokens=self.budget_tokens, roles=self.roles
+                )
+            case "cancel":
+                return cmd.CancelSession(by=self.by, reason=self.reason)
+            case "message":
+                return cmd.SendMessage(by=self.by, text=self.text, ticket=ticket)
+            case "save_checkpoint":
+                return cmd.RequestSave(by=self.by, to=self.to, into=self.into)
+
+
+class TicketCommand(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    command: Literal["hold", "release", "retry", "cancel"]
+    by: str
+    reason: str = ""
+
+    def meaning(self, ticket: TicketId) -> cmd.Command:
+        match self.command:
+            case "hold":
+                return cmd.HoldTicket(ticket=ticket, by=self.by, reason=self.reason)
+            case "release":
+                return cmd.ReleaseTicket(ticket=ticket, by=self.by)
+            case "retry":
+                return cmd.RetryTicket(ticket=ticket, by=self.by)
+            case "cancel":
+                return cmd.CancelTicket(ticket=ticket, by=self.by, reason=self.reason)
+
+
+class ApprovalAnswer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    answer: Literal["approve", "reject"]
+    by: str
+    note: str = ""
+
+    def meaning(self, approval: ApprovalId) -> cmd.Command:
+        if self.answer == "approve":
+            return cmd.GiveApproval(approval=approval, by=self.by, note=self.note)
+        return cmd.RejectApproval(approval=approval, by=self.by, why=self.note)
+
+
+def command_routes(engine: Engine, sessions: Sessions) -> APIRouter:
+    """What changes something."""
+    routes = APIRouter(tags=["sessions"])
+
+    @routes.post("/sessions", status_code=201)
+    async def start(body: SessionRequest, key: Key = None) -> dict[str, Any]:
+        if key and (known := engine.kernel.ledger.reply(key)):
+            return {"session": known.partition(':"')[2].rstrip('"}'), "notes": [], "unseen": []}
+        started = await sessions.start(body, key)
+        return {
+            "session": started.session,
+            "base": {"branch": started.base.branch, "commit": started.base.commit},
+            "unseen": list(started.unseen),
+            "notes": list(started.notes),
+        }
+
+    @routes.post("/sessions/{session}/commands")
+    async def command(session: str, body: SessionCommand) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        records = await engine.ask(id_, body.meaning())
+        if body.command in ("stop", "cancel") and (body.now or body.command == "cancel"):
+            engine.desk.cancel_all(f"{body.command} was asked for by {body.by}", id_)
+        return {"session": id_, "events": [views.wire(record) for record in records]}
+
+    @routes.post("/sessions/{session}/tickets/{ticket}/commands")
+    async def ticket_command(session: str, ticket: str, body: TicketCommand) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        records = await engine.ask(id_, body.meaning(TicketId(ticket)))
+        return {"session": id_, "events": [views.wire(record) for record in records]}
+
+    @routes.post("/sessions/{session}/approvals/{approval}")
+    async def answer(session: str, approval: str, body: ApprovalAnswer) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        records = await engine.ask(id_, body.meaning(ApprovalId(approval)))
+        return {"session": id_, "events": [views.wire(record) for record in records]}
+
+    return routes
+
+
+def view_routes(engine: Engine) -> APIRouter:
+    """What only looks."""
+    routes = APIRouter(tags=["sessions"])
+    ledger = engine.kernel.ledger
+
+    @routes.get("/sessions")
+    def list_sessions() -> list[dict[str, Any]]:
+        return views.rows(ledger, "sessions")
+
+    @routes.get("/sessions/{session}")
+    def show(session: str) -> dict[str, Any]:
+        return views.overview(ledger, _find(engine, session))
+
+    @routes.get("/sessions/{session}/timeline")
+    def timeline(
+        session: str, after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE
+    ) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        records = ledger.after(after, limit, id_)
+        return {"events": [views.wire(record) for record in records], "next": records[-1].seq if records else after}
+
+    @routes.get("/sessions/{session}/tickets")
+    def tickets(session: str) -> list[dict[str, Any]]:
+        return views.rows(ledger, "tickets", session=_find(engine, session)["id"])
+
+    @routes.get("/sessions/{session}/tickets/{ticket}")
+    def ticket_(session: str, ticket: str) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        row = views.find_ticket(ledger, id_, ticket)
+        return {**row, "attempts": views.rows(ledger, "attempts", session=id_, ticket=ticket)}
+
+    @routes.get("/sessions/{session}/checkpoints")
+    def checkpoints(session: str) -> list[dict[str, Any]]:
+        return views.rows(ledger, "checkpoints", session=_find(engine, session)["id"])
+
+    @routes.get("/sessions/{session}/diff")
+    async def diff(session: str, stat: bool = False) -> dict[str, str]:
+        row = _find(engine, session)
+        text = await asyncio.to_thread(engine.store.diff, row["base"], row["tip"], stat=stat)
+        return {"old": row["base"], "new": row["tip"], "diff": text}
+
+    @routes.get("/approvals")
+    def approvals(state: str = "open") -> list[dict[str, Any]]:
+        return views.rows(ledger, "approvals", state=state)
+
+    @routes.get("/attempts/{attempt}/transcript")
+    def transcript(attempt: str, offset: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
+        session, _, rest = attempt.partition(":")
+        ticket, _, epoch = rest.rpartition(":")
+        path = engine.artifacts.transcript(session, ticket, int(epoch)) if epoch.isdigit() else None
+        if path is None or not views.rows(ledger, "attempts", session=session, ticket=ticket, epoch=int(epoch)):
+            raise Refused(unknown(f"there is no attempt {attempt!r}"))
+        data = b""
+        if path.is_file():
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(1 << 20)
+        return {"offset": offset, "next": offset + len(data), "text": data.decode(errors="replace")}
+
+    return routes
+
+
+def _find(engine: Engine, session: str) -> dict[str, Any]:
+    return views.find_session(engine.kernel.ledger, session)
