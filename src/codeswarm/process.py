@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -92,6 +93,15 @@ async def gone(pid: int) -> None:
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
+
+
+def kill_unreaped(process: asyncio.subprocess.Process) -> None:
+    """Kill a child that asyncio waits for. `Process.kill` polls first, and so can steal the exit status from asyncio
+    (it then reports 255): a direct signal does not. Source: CPython's Popen.send_signal.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def kill_and_wait(pidfd: int, timeout_s: float) -> bool:

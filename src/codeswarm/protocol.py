@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Work
+from codeswarm.domain.settings import WorkspaceSettings
 
 
 class Wire(BaseModel):

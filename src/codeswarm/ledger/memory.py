@@ -27,6 +27,7 @@ class MemoryLedger:
 
     def append(self, batch: Batch) -> Future[list[Recorded]]:
         future: Future[list[Recorded]] = Future()
+        future.set_running_or_notify_cancel()
         if self.fail_next is not None:
             self._failed, self.fail_next = self.fail_next, None
         version = self._versions.get(batch.session, 0)

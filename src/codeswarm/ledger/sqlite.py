@@ -152,6 +152,7 @@ class SqliteLedger:
 
     def append(self, batch: Batch) -> Future[list[Recorded]]:
         future: Future[list[Recorded]] = Future()
+        future.set_running_or_notify_cancel()  # what is queued is written, whether its caller still waits or not
         self._queue.put((batch, future))
         return future
 

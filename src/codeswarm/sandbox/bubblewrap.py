@@ -6,7 +6,6 @@ Killing the one process that is PID 1 inside kills everything inside, whatever i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from codeswarm.errors import SandboxUnavailable
-from codeswarm.process import kill_and_wait, run_sync, spawn
+from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
 from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mount, Probe, Running
 
 UID = 1000
@@ -126,8 +125,7 @@ class _Boxed:
         if self._first is not None:
             gone = await asyncio.to_thread(kill_and_wait, self._first, END_TIMEOUT_S)
             os.close(self._first)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        kill_unreaped(self._process)
         await self._process.wait()
         os.close(self._status)
         return () if gone else (f"the processes in the sandbox of pid {self._process.pid}",)
