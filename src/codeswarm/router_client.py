@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from httpx2.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSocketUpgradeError
+from httpx2.websockets import AsyncWebSocketSession, WebSocketDisconnect, WebSocketNetworkError, WebSocketUpgradeError
 from pydantic import BaseModel
 
 from codeswarm.errors import CodeswarmError, RouterUnreachable
@@ -97,15 +97,21 @@ class RouterClient:
             return answer.json()
         raise RouterRefused(_problem(answer))
 
-    async def events(self, session: str | None, after: int) -> AsyncIterator[dict[str, Any]]:
-        """Every event after a number, then each new one. Ends when the router goes away."""
+    @asynccontextmanager
+    async def events(self, session: str | None, after: int) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Every event after a number, then each new one; they end when the router goes away."""
         path = f"{API}/sessions/{session}/events" if session else f"{API}/events"
         try:
             async with self._http.websocket(f"ws://router{path}?after={after}") as socket:
-                while True:
-                    yield await socket.receive_json()
-        except (httpx2.TransportError, WebSocketDisconnect, WebSocketNetworkError, WebSocketUpgradeError):
-            return
+                yield _received(socket)
+        except (httpx2.TransportError, WebSocketUpgradeError) as error:
+            raise RouterUnreachable("the router does not answer", str(error), "codeswarm resume") from error
+
+
+async def _received(socket: AsyncWebSocketSession) -> AsyncIterator[dict[str, Any]]:
+    with suppress(WebSocketDisconnect, WebSocketNetworkError):
+        while True:
+            yield await socket.receive_json()
 
 
 def _problem(answer: httpx2.Response) -> Problem:

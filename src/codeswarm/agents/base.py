@@ -111,8 +111,11 @@ class Stage(Protocol):
 
     async def emit(self, activity: Activity) -> None: ...
 
-    async def await_event(self, kind: str, ticket: str) -> None:
-        """Wait until the session's timeline holds an event of a kind about a ticket (for recorded runs)."""
+    async def await_event(self, kind: str, match: Mapping[str, Any]) -> None:
+        """Wait until the session's timeline holds an event of a kind whose data agrees with `match`.
+
+        It is for recorded runs, which stood behind what others did.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ since the attempt began:
     {"t": 0.2, "type": "assistant", "text": …}                  any activity, as the agent said it
     {"t": 1.0, "type": "write", "path": …, "text": … | "base64": …, "mode": "100644" | "100755" | "120000"}
     {"t": 1.1, "type": "delete", "path": …}
-    {"t": 1.2, "type": "await", "event": KIND, "ticket": ID}    go on only when that has happened in the session
+    {"t": 1.2, "type": "await", "event": KIND, "match": {…}}    go on only when that has happened in the session
     {"t": 2.0, "type": "result", "value": {…}}                  the structured answer
     {"t": 2.1, "type": "end", "exit": N} or {…, "signal": N}    how the agent ended; or {"type": "hang"}
 """

@@ -69,8 +69,10 @@ class _Hearing:
             await self._stage.emit(activity)
 
     async def _answer(self, asked: Mapping[str, Any]) -> None:
-        kind, ticket = str(asked.get("event", "")), str(asked.get("ticket", ""))
-        await self._stage.emit(Activity("output", text=f"[recorded: waits for {kind} {ticket}]"))
-        await self._stage.await_event(kind, ticket)
+        kind = str(asked.get("event", ""))
+        match = asked["match"] if isinstance(asked.get("match"), dict) else {}
+        told = " ".join(str(value) for value in match.values())
+        await self._stage.emit(Activity("output", text=f"[recorded: waits for {kind} {told}]"))
+        await self._stage.await_event(kind, match)
         if self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(b"go on\n")

@@ -120,6 +120,8 @@ class Settings(Frozen):
     policy: Policy = Policy()
     budget: BudgetSettings = BudgetSettings()
     workspace: WorkspaceSettings = WorkspaceSettings()
+    workers: Positive = 4
+    """Agents at once: what the session was started with."""
     default_estimate_s: float = 600.0
     seed: int = 0
 

@@ -31,6 +31,8 @@ from codeswarm.ledger.base import Reply
 from codeswarm.sandbox.factory import choose
 from codeswarm.sandbox.visible import program
 
+DEFAULT_ROLES = {"*": ["claude"]}
+
 
 class SessionRequest(BaseModel):
     """What a person asks for with `run`. `flags` are settings by section and key, as in `codeswarm.toml`."""
@@ -199,7 +201,8 @@ class Sessions:
         return Settings(
             pipelines=pipelines,
             default_pipeline=config.pipeline.default,
-            roles={role: tuple(map(self._absolute, specs)) for role, specs in config.roles.items()},
+            roles={role: tuple(map(self._absolute, specs)) for role, specs in (config.roles or DEFAULT_ROLES).items()},
+            workers=swarm.workers,
             role_caps={role: cap for role, cap in caps.items() if cap is not None},
             bounds=Bounds(
                 max_attempts=policy.max_attempts,

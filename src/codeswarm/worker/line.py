@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,8 +112,12 @@ class Line:
         """A letter of the outbox."""
         return await self._patiently(lambda: self._client.post(path, body, timeout_s=120))
 
-    def events(self, session: str, after: int) -> AsyncIterator[dict[str, Any]]:
-        return self._client.events(session, after)
+    async def saw(self, session: str, kind: str, match: Mapping[str, Any]) -> None:
+        """Wait until a session's timeline holds an event of a kind whose data agrees with `match`."""
+        async with self._client.events(session, 0) as events:
+            async for record in events:
+                if record["kind"] == kind and match.items() <= record["data"].items():
+                    return
 
     async def _upload(self, path: str, spool: Path, **params: Any) -> Any:
         return await self._patiently(lambda: self._client.upload(path, _chunks(spool), params=params))

@@ -61,7 +61,7 @@ class Play:
             workspace.environment,
             self.transcript,
             tools.clock,
-            lambda: tools.line.events(offer.session, 0),
+            lambda kind, match: tools.line.saw(offer.session, kind, match),
             self._recorder,
         )
 

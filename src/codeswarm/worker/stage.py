@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from codeswarm.agents.base import Activity
@@ -24,7 +24,7 @@ class WorkerStage:
         environment: Mapping[str, str],
         transcript: Transcript,
         clock: Clock,
-        events: Callable[[], AsyncIterator[dict[str, Any]]],
+        saw: Callable[[str, Mapping[str, Any]], Awaitable[None]],
         recorder: Recorder | None = None,
     ) -> None:
         self.messages: asyncio.Queue[str] = asyncio.Queue()
@@ -38,7 +38,7 @@ class WorkerStage:
         self._environment = environment
         self._transcript = transcript
         self._clock = clock
-        self._events = events
+        self._saw = saw
         self._recorder = recorder
         self._running: list[Running] = []
 
@@ -58,14 +58,9 @@ class WorkerStage:
         if activity.type == "turn":
             self.turned.set()
 
-    async def await_event(self, kind: str, ticket: str) -> None:
-        async for record in self._events():
-            self.last_sign = self._clock.monotonic()
-            if record["kind"] == kind and record["data"].get("ticket", record["data"].get("gate", "")) in (
-                ticket,
-                None,
-            ):
-                return
+    async def await_event(self, kind: str, match: Mapping[str, Any]) -> None:
+        await self._saw(kind, match)
+        self.last_sign = self._clock.monotonic()
 
     async def end_all(self) -> tuple[str, ...]:
         """End every process of the attempt, whatever state it is in."""

@@ -72,6 +72,7 @@ def _session_awaiting_review(session: Session, event: ev.SessionAwaitingReview, 
 def _session_finalized(session: Session, event: ev.SessionFinalized, at_ms: int) -> None:
     move_session(session, SessionStatus.FINALIZED)
     session.outcome = event.outcome
+    session.review_reason = ""
     session.detail = event.reason
     session.ended_ms = at_ms
 

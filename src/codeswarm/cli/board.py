@@ -1,0 +1,164 @@
+"""The live board: waves, phases, agents, time. It stays readable at two hundred tickets: what moves is told one by
+one, what rests is a mark in its wave.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from codeswarm.cli.follow import Wire
+from codeswarm.cli.output import clock_time, console, duration
+from codeswarm.cli.words import QUIET, describe, subject
+from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.states import TicketStatus
+
+T = TicketStatus
+MARKS: dict[TicketStatus, tuple[str, str]] = {
+    T.PENDING: ("·", "dim"),
+    T.READY: ("○", ""),
+    T.IN_PROGRESS: ("◐", "cyan"),
+    T.WAITING: ("?", "yellow"),
+    T.LANDING: ("↑", "magenta"),
+    T.COMPLETE: ("●", "green"),
+    T.FAILED: ("✗", "red"),
+    T.ON_HOLD: ("‖", "yellow"),
+    T.CANCELLED: ("–", "dim"),
+}
+LAST_LINES = 6
+MOST_MOVING = 16
+MOST_WAVES = 12
+REFRESH_PER_S = 4
+
+
+class Board:
+    """`Show` on a terminal."""
+
+    def __init__(self, out: Console | None = None) -> None:
+        self._console = out or console()
+        self._session: Session | None = None
+        self._said: dict[str, str] = {}
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+        self._live = Live(
+            console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_S, transient=True
+        )
+        self._open = False
+
+    def open(self) -> None:
+        if not self._open:
+            self._live.start()
+            self._open = True
+
+    def close(self) -> None:
+        """Take the board away, to ask something or for good."""
+        if self._open:
+            self._live.stop()
+            self._open = False
+
+    def event(self, record: Wire, session: Session) -> None:
+        self._session = session
+        self.open()
+        if record["kind"] not in QUIET:
+            about = subject(record["kind"], record["data"])
+            self._last.append(f"{clock_time(record['at_ms'])}  {about:<12}  {describe(record['kind'], record['data'])}")
+
+    # ── drawing ──
+
+    def render(self) -> RenderableType:
+        session = self._session
+        if session is None:
+            return Text("starting …")
+        now_ms = time.time_ns() // 1_000_000
+        parts: list[RenderableType] = [_title(session, now_ms), _waves(session)]
+        moving = _moving(session, now_ms)
+        if moving.row_count:
+            parts.append(moving)
+        parts += list(_asked(session))
+        parts.append(Text("\n".join(self._last), style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+
+def _title(session: Session, now_ms: int) -> Text:
+    title = Text(no_wrap=True, overflow="ellipsis")
+    title.append(f"{session.name or session.id} ", style="bold")
+    title.append(f"{session.status}", style="cyan" if session.status == "active" else "yellow")
+    title.append(f"  {len(session.landed)}/{len(session.tickets)} landed", style="green")
+    title.append(f"  {duration((now_ms - session.started_ms) / 1000)}")
+    title.append(f"  {len(session.in_progress)} agents at work")
+    if session.spending.usd or session.settings.budget.usd:
+        cap = f" of {session.settings.budget.usd:.2f}" if session.settings.budget.usd else ""
+        title.append(f"  ${session.spending.usd:.2f}{cap}")
+    if session.goal:
+        title.append(f"  {session.goal}", style="dim")
+    return title
+
+
+def _waves(session: Session) -> Table:
+    """One line a wave: a mark for each ticket, and how many have landed."""
+    waves: dict[int, list[Ticket]] = {}
+    for ticket in session.tickets.values():
+        waves.setdefault(ticket.wave, []).append(ticket)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    for number in _interesting(waves):
+        tickets = waves[number]
+        marks = Text(overflow="fold")
+        for ticket in tickets:
+            mark, style = MARKS[ticket.shown_status]
+            marks.append(mark, style=style)
+        landed = sum(ticket.status is T.COMPLETE for ticket in tickets)
+        table.add_row(Text(f"wave {number + 1}", style="dim"), Text(f"{landed}/{len(tickets)}"), marks)
+    return table
+
+
+def _interesting(waves: dict[int, list[Ticket]]) -> Iterable[int]:
+    """All waves where they fit; else those in which something is still to do, and the last ones done."""
+    numbers = sorted(waves)
+    if len(numbers) <= MOST_WAVES:
+        return numbers
+    first_open = next((n for n in numbers if any(t.status is not T.COMPLETE for t in waves[n])), numbers[-1])
+    start = max(min(first_open - 2, len(numbers) - MOST_WAVES), 0)
+    return numbers[start : start + MOST_WAVES]
+
+
+def _moving(session: Session, now_ms: int) -> Table:
+    """What is under way, one line each: where it is and for how long."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    rows = list(_rows(session, now_ms))
+    for row in rows[:MOST_MOVING]:
+        table.add_row(*row)
+    if len(rows) > MOST_MOVING:
+        table.add_row("", "", f"and {len(rows) - MOST_MOVING} more")
+    return table
+
+
+def _rows(session: Session, now_ms: int) -> Iterable[tuple[Text | str, ...]]:
+    for id_ in session.in_progress:
+        ticket = session.tickets[id_]
+        attempt = ticket.live
+        if attempt is not None:
+            since = duration((now_ms - attempt.leased_ms) / 1000)
+            tries = f"attempt {attempt.number}" if attempt.number > 1 else ""
+            yield Text("◐", "cyan"), id_, attempt.phase, str(attempt.status), since, attempt.agent[:30], tries
+    landing = session.landing
+    if landing is not None:
+        yield Text("↑", "magenta"), landing.ticket or "catch-up", "landing", "gate" if landing.gate else "", "", "", ""
+    for id_ in session.landing_queue:
+        yield Text("↑", "magenta"), id_, "landing", "queued", "", "", ""
+    for ticket in session.tickets.values():
+        if ticket.status in (T.FAILED, T.ON_HOLD, T.WAITING):
+            mark, style = MARKS[ticket.status]
+            reason = (ticket.reason or ticket.waiting_detail).splitlines()
+            yield Text(mark, style), ticket.id, ticket.phase.name, str(ticket.status), "", (reason or [""])[0][:60], ""
+
+
+def _asked(session: Session) -> Iterable[Text]:
+    for id_ in session.open_approvals:
+        approval = session.approvals[id_]
+        about = approval.ticket or approval.subject
+        yield Text(f"? approval {id_} ({about}): {approval.why}   codeswarm approve {id_}", style="yellow")

@@ -1,0 +1,63 @@
+"""`config show|check`: every setting, its value, and where that came from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from codeswarm.cli.here import Here
+from codeswarm.cli.output import say, say_json, table
+
+app = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    all_: Annotated[bool, typer.Option("--all", help="Also what stands at its default.")] = False,
+) -> None:
+    """Print each setting in force with its source.
+
+    Example: codeswarm config show --all
+    """
+    here: Here = context.obj
+    loaded = _load(here)
+    rows = [
+        {"key": f"{section}.{key}", "value": value, "from": loaded.origins.get(f"{section}.{key}", "default")}
+        for section, values in loaded.config.model_dump(mode="json", by_alias=True).items()
+        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
+    ]
+    shown = [row for row in rows if all_ or row["from"] != "default"]
+    if here.json:
+        say_json({"settings": shown, "ignored": list(loaded.ignored)})
+        return
+    if not shown:
+        say("everything stands at its default; codeswarm config show --all prints it")
+    table(("setting", "value", "from"), ((row["key"].rstrip("."), row["value"], row["from"]) for row in shown))
+    for what in loaded.ignored:
+        say(f"ignored: {what}")
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Read all settings and tell what is wrong with them; exit 2 where something is.
+
+    Example: codeswarm config check
+    """
+    here: Here = context.obj
+    loaded = _load(here)
+    if here.json:
+        say_json({"ok": True, "ignored": list(loaded.ignored)})
+        return
+    say("the settings can be used")
+    for what in loaded.ignored:
+        say(f"ignored: {what}")
+
+
+def _load(here: Here) -> Any:
+    """As a run would read them now: the repository's file at the tip of the branch that is checked out."""
+    from codeswarm.config import FILE, load
+
+    base = here.home.project.base(None)
+    return load(here.environment, here.home.project.file_at(base.commit, FILE))

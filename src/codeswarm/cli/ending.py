@@ -1,0 +1,100 @@
+"""The end of a followed session: what came of it, what to type next, and the question whether to save."""
+
+from __future__ import annotations
+
+import asyncio
+
+from codeswarm.cli.follow import Follower, Rest
+from codeswarm.cli.here import Here
+from codeswarm.cli.host import Conversation, choose, is_terminal
+from codeswarm.cli.output import duration, say
+from codeswarm.domain.session import Session
+from codeswarm.domain.states import SessionStatus, TicketStatus
+from codeswarm.errors import RouterUnreachable
+from codeswarm.router_client import RouterClient
+
+
+async def finish(here: Here, client: RouterClient, conversation: Conversation, rest: Rest | None) -> int:
+    """Tell how it ended, ask what must be asked, and answer the exit code."""
+    follower = conversation.follower
+    if rest is None:
+        raise RouterUnreachable(
+            "the router of this session has gone away",
+            "its process ended; everything it acknowledged is in the ledger",
+            f"codeswarm resume {follower.session.id}",
+        )
+    if not here.json:
+        _tell(follower.session, rest)
+    if _may_ask_to_save(here, follower.session):
+        return await _ask_to_save(here, client, follower)
+    return conversation.interrupts.exit_code or rest.exit_code
+
+
+def _may_ask_to_save(here: Here, session: Session) -> bool:
+    unsaved = session.status is SessionStatus.AWAITING_REVIEW and session.review_reason == "unsaved"
+    return unsaved and is_terminal() and not here.json
+
+
+async def _ask_to_save(here: Here, client: RouterClient, follower: Follower) -> int:
+    from codeswarm.cli.save import show_diff
+
+    session = follower.session
+    while True:
+        question = f"save to {session.base_branch}? yes / diff / no"
+        answer = await asyncio.to_thread(choose, question, ("yes", "diff", "no"))
+        if answer == "diff":
+            show_diff(here, str(session.id), stat=False)
+            continue
+        if answer == "no":
+            say(f"not saved; it stays on branch codeswarm/{session.id}: codeswarm save {session.id}")
+            return 0
+        body = {"command": "save_checkpoint", "by": here.by}
+        await client.post(f"/sessions/{session.id}/commands", body)
+        async with client.events(session.id, follower.last) as events:
+            rest = await follower.until_rest(events)
+        _tell(session, rest or Rest(1, "the router went away"))
+        return rest.exit_code if rest else 1
+
+
+def _tell(session: Session, rest: Rest) -> None:
+    """The last lines: figures, and the commands to go on with."""
+    landed, whole = len(session.landed), len(session.tickets)
+    took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
+    say(f"{landed} of {whole} tickets landed in {took}; {_cost(session)}")
+    for ticket in session.tickets.values():
+        if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD):
+            verb = "retry" if ticket.status is TicketStatus.FAILED else "release"
+            reason = ticket.reason.splitlines()[0] if ticket.reason else ""
+            say(f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {ticket.id}")
+    for line in _next_steps(session, rest):
+        say(line)
+
+
+def _last_ms(session: Session) -> int:
+    ends = [attempt.ended_ms or 0 for ticket in session.tickets.values() for attempt in ticket.attempts.values()]
+    return max([session.started_ms, *ends, *(ticket.landed_ms or 0 for ticket in session.tickets.values())])
+
+
+def _cost(session: Session) -> str:
+    spent = session.spending
+    if spent.unknown and not spent.usd:
+        return "cost unknown"
+    more = f", {spent.unknown} attempts unknown" if spent.unknown else ""
+    return f"${spent.usd:.2f}{more}"
+
+
+def _next_steps(session: Session, rest: Rest) -> list[str]:
+    id_ = session.id
+    if session.status is SessionStatus.FINALIZED:
+        saved = [c for c in session.checkpoints.values() if c.state == "saved"]
+        return [f"saved: {c.branch} is at {c.new[:10]}, tag {c.id}" for c in saved[-1:]] or [rest.reason]
+    if session.status is SessionStatus.SUSPENDED:
+        return [f"{rest.reason}", f"go on: codeswarm resume {id_}"]
+    if session.open_approvals:
+        return [f"waits for a person: codeswarm approve {a}   (codeswarm approvals)" for a in session.open_approvals]
+    lines = [f"look: codeswarm diff --stat   codeswarm timeline {id_}"]
+    if session.landed:
+        lines.insert(0, f"unsaved on branch codeswarm/{id_}; save: codeswarm save {id_}")
+    if session.review_reason == "save_refused":
+        lines.insert(0, f"not saved: {session.save_refused}")
+    return lines

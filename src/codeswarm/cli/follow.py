@@ -1,0 +1,102 @@
+"""Following a session: its events, folded into the same state that the router has, until it comes to rest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from codeswarm.domain.events import Event
+from codeswarm.domain.evolve import evolve
+from codeswarm.domain.ids import SessionId
+from codeswarm.domain.session import Session
+from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
+
+Wire = dict[str, Any]
+
+
+class Show(Protocol):
+    """How progress is shown: a board, lines, or JSON Lines."""
+
+    def event(self, record: Wire, session: Session) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where a session came to rest, and the exit code that this means."""
+
+    exit_code: int
+    reason: str
+
+
+def rest_of(session: Session) -> Rest | None:
+    """Whether nothing goes on any more without a person, and what that means for whoever waits."""
+    match session.status:
+        case SessionStatus.FINALIZED:
+            return Rest(_final_code(session), session.detail or f"finalized: {session.outcome}")
+        case SessionStatus.CANCELLED:
+            return Rest(1, "cancelled")
+        case SessionStatus.SUSPENDED:
+            return _suspended(session)
+        case SessionStatus.AWAITING_REVIEW if session.save is None:
+            return Rest(_review_code(session), session.review_reason)
+        case SessionStatus.DRAFT if session.open_approvals and not session.gates:
+            return Rest(3, "approvals")
+    return None
+
+
+def _suspended(session: Session) -> Rest | None:
+    """A suspended session rests once its agents have; a save of it still goes on."""
+    if session.in_progress or session.save is not None:
+        return None
+    return Rest(4, f"suspended: {session.detail or session.suspend_reason}")
+
+
+def _final_code(session: Session) -> int:
+    if session.outcome is Outcome.SAVED:
+        return 0
+    return 2 if not session.tickets or "red on the base" in session.detail else 1
+
+
+def _review_code(session: Session) -> int:
+    """0 where all is done but the save; 1 where something failed; 3 where a person must decide."""
+    if session.review_reason in ("approvals", "save_refused"):
+        return 3
+    if session.review_reason == "full_gate_red" or not session.landed:
+        return 1
+    unfinished = any(ticket.status is not TicketStatus.COMPLETE for ticket in session.tickets.values())
+    return 1 if unfinished and not session.target_reached else 0
+
+
+class Follower:
+    """Folds a session's events and shows them."""
+
+    def __init__(self, session: SessionId, show: Show) -> None:
+        self.session = Session(session)
+        self.last = 0
+        self._show = show
+
+    def take(self, record: Wire) -> None:
+        if record["seq"] <= self.last:
+            return
+        self.last = record["seq"]
+        event = Event.registry[record["kind"]].model_validate(record["data"])
+        evolve(self.session, event, record["at_ms"])
+        self._show.event(record, self.session)
+
+    async def until_rest(
+        self, events: AsyncIterator[Wire], goes_on: Callable[[Session, Rest], bool] = lambda session, rest: False
+    ) -> Rest | None:
+        """Follow until the session rests (and `goes_on` does not object), or the events end (None)."""
+        async for record in events:
+            self.take(record)
+            rest = rest_of(self.session)
+            if rest is not None and not goes_on(self.session, rest):
+                return rest
+        return None
+
+    @property
+    def stopped(self) -> bool:
+        return self.session.suspend_reason is SuspendReason.STOPPED

@@ -1,0 +1,138 @@
+"""Where a command runs: the folder, the project around it, its ledger, and whether someone hosts it live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from codeswarm.domain.rejection import unknown
+from codeswarm.environment import Environment, person
+from codeswarm.errors import LedgerTooNew, Refused, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass
+class Here:
+    """Made once per command from the options that every command takes."""
+
+    directory: Path
+    json: bool = False
+    data: Path | None = None
+
+    @cached_property
+    def environment(self) -> Environment:
+        return Environment.read()
+
+    @property
+    def by(self) -> str:
+        return person()
+
+    @cached_property
+    def home(self) -> Any:
+        """Raises: NotARepository, RepositoryUnfit."""
+        from codeswarm.wiring import find_home
+
+        return find_home(self.directory, self.environment, self.data)
+
+    @property
+    def live(self) -> bool:
+        """Whether some process is the router here."""
+        from codeswarm.wiring import router_is_live
+
+        return router_is_live(self.home.data)
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[Any]:
+        """The ledger, for reading. Raises: Refused where there is none yet."""
+        from codeswarm.ledger.sqlite import SqliteLedger
+
+        if not self.home.data.ledger.is_file():
+            raise Refused(unknown("there is no session here yet", "codeswarm run --tickets FILE"))
+        ledger = SqliteLedger(self.home.data.ledger, read_only=True)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[Any]:
+        """A client of the live router."""
+        from codeswarm.router_client import RouterClient
+
+        async with RouterClient.open(self.home.data.socket) as client:
+            yield client
+
+    def session(self, wanted: str | None) -> dict[str, Any]:
+        """The row of the session that is meant. Raises: Refused, UsageError."""
+        from codeswarm.ledger import views
+
+        with self.ledger() as ledger:
+            return views.find_session(ledger, wanted)
+
+    def ticket(self, wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Session and ticket rows for `[SESSION/]ID`."""
+        from codeswarm.ledger import views
+
+        session_part, slash, ticket = wanted.rpartition("/")
+        with self.ledger() as ledger:
+            session = views.find_session(ledger, session_part if slash else None)
+            return session, views.find_ticket(ledger, session["id"], ticket)
+
+    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A command to the router: over its socket where one is live, else by being it for a moment."""
+        return run_async(self._ask(path, body))
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.live:
+            async with self.client() as client:
+                return dict(await client.post(path, body))
+        from codeswarm.wiring import WorkerPlan, router
+
+        async with router(self.home, WorkerPlan(0, self.directory), self.environment), self.client() as client:
+            return dict(await client.post(path, body))
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; of a group of errors the first of ours is what the person is told."""
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        raise first_error(group) from group
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    for error in group.exceptions:
+        found = first_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if not isinstance(found, asyncio.CancelledError):
+            return found
+    return group.exceptions[0]
+
+
+def check_writable(here: Here) -> None:
+    """Raises: LedgerTooNew before anything else is tried."""
+    from codeswarm.ledger.sqlite import check_not_newer, connect
+
+    path = here.home.data.ledger
+    if path.is_file():
+        db = connect(path, read_only=True)
+        try:
+            check_not_newer(db, path)
+        finally:
+            db.close()
+
+
+def parse_pair(text: str, option: str) -> tuple[str, str]:
+    """`KEY=VALUE`. Raises: UsageError."""
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise UsageError(f"{option} {text!r} is not KEY=VALUE", "", f"{option} implementer=claude:sonnet")
+    return key, value
+
+
+__all__ = ["Here", "LedgerTooNew", "check_writable", "parse_pair", "run_async"]

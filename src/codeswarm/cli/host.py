@@ -1,0 +1,172 @@
+"""Hosting a session: being its router until it comes to rest, showing it, asking the person, obeying Ctrl+C.
+
+Ctrl+C once: no new work, running agents end their phase. Twice: they end now. Nothing is lost either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from codeswarm.cli.board import Board
+from codeswarm.cli.follow import Follower, Rest, Show, Wire
+from codeswarm.cli.here import Here
+from codeswarm.cli.lines import JsonLines, Lines
+from codeswarm.cli.output import console, progress
+from codeswarm.domain.ids import SessionId
+from codeswarm.domain.session import Session
+from codeswarm.errors import CodeswarmError
+from codeswarm.router_client import RouterClient
+
+INTERRUPTED = 130
+
+
+def is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def make_show(here: Here) -> Show:
+    if here.json:
+        return JsonLines()
+    return Board() if is_terminal() else Lines()
+
+
+@dataclass
+class Interrupts:
+    """How often Ctrl+C was pressed, and what that does."""
+
+    count: int = 0
+
+    @property
+    def exit_code(self) -> int | None:
+        return INTERRUPTED if self.count else None
+
+
+class Conversation:
+    """One person following one session through a router's API, live or hosted by this very process."""
+
+    def __init__(self, here: Here, client: RouterClient, session: SessionId, *, wait: bool) -> None:
+        self._here = here
+        self._client = client
+        self._id = session
+        self._wait = wait
+        self._show = make_show(here)
+        self._asked: set[str] = set()
+        self.interrupts = Interrupts()
+        self.follower = Follower(session, self._show)
+
+    async def follow(self) -> Rest | None:
+        """Until the session rests, or the router is gone (None)."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        try:
+            async with self._client.events(self._id, 0) as events:
+                return await self.follower.until_rest(self._asking(events), self._goes_on)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            self._show.close()
+
+    async def _asking(self, events: AsyncIterator[Wire]) -> AsyncIterator[Wire]:
+        async for record in events:
+            yield record
+            await self._ask_for_open(self.follower.session)
+
+    def _goes_on(self, session: Session, rest: Rest) -> bool:
+        """Whether to stay although the session rests: someone else may answer."""
+        return rest.exit_code == 3 and rest.reason == "approvals" and (self._wait or self._can_ask())
+
+    def _can_ask(self) -> bool:
+        return is_terminal() and not self._here.json
+
+    # ── Ctrl+C ──
+
+    def _interrupt(self) -> None:
+        self.interrupts.count += 1
+        now = self.interrupts.count > 1
+        self._show.close()
+        if now:
+            progress("ending the agents now; their work is kept")
+        else:
+            progress("stopping: no new work, running agents end their phase; Ctrl+C again ends them now")
+        self._stopping = asyncio.ensure_future(self._stop(now))
+
+    async def _stop(self, now: bool) -> None:
+        body = {"command": "stop", "by": self._here.by, "now": now, "reason": "Ctrl+C"}
+        with contextlib.suppress(CodeswarmError):
+            await self._client.post(f"/sessions/{self._id}/commands", body)
+
+    # ── approvals ──
+
+    async def _ask_for_open(self, session: Session) -> None:
+        """Ask inline for what is open and was not asked yet; other work goes on meanwhile."""
+        if not self._can_ask():
+            return
+        for id_ in list(session.open_approvals):
+            if id_ not in self._asked:
+                self._asked.add(id_)
+                await self._ask(session, str(id_))
+
+    async def _ask(self, session: Session, approval_id: str) -> None:
+        approval = session.approvals[next(id_ for id_ in session.approvals if id_ == approval_id)]
+        self._show.close()
+        await asyncio.to_thread(self._tell, session, approval)
+        answer = await asyncio.to_thread(choose, "approve / reject / later", ("approve", "reject", "later"))
+        if answer == "later":
+            progress(f"later: codeswarm approve {approval_id}; or: codeswarm reject {approval_id} --why '…'")
+            return
+        note = await asyncio.to_thread(_line, "why: ") if answer == "reject" else ""
+        body = {"answer": answer, "by": self._here.by, "note": note}
+        with contextlib.suppress(CodeswarmError):
+            await self._client.post(f"/sessions/{self._id}/approvals/{approval_id}", body)
+
+    def _tell(self, session: Session, approval: Any) -> None:
+        out = console()
+        out.print(f"approval {approval.id} ({approval.ticket or approval.subject}): {approval.why}", markup=False)
+        if approval.subject == "plan" and session.plan is not None:
+            for spec in session.plan.tickets:
+                after = f" (after {', '.join(spec.blocked_by)})" if spec.blocked_by else ""
+                out.print(f"  {spec.id}: {spec.title}{after}", markup=False)
+        elif approval.ticket is not None:
+            out.print(f"  see it: codeswarm diff {session.id}/{approval.ticket}", markup=False)
+
+
+def choose(question: str, choices: tuple[str, ...]) -> str:
+    """One of `choices`, by any unambiguous beginning; the last one where there is no answer."""
+    while True:
+        answer = _line(f"{question}? ").strip().lower()
+        if not answer:
+            return choices[-1]
+        found = [choice for choice in choices if choice.startswith(answer)]
+        if len(found) == 1:
+            return found[0]
+
+
+def _line(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        return ""
+
+
+@contextlib.asynccontextmanager
+async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIterator[tuple[RouterClient, Any]]:
+    """A client of the router here: of the one that is live, else of the one that this process becomes.
+
+    The second value is the router that we host, None where we only joined.
+    """
+    from codeswarm.wiring import RouterLive, router
+
+    if not here.live:
+        try:
+            async with router(here.home, make_plan(), here.environment) as hosted, here.client() as client:
+                yield client, hosted
+                return
+        except RouterLive:
+            progress("another process became the router here just now; joining it")
+    async with here.client() as client:
+        yield client, None

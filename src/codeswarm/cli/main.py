@@ -1,0 +1,131 @@
+"""`codeswarm`: finds the verb, hands it the place it runs in, and maps every error to an exit code, once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from codeswarm.cli import approvals, config, diff, logs, save, session, steer, ticket, timeline, watch, work
+from codeswarm.cli.doctor import doctor
+from codeswarm.cli.here import Here
+from codeswarm.cli.output import report_error, say
+from codeswarm.cli.resume import resume
+from codeswarm.cli.run import run
+from codeswarm.cli.status import status
+from codeswarm.errors import CodeswarmError, UsageError
+
+INTERRUPTED = 130
+EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1, "--json": 0}
+"""Options that every command takes, before or behind its name, and how many values each has."""
+
+app = typer.Typer(
+    help="Turns tickets and a git repository into landed, tested commits by many agents, and loses nothing on the way.",
+    epilog="Every command also takes: -C DIR, --json, --data DIR, --router URL, --token T, --context NAME.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    cls=TyperGroup,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from codeswarm.version import VERSION
+
+        say(f"codeswarm {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def begin(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Option("-C", metavar="DIR", help="Run as if started there.")] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="One JSON document (or JSON Lines) on standard output.")] = False,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The data directory.")] = None,
+    router: Annotated[str | None, typer.Option("--router", metavar="URL", help="A shared router.")] = None,
+    token: Annotated[str | None, typer.Option("--token", metavar="T", help="For a shared router.")] = None,
+    context_name: Annotated[str | None, typer.Option("--context", metavar="NAME", help="A remembered router.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
+) -> None:
+    if router or token or context_name:
+        raise UsageError("shared routers are not part of this version", "", "leave --router, --token and --context out")
+    context.obj = Here(directory.absolute(), json, data)
+
+
+app.command()(run)
+app.command()(resume)
+app.command()(status)
+app.command()(watch.watch)
+app.command()(timeline.timeline)
+app.command()(logs.logs)
+app.command()(diff.diff)
+app.command()(work.work)
+app.command()(steer.pause)
+app.command()(steer.stop)
+app.command()(steer.cancel)
+app.command()(steer.message)
+app.command()(approvals.approvals)
+app.command()(approvals.approve)
+app.command()(approvals.reject)
+app.command()(save.save)
+app.command()(save.checkpoints)
+app.add_typer(session.app, name="session")
+app.add_typer(ticket.app, name="ticket")
+app.add_typer(config.app, name="config")
+app.command()(doctor)
+
+
+def hoist(arguments: list[str]) -> list[str]:
+    """The options that every command takes, moved to the front: they may stand anywhere before a `--`."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name = word.partition("=")[0]
+        if word == "--":
+            rest += [word, *words]
+        elif name not in EVERYWHERE:
+            rest.append(word)
+        elif EVERYWHERE[name] and "=" not in word:
+            front += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            front.append(word)
+    return front + rest
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point. Exits with 0 done, 1 failed, 2 wrong usage, 3 a person decides, 4 suspended, 130 Ctrl+C."""
+    words = hoist(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(words, standalone_mode=False, prog_name="codeswarm")
+    except CodeswarmError as error:
+        code = report_error(error, as_json="--json" in words)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = 0
+    except (typer.TyperException, typer.Abort) as error:
+        code = _usage(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Exception) -> int:
+    """The parser's own complaints about what was typed, in our three lines."""
+    if not isinstance(error, typer.TyperException):
+        return INTERRUPTED
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "codeswarm"
+    problem = UsageError(_message(error), "it does not fit what the command takes", f"{command} --help")
+    return report_error(problem, as_json=False)
+
+
+def _message(error: typer.TyperException) -> str:
+    tell = getattr(error, "format_message", None)
+    return str(tell()) if tell else str(error)

@@ -1,0 +1,86 @@
+"""What goes to the terminal: text for people, one JSON document for programs, errors in three lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from codeswarm.environment import Environment
+from codeswarm.errors import CodeswarmError
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that colours only a terminal, and not where NO_COLOR says so."""
+    colour = Environment.read().colour
+    return Console(stderr=stderr, highlight=False, no_color=not colour, soft_wrap=True)
+
+
+def say(text: str = "") -> None:
+    """One line of the answer."""
+    console().print(text, markup=False)
+
+
+def progress(text: str) -> None:
+    """One line about what is going on; not part of the answer."""
+    console(stderr=True).print(text, markup=False)
+
+
+def say_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+
+
+def say_json_line(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def report_error(error: CodeswarmError, *, as_json: bool) -> int:
+    """Tell an error, and answer its exit code."""
+    if as_json:
+        problem = {"what": error.what, "why": error.why, "do": error.hint, "kind": type(error).__name__}
+        say_json({"error": problem, "exit_code": error.exit_code})
+        return error.exit_code
+    out = console(stderr=True)
+    out.print(f"error: {error.what}", markup=False, style="bold red")
+    out.print(f"why: {error.why or 'no more is known'}", markup=False)
+    out.print(f"do: {error.hint or 'codeswarm doctor'}", markup=False)
+    return error.exit_code
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """A plain table for people."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(str(cell) for cell in row))
+    Console(highlight=False, no_color=not Environment.read().colour).print(shown)
+
+
+def clock_time(at_ms: int) -> str:
+    """The local time of day of a moment."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%H:%M:%S")
+
+
+def day_and_time(at_ms: int | None) -> str:
+    return "" if at_ms is None else datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = max(int(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,75 @@
+"""`codeswarm resume`: undoes pause, stop, suspension and crash, and goes on where the ledger stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codeswarm.cli.ending import finish
+from codeswarm.cli.here import Here, run_async
+from codeswarm.cli.host import Conversation, joined_or_hosting
+from codeswarm.cli.output import progress
+from codeswarm.domain.ids import SessionId
+from codeswarm.errors import UsageError
+
+
+def resume(
+    context: typer.Context,
+    session: Annotated[
+        str | None, typer.Argument(help="Id, unique prefix or name; the latest one if left out.")
+    ] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="A new cap.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="A new cap.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
+    agent: Annotated[list[str] | None, typer.Option(help="Other agents from here on.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
+    record: Annotated[Path | None, typer.Option(help="Record every attempt into this folder.")] = None,
+) -> None:
+    """Go on with a session that was paused, stopped, suspended or cut off.
+
+    Example: codeswarm resume
+    """
+    here: Here = context.obj
+    row = here.session(session)
+    if row["status"] in ("finalized", "cancelled"):
+        raise UsageError(
+            f"session {row['id']} is {row['status']}", "nothing in it can change any more", "codeswarm run …"
+        )
+    roles = {"*": agent} if agent else {}
+    body = {
+        "command": "resume",
+        "by": here.by,
+        "budget_usd": budget_usd,
+        "budget_tokens": budget_tokens,
+        "roles": roles,
+    }
+    raise typer.Exit(run_async(_resume(here, SessionId(row["id"]), body, workers, wait, record)))
+
+
+async def _resume(
+    here: Here, session: SessionId, body: dict[str, Any], workers: int | None, wait: bool, record: Path | None
+) -> int:
+    def plan() -> Any:
+        from codeswarm.wiring import WorkerPlan
+
+        slots = workers or _configured_workers(here, session)
+        return WorkerPlan(slots, here.directory, record=None if record is None else here.directory / record)
+
+    async with joined_or_hosting(here, plan) as (client, hosted):
+        await client.post(f"/sessions/{session}/commands", body)
+        progress(f"session {session} goes on" + ("" if hosted else "; joined the router that is live here"))
+        conversation = Conversation(here, client, session, wait=wait)
+        rest = await conversation.follow()
+        return await finish(here, client, conversation, rest)
+
+
+def _configured_workers(here: Here, session: SessionId) -> int:
+    """As many as the session was started with."""
+    from codeswarm.config import load
+
+    with here.ledger() as ledger:
+        first = next(iter(ledger.history(session)), None)
+    settings = getattr(first.event, "settings", None) if first else None
+    return settings.workers if settings is not None else load(here.environment).config.swarm.workers

@@ -1,0 +1,207 @@
+"""`codeswarm run`: the main job. From tickets to landed commits, with this process as the router."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codeswarm.cli.ending import finish
+from codeswarm.cli.here import Here, parse_pair, run_async
+from codeswarm.cli.host import Conversation, is_terminal, joined_or_hosting
+from codeswarm.cli.output import progress, say, say_json
+from codeswarm.cli.tickets_file import read_tickets
+from codeswarm.domain.ids import SessionId
+from codeswarm.errors import UsageError
+
+Flags = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was typed."""
+
+    goal: str
+    tickets: str | None
+    name: str
+    base: str | None
+    flags: Flags
+    no_gate: bool
+    allow_red_base: bool
+    save: bool
+    wait: bool
+    target: int | None
+    record: Path | None
+
+
+def run(
+    context: typer.Context,
+    goal: Annotated[str, typer.Argument(help="What is wanted, in words.")] = "",
+    tickets: Annotated[str | None, typer.Option(help="A tickets file (YAML or JSON), or - for standard input.")] = None,
+    name: Annotated[str, typer.Option(help="A name for the session, beside its id.")] = "",
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(help="KIND[:MODEL], e.g. claude:sonnet or 'command:./agent'. First choice first."),
+    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help="ROLE=SPEC,SPEC: agents for one role.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
+    pipeline: Annotated[str | None, typer.Option(help="contract-first, plan-code-verify, single, or your own.")] = None,
+    target: Annotated[int | None, typer.Option(help="Stop after this many landings.", min=1)] = None,
+    approve: Annotated[str | None, typer.Option(help="What a person approves: none, plan, landing or all.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Never spend more than this.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Never use more tokens than this.")] = None,
+    sandbox: Annotated[str | None, typer.Option(help="auto, bubblewrap or none.")] = None,
+    base: Annotated[str | None, typer.Option(help="The branch to begin from and save to.")] = None,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Land without the project's gates, in your name.")] = False,
+    allow_red_base: Annotated[
+        bool, typer.Option("--allow-red-base", help="Begin although the gate is red; only new failures count.")
+    ] = False,
+    save: Annotated[bool, typer.Option("--save", help="Save to the base branch at the end.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
+    record: Annotated[Path | None, typer.Option(help="Record every attempt into this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    repo: Annotated[Path | None, typer.Option(help="The repository, instead of the current folder.")] = None,
+) -> None:
+    """Build and land tickets with many agents at once.
+
+    Example: codeswarm run --tickets tickets.yaml --agent claude:sonnet --workers 4
+    """
+    here: Here = context.obj
+    if repo is not None:
+        here = replace(here, directory=here.directory / repo)
+    flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox)
+    wish = Wish(goal, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record)
+    if tickets is None:
+        raise UsageError(
+            "run needs tickets",
+            "planning a goal by an agent is not part of this version",
+            "codeswarm run --tickets FILE",
+        )
+    plan = read_tickets(tickets, here.directory)
+    if dry_run:
+        _show_dry_run(here, wish, plan)
+        return
+    raise typer.Exit(run_async(_run(here, wish, plan)))
+
+
+def _flags(
+    agents: list[str] | None,
+    roles: list[str] | None,
+    workers: int | None,
+    pipeline: str | None,
+    approve: str | None,
+    budget_usd: float | None,
+    budget_tokens: int | None,
+    sandbox: str | None,
+) -> Flags:
+    """What was typed, as settings by section and key."""
+    chosen: dict[str, Any] = {"*": agents} if agents else {}
+    for pair in roles or []:
+        key, value = parse_pair(pair, "--role")
+        chosen[key] = [spec.strip() for spec in value.split(",")]
+    typed: dict[str, dict[str, Any]] = {
+        "roles": chosen,
+        "swarm": {"workers": workers},
+        "pipeline": {"default": pipeline},
+        "policy": {"approve": [word.strip() for word in approve.split(",")] if approve else None},
+        "budget": {"usd": budget_usd, "tokens": budget_tokens},
+        "sandbox": {"kind": sandbox},
+    }
+    kept = {
+        section: {key: value for key, value in keys.items() if value is not None} for section, keys in typed.items()
+    }
+    return {section: keys for section, keys in kept.items() if keys}
+
+
+async def _run(here: Here, wish: Wish, plan: dict[str, Any]) -> int:
+    async with joined_or_hosting(here, lambda: _worker_plan(here, wish)) as (client, hosted):
+        started = await client.post("/sessions", _request(here, wish, plan), timeout_s=300)
+        session = SessionId(started["session"])
+        _announce(here, started, wish, joined=hosted is None)
+        conversation = Conversation(here, client, session, wait=wish.wait)
+        rest = await conversation.follow()
+        return await finish(here, client, conversation, rest)
+
+
+def _worker_plan(here: Here, wish: Wish) -> Any:
+    from codeswarm.config import FILE, load
+    from codeswarm.wiring import WorkerPlan
+
+    base = here.home.project.base(wish.base)
+    loaded = load(here.environment, here.home.project.file_at(base.commit, FILE), wish.flags)
+    record = None if wish.record is None else here.directory / wish.record
+    return WorkerPlan(loaded.config.swarm.workers, here.directory, record=record)
+
+
+def _request(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "by": here.by,
+        "goal": wish.goal,
+        "name": wish.name,
+        "plan": plan,
+        "source": wish.tickets if wish.tickets != "-" else "standard input",
+        "base": wish.base,
+        "flags": wish.flags,
+        "no_gate": wish.no_gate,
+        "allow_red_base": wish.allow_red_base,
+        "approve_plan_by_default": is_terminal() and not here.json,
+        "save_at_end": wish.save,
+        "target": wish.target,
+    }
+
+
+def _announce(here: Here, started: dict[str, Any], wish: Wish, *, joined: bool) -> None:
+    base = started["base"]
+    unseen = started["unseen"]
+    line = f"session {started['session']} on {base['branch']} at {base['commit'][:10]}"
+    if unseen:
+        shown = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
+        line += f"; agents won't see your uncommitted changes in {shown}"
+    tell = progress if here.json else say
+    tell(line)
+    for note in started["notes"]:
+        progress(note)
+    if joined:
+        progress("joined the router that is live here")
+
+
+def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
+    """What would be used, and the waves; nothing is written."""
+    from codeswarm.config import FILE, load
+    from codeswarm.domain import dag
+    from codeswarm.domain.pipeline import SHIPPED
+    from codeswarm.domain.plan import read_plan
+    from codeswarm.errors import TicketsInvalid
+
+    base = here.home.project.base(wish.base)
+    loaded = load(here.environment, here.home.project.file_at(base.commit, FILE), wish.flags)
+    config = loaded.config
+    known = {**SHIPPED, **dict.fromkeys(config.pipelines, SHIPPED["single"])}
+    plan = read_plan(data, known)
+    if isinstance(plan, list):
+        raise TicketsInvalid(wish.tickets or "tickets", [str(problem) for problem in plan])
+    blockers = {spec.id: spec.blocked_by for spec in plan.tickets}
+    seconds = {spec.id: spec.estimate_s or 600.0 for spec in plan.tickets}
+    waves, path = dag.waves(blockers), dag.critical_path(blockers, seconds)
+    document = {
+        "base": {"branch": base.branch, "commit": base.commit},
+        "unseen": list(here.home.project.unseen()),
+        "gates": config.gates.model_dump(include={"fast", "full", "contract"}),
+        "roles": config.roles or {"*": ["claude"]},
+        "workers": config.swarm.workers,
+        "sandbox": config.sandbox.kind,
+        "pipeline": config.pipeline.default,
+        "waves": waves,
+        "critical_path": path,
+        "ignored": list(loaded.ignored),
+    }
+    if here.json:
+        say_json(document)
+        return
+    say(f"base {base.branch} at {base.commit[:10]}; gate: {config.gates.fast or config.gates.full or 'none'}")
+    say(f"agents {document['roles']}, {config.swarm.workers} at once, sandbox {config.sandbox.kind}")
+    for number, wave in enumerate(waves, 1):
+        say(f"wave {number}: {', '.join(wave)}")
+    say(f"critical path: {' → '.join(path)}")

@@ -1,0 +1,84 @@
+"""`codeswarm status`: what is, from the ledger, whether anyone hosts it or not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from codeswarm.cli.here import Here
+from codeswarm.cli.output import day_and_time, duration, say, say_json, table
+
+MOST_ROWS = 60
+ORDER = ("in_progress", "landing", "waiting", "failed", "on_hold", "ready", "pending", "complete", "cancelled")
+
+
+def status(
+    context: typer.Context,
+    session: Annotated[
+        str | None, typer.Argument(help="Id, unique prefix or name; the latest one if left out.")
+    ] = None,
+) -> None:
+    """Show a session: its state, its tickets, what waits for a person.
+
+    Example: codeswarm status
+    """
+    from codeswarm.ledger import views
+
+    here: Here = context.obj
+    with here.ledger() as ledger:
+        found = views.overview(ledger, views.find_session(ledger, session))
+    found["live"] = here.live
+    if here.json:
+        say_json(found)
+        return
+    _tell(found)
+
+
+def _tell(found: dict[str, Any]) -> None:
+    session, counts = found["session"], found["counts"]
+    live = "hosted by a live process" if found["live"] else "not live"
+    why = session["detail"] or session["review_reason"].replace("_", " ")
+    name = f" ({session['name']})" if session["name"] else ""
+    say(f"session {session['id']}{name}: {session['status']}{': ' + why if why else ''} — {live}")
+    if session["goal"]:
+        say(f"goal: {session['goal']}")
+    say(f"base {session['base_branch']} at {session['base'][:10]}, integration at {session['tip'][:10]}")
+    summary = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in ORDER if state in counts)
+    say(f"{session['landed']} of {session['tickets']} landed ({summary}); {_cost(session, found)}")
+    for approval in found["approvals"]:
+        about = approval["ticket"] or approval["subject"]
+        say(f"? {approval['id']} ({about}): {approval['why']}   codeswarm approve {approval['id']}")
+    _tickets(found["tickets"])
+    for checkpoint in found["checkpoints"]:
+        say(f"{checkpoint['checkpoint']}: {checkpoint['state']}, {day_and_time(checkpoint['at_ms'])}")
+
+
+def _cost(session: dict[str, Any], found: dict[str, Any]) -> str:
+    if session["cost_unknown"] and not session["cost_usd"]:
+        return "cost unknown"
+    per = found["cost_per_landed_usd"]
+    each = f", ${per:.2f} per landed ticket" if per is not None else ""
+    unknown = f", {session['cost_unknown']} attempts unknown" if session["cost_unknown"] else ""
+    return f"cost ${session['cost_usd']:.2f}{each}{unknown}"
+
+
+def _tickets(tickets: list[dict[str, Any]]) -> None:
+    """What needs attention first; where there are many, the quiet ones only as a number."""
+    ranked = sorted(tickets, key=lambda row: (ORDER.index(row["status"]), row["place"]))
+    shown = ranked[:MOST_ROWS]
+    table(("ticket", "state", "phase", "tries", "since", "why"), (_row(row) for row in shown))
+    if len(ranked) > len(shown):
+        say(f"and {len(ranked) - len(shown)} more: codeswarm ticket list")
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    import time
+
+    why = row["reason"].splitlines()[0] if row["reason"] else ""
+    if row["blocked_by_failure"]:
+        why = f"blocked by {', '.join(row['blocked_by_failure'])}"
+    elif row["status"] == "pending":
+        why = f"after {', '.join(row['blocked_by'])}"
+    since = duration(time.time() - row["since_ms"] / 1000) if row["status"] in ("in_progress", "ready") else ""
+    return row["id"], row["status"].replace("_", " "), row["phase"], row["epoch"] or "", since, why[:80]

@@ -1,0 +1,161 @@
+"""Events in words: one line each, for lines, timelines and the board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from codeswarm.cli.output import duration
+
+Data = dict[str, Any]
+
+
+def describe(kind: str, data: Data) -> str:
+    """What happened, as a person would say it. A kind that is not known is told by its name."""
+    teller = _TELLERS.get(kind)
+    return teller(data) if teller else kind
+
+
+def subject(kind: str, data: Data) -> str:
+    """What an event is about: a ticket, a gate, or the session."""
+    return str(data.get("ticket") or data.get("gate") or "session")
+
+
+def _failure(data: Data) -> str:
+    failure, again = data["failure"], data["report"].get("gate_runs") or []
+    charged = "" if data["charged"] else " (not charged)"
+    first = str(failure["message"]).strip().splitlines()
+    words = f"attempt {data['epoch']} failed: {failure['failure_class']}{charged}: {first[0] if first else ''}"
+    return words + (f" [{len(again)} gate runs]" if again else "")
+
+
+def _succeeded(data: Data) -> str:
+    report = data["report"]
+    parts = []
+    if report.get("work"):
+        parts.append(f"{len(report['work']['changed_files'])} files changed")
+        if report["work"]["restored"]:
+            parts.append(f"contract files put back: {', '.join(report['work']['restored'])}")
+    parts += [f"{run['name']} gate {run['outcome']} in {duration(run['duration_s'])}" for run in report["gate_runs"]]
+    if report.get("verdict"):
+        parts.append(str(report["verdict"]).replace("_", " "))
+    return f"attempt {data['epoch']} succeeded" + (f": {', '.join(parts)}" if parts else "")
+
+
+def _landed(data: Data) -> str:
+    return f"landed as {data['new'][:10]} (landing {data['landing']}, {len(data['receipts'])} receipts)"
+
+
+def _bounced(data: Data) -> str:
+    files = f" in {', '.join(data['files'][:5])}" if data["files"] else ""
+    detail = str(data["detail"]).splitlines()
+    return f"landing {data['landing']} bounced: {data['reason'].replace('_', ' ')}{files}" + (
+        f": {detail[0]}" if detail and not files else ""
+    )
+
+
+def _gate_finished(data: Data) -> str:
+    runs = ", ".join(f"`{run['command']}` {run['outcome']}" for run in data["runs"])
+    return f"gate {'green' if data['green'] else 'red'}: {runs}"
+
+
+def _started(data: Data) -> str:
+    return f"started on {data['base_branch']} at {data['base'][:10]} by {data['by']}"
+
+
+def _leased(data: Data) -> str:
+    agent = f" with {data['agent']}" if data["agent"] else ""
+    return f"{data['phase']} attempt {data['attempt']} leased to {data['worker']}{agent}"
+
+
+def _snapshot(data: Data) -> str:
+    left = f", left out: {', '.join(item['path'] for item in data['left_out'][:5])}" if data["left_out"] else ""
+    return f"snapshot {data['commit'][:10]} of attempt {data['epoch']} ({data['files']} files{left})"
+
+
+def _findings(data: Data) -> str:
+    first = str(data["findings"][0]["text"]).splitlines()[0] if data["findings"] else ""
+    return f"changes asked for by {data['by']} ({len(data['findings'])} findings): {first}"
+
+
+def _prepared(data: Data) -> str:
+    conflicts = f", with conflicts in {', '.join(data['conflicts'])}" if data["conflicts"] else ""
+    return f"attempt {data['epoch']} begins at {data['start'][:10]}{conflicts}"
+
+
+def _refused(data: Data) -> str:
+    commands = f"; run: {' && '.join(data['commands'])}" if data["commands"] else ""
+    return (
+        f"save refused: {data['detail']}{' (' + ', '.join(data['files'][:5]) + ')' if data['files'] else ''}{commands}"
+    )
+
+
+_TELLERS: dict[str, Callable[[Data], str]] = {
+    "SessionStarted": _started,
+    "SessionActivated": lambda d: "active: work may be claimed",
+    "SessionSuspended": lambda d: f"suspended: {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
+    "SessionResumed": lambda d: f"resumed by {d['by']}",
+    "SessionAwaitingReview": lambda d: (
+        f"awaits review: {d['reason'].replace('_', ' ')}" + (f" ({d['detail']})" if d["detail"] else "")
+    ),
+    "SessionFinalized": lambda d: f"finalized: {d['outcome']}" + (f": {d['reason']}" if d["reason"] else ""),
+    "SessionCancelled": lambda d: f"cancelled by {d['by']}",
+    "PlanProposed": lambda d: f"plan {d['plan']} proposed: {len(d['tickets'])} tickets",
+    "PlanAccepted": lambda d: f"plan {d['plan']} accepted by {d['by']}",
+    "PlanRejected": lambda d: f"plan {d['plan']} rejected by {d['by']}: {d['why']}",
+    "AttemptLeased": _leased,
+    "AttemptPrepared": _prepared,
+    "AttemptStarted": lambda d: (
+        f"attempt {d['epoch']} runs ({d['sandbox']}" + (", goes on in its conversation)" if d["resumed"] else ")")
+    ),
+    "AttemptGating": lambda d: f"attempt {d['epoch']} is at its gate",
+    "SnapshotTaken": _snapshot,
+    "WorkSalvaged": lambda d: f"work of attempt {d['epoch']} salvaged as {d['commit'][:10]} ({d['files']} files)",
+    "AttemptSucceeded": _succeeded,
+    "AttemptFailed": _failure,
+    "AttemptTimedOut": _failure,
+    "AttemptLost": lambda d: f"attempt {d['epoch']} lost: {d['reason']}",
+    "AttemptCancelled": lambda d: f"attempt {d['epoch']} ended: {d['reason']}",
+    "LateResultKept": lambda d: (
+        f"late result of attempt {d['epoch']} kept" + (f" as {d['commit'][:10]}" if d["commit"] else "")
+    ),
+    "ChangesRequested": _findings,
+    "ContractDisputed": lambda d: f"contract disputed: {d['reason']}",
+    "TicketQueued": lambda d: "queued for landing",
+    "TicketWaiting": lambda d: f"waits for {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
+    "TicketReleased": lambda d: f"released by {d['by']}",
+    "TicketHeld": lambda d: f"on hold ({d['by']}): {d['reason']}",
+    "TicketFailed": lambda d: f"failed: {d['reason']}",
+    "TicketRetried": lambda d: f"retried by {d['by']}",
+    "TicketCancelled": lambda d: f"cancelled by {d['by']}" + (f": {d['reason']}" if d["reason"] else ""),
+    "GateRequested": lambda d: (
+        f"{d['purpose'].replace('_', ' ')} gate: {', '.join(c['command'] for c in d['commands'])}"
+    ),
+    "GateLeased": lambda d: f"gate runs on {d['worker']}",
+    "GateFinished": _gate_finished,
+    "GateLost": lambda d: f"gate could not be run: {d['reason']}",
+    "GateAbandoned": lambda d: f"gate abandoned: {d['reason']}",
+    "ReceiptsRecorded": lambda d: "receipts: " + ", ".join(f"{r['name']} {r['outcome']}" for r in d["receipts"]),
+    "LandingMerged": lambda d: f"landing {d['landing']}: merged with the tip as {d['commit'][:10]}",
+    "LandingBounced": _bounced,
+    "TicketLanded": _landed,
+    "CaughtUp": lambda d: f"integration caught up with the base branch: {d['new'][:10]}",
+    "SaveRequested": lambda d: f"save to {d['into']} asked for by {d['by']}",
+    "SaveIntended": lambda d: f"{d['checkpoint']}: about to move {d['into']} to {d['new'][:10]}",
+    "CheckpointSaved": lambda d: f"saved: {d['checkpoint']}, {d['into']} at {d['new'][:10]} ({d['how']})",
+    "SaveRefused": _refused,
+    "ApprovalRequested": lambda d: f"approval {d['approval']} needed ({d['subject']}): {d['why']}",
+    "ApprovalGiven": lambda d: f"approval {d['approval']} given by {d['by']}",
+    "ApprovalGranted": lambda d: f"approval {d['approval']} granted",
+    "ApprovalRejected": lambda d: f"approval {d['approval']} rejected by {d['by']}: {d['why']}",
+    "ApprovalExpired": lambda d: f"approval {d['approval']} expired",
+    "ApprovalVoided": lambda d: f"approval {d['approval']} voided: {d['reason']}",
+    "MessageSent": lambda d: f"message {d['message']} from {d['by']}: {d['text'].splitlines()[0][:100]}",
+    "MessageDelivered": lambda d: f"message {d['message']} {d['how']}",
+    "SlotRestarted": lambda d: f"{d['worker']} restarted a slot: {d['reason'].splitlines()[0]}",
+    "CommandRejected": lambda d: f"{d['command']} refused: {d['reason']}" + (f"; {d['hint']}" if d["hint"] else ""),
+    "Noted": lambda d: f"{d['what']}" + (f"; next: {d['next_step']}" if d["next_step"] else ""),
+}
+
+QUIET = frozenset({"AttemptPrepared", "ReceiptsRecorded", "SnapshotTaken", "GateLeased", "ApprovalGranted"})
+"""Told in timelines, but not while a person looks on."""
