@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.errors import ConfigError
-from codeswarm.sandbox.base import Inside, Mount, Running
+from codeswarm.sandbox.base import Inside, Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,10 @@ class Stage(Protocol):
     """Set when it is to come to an end early; its process is ended for it a little later."""
 
     async def start(
-        self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount] = (), *, stderr: int | None = None
-    ) -> Running: ...
+        self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
+    ) -> Running:
+        """Start a program behind the walls. `visible`: host paths that it may read there, beside the usual ones."""
+        ...
 
     async def emit(self, activity: Activity) -> None: ...
 

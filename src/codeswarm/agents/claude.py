@@ -23,8 +23,7 @@ from codeswarm.agents.lines import read_lines
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
-from codeswarm.sandbox.base import Mount
-from codeswarm.sandbox.visible import is_system, which
+from codeswarm.host import is_system, which
 
 DEFAULT_MODEL = "sonnet"
 INTERRUPT = "codeswarm-interrupt"
@@ -70,9 +69,9 @@ class ClaudeAgent:
 
     async def run(self, task: Task, stage: Stage) -> Ending:
         executable = self._executable()
-        mounts = () if is_system(executable) else (Mount(executable),)
+        visible = () if is_system(executable) else (executable,)
         environment = {**_FIXED_ENVIRONMENT, **self._login.claude, **task.environment()}
-        running = await stage.start([str(executable), *self._flags(task)], environment, mounts)
+        running = await stage.start([str(executable), *self._flags(task)], environment, visible)
         talk = _Talk(stage, running.process)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(talk.listen())

@@ -16,9 +16,9 @@ from typing import Any
 from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
 from codeswarm.agents.lines import read_lines
 from codeswarm.domain.results import FailureClass, Usage
+from codeswarm.host import program
 from codeswarm.process import exited
 from codeswarm.sandbox.base import Running
-from codeswarm.sandbox.visible import program
 
 TYPES = frozenset(
     {"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage", "await"}
@@ -42,9 +42,9 @@ class CommandAgent:
         return Health(works=True, what=f"command {self.spec.argument}")
 
     async def run(self, task: Task, stage: Stage) -> Ending:
-        command, mounts = program(self.spec.argument, self._directory, self._home)
+        command, visible = program(self.spec.argument, self._directory, self._home)
         argv = ["/bin/sh", "-c", command]
-        running = await stage.start(argv, task.environment(), mounts, stderr=asyncio.subprocess.STDOUT)
+        running = await stage.start(argv, task.environment(), visible, stderr=asyncio.subprocess.STDOUT)
         ear = _Ear(stage)
         assert running.process.stdin is not None
         assert running.process.stdout is not None

@@ -20,7 +20,6 @@ from typing import Any
 
 from codeswarm.agents.base import Activity
 from codeswarm.clock import Clock
-from codeswarm.git.changes import Changes
 
 
 def recording_path(directory: Path, ticket: str, phase: str, attempt: int) -> Path:
@@ -46,18 +45,12 @@ class Recorder:
         data = {key: value for key, value in activity.data.items() if key not in ("t", "type", "text")}
         self.step(activity.type, text=activity.text, **(data if activity.type == "usage" else {}))
 
-    def changes(self, changes: Changes) -> None:
-        """The files of one snapshot, as far as git does not ignore them."""
-        for path in changes.deletes:
-            self.step("delete", path=path.decode(errors="surrogateescape"))
-        for put in changes.puts:
-            if not put.ignored:
-                self.step(
-                    "write",
-                    path=put.path.decode(errors="surrogateescape"),
-                    mode=put.mode,
-                    **_content(changes.content(put)),
-                )
+    def written(self, path: str, mode: str, data: bytes) -> None:
+        """A file that now stands in the workspace; `mode` is git's."""
+        self.step("write", path=path, mode=mode, **_content(data))
+
+    def deleted(self, path: str) -> None:
+        self.step("delete", path=path)
 
     def end(self, result: dict[str, Any] | None, exit_code: int) -> None:
         if result is not None:

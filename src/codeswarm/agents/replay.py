@@ -14,8 +14,7 @@ from codeswarm.agents.command import activity_of, end_with_main, ending_of, usag
 from codeswarm.agents.lines import read_lines
 from codeswarm.agents.recording import recording_path
 from codeswarm.domain.results import FailureClass, Usage
-from codeswarm.sandbox.base import Mount
-from codeswarm.sandbox.visible import interpreter
+from codeswarm.host import interpreter
 
 PLAYER = Path(player.__file__)
 
@@ -39,8 +38,8 @@ class ReplayAgent:
         if not path.is_file():
             return Ending.failed(FailureClass.CRASHED, f"there is no recording {path}")
         argv = [sys.executable, "-I", "-S", str(PLAYER), str(path)]
-        mounts = (*interpreter(), Mount(PLAYER), Mount(path))
-        running = await stage.start(argv, task.environment(), mounts, stderr=asyncio.subprocess.STDOUT)
+        visible = (*interpreter(), PLAYER, path)
+        running = await stage.start(argv, task.environment(), visible, stderr=asyncio.subprocess.STDOUT)
         hearing = _Hearing(stage, running.process)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hearing.listen())

@@ -97,6 +97,10 @@ class Follower:
                 return rest
         return None
 
+    def close(self) -> None:
+        """Take down what is shown."""
+        self._show.close()
+
     @property
     def stopped(self) -> bool:
         return self.session.suspend_reason is SuspendReason.STOPPED

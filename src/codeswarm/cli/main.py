@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from codeswarm.cli import approvals, config, diff, logs, save, session, steer, ticket, timeline, watch, work
+from codeswarm.cli.demo import demo
 from codeswarm.cli.doctor import doctor
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import report_error, say
@@ -80,6 +81,7 @@ app.add_typer(session.app, name="session")
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(config.app, name="config")
 app.command()(doctor)
+app.command()(demo)
 
 
 def hoist(arguments: list[str]) -> list[str]:

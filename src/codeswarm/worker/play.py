@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from codeswarm.agents.base import Agent, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
 from codeswarm.errors import CodeswarmError
+from codeswarm.git.changes import Changes
 from codeswarm.protocol import Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.answer import Answer, read_answer
@@ -199,7 +201,16 @@ class Play:
 
     def _record_changes(self) -> None:
         if self._recorder is not None:
-            self._snapshots.show_changes(self._recorder.changes)
+            self._snapshots.show_changes(self._write_down)
+
+    def _write_down(self, changes: Changes) -> None:
+        """The files of one snapshot, as far as git does not ignore them."""
+        assert self._recorder is not None
+        for path in changes.deletes:
+            self._recorder.deleted(os.fsdecode(path))
+        for put in changes.puts:
+            if not put.ignored:
+                self._recorder.written(os.fsdecode(put.path), put.mode, changes.content(put))
 
     def _finish_recording(self, answer: Answer, ending: Ending) -> None:
         if self._recorder is not None:

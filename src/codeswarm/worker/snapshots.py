@@ -18,10 +18,10 @@ from codeswarm.errors import CodeswarmError
 from codeswarm.git import walker
 from codeswarm.git.changes import Changes, read_changes
 from codeswarm.git.checkout import judge_directory
+from codeswarm.host import interpreter
 from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
-from codeswarm.sandbox.visible import interpreter
 from codeswarm.worker.places import Place
 
 WALKER = Path(walker.__file__)
@@ -121,7 +121,7 @@ class Snapshotter:
         scratch = self._place.meta / "walk"
         for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
-        mounts = (*interpreter(), Mount(WALKER), Mount(self._place.meta, META_INSIDE, writable=True))
+        mounts = (*map(Mount, interpreter()), Mount(WALKER), Mount(self._place.meta, META_INSIDE, writable=True))
         return Box(
             name=f"snapshot-{self._place.name}",
             workspace=self._place.files,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity
@@ -43,9 +44,9 @@ class WorkerStage:
         self._running: list[Running] = []
 
     async def start(
-        self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount] = (), *, stderr: int | None = None
+        self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
     ) -> Running:
-        box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *mounts))
+        box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
         running = await self._sandbox.start(box, argv, {**self._environment, **env}, stderr=stderr)
         self._running.append(running)
         return running

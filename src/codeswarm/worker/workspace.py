@@ -17,9 +17,9 @@ from codeswarm.environment import Environment
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity
 from codeswarm.git.walker import SETUP, TRACKED
+from codeswarm.host import toolchains
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount, Sandbox
-from codeswarm.sandbox.visible import toolchains
 from codeswarm.worker.borrow import copy_files, free_ports
 from codeswarm.worker.places import Place, Places
 from codeswarm.worker.setup import SetupCache
@@ -88,7 +88,7 @@ class WorkspaceMaker:
 
     def box(self, place: Place, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
         """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
-        shown = toolchains(self._environment.path, self._environment.home)
+        shown = map(Mount, toolchains(self._environment.path, self._environment.home))
         extra = tuple(Mount(Path(path)) for path in order.settings.visible)
         mounts = (*shown, *extra, Mount(Path(order.objects)))
         return Box(place.name, place.files, home, place.run, place.tmp, mounts=mounts, network=network)

@@ -1,4 +1,4 @@
-"""What of the host a sandbox shows read-only beside the system: the toolchains on the PATH, and an agent's program.
+"""What of the host a run needs to see beside the system: the toolchains on the PATH, and an agent's own program.
 
 The person's HOME is never shown. A toolchain that lives in it is, by its own folder alone, and never its secrets.
 """
@@ -13,8 +13,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from codeswarm.sandbox.base import Mount
-
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/snap", "/etc/alternatives")
 _PROGRAM_FOLDERS = {"bin", "sbin", "shims", "scripts", "libexec"}
 _SHARED_PREFIXES = {".local", ".cargo", "go", ".bun", ".deno"}
@@ -27,8 +25,8 @@ def is_system(path: Path) -> bool:
     return any(path == Path(top) or Path(top) in path.parents for top in SYSTEM)
 
 
-def toolchains(path_variable: str, home: Path) -> tuple[Mount, ...]:
-    """Mounts for the folders on a PATH that are not part of the system, and for what their programs link to."""
+def toolchains(path_variable: str, home: Path) -> tuple[Path, ...]:
+    """The folders on a PATH that are not part of the system, and for what their programs link to."""
     shown: dict[Path, None] = {}
     for entry in path_variable.split(os.pathsep):
         folder = Path(entry)
@@ -36,17 +34,17 @@ def toolchains(path_variable: str, home: Path) -> tuple[Mount, ...]:
             continue
         for path in (*_with_prefix(folder, home), *_links(folder, home)):
             shown[path] = None
-    return tuple(Mount(path) for path in _without_nested(shown))
+    return tuple(_without_nested(shown))
 
 
-def interpreter() -> tuple[Mount, ...]:
-    """Mounts for the Python that runs this very program, for programs of ours inside."""
+def interpreter() -> tuple[Path, ...]:
+    """The folders of the Python that runs this very program, for programs of ours inside."""
     prefixes = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent.parent}
-    return tuple(Mount(prefix) for prefix in _without_nested(path for path in prefixes if not is_system(path)))
+    return tuple(_without_nested(path for path in prefixes if not is_system(path)))
 
 
-def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Mount, ...]]:
-    """A command as it is to be run inside, and mounts for the files that it names.
+def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Path, ...]]:
+    """A command as it is to be run inside, and the folders of the files that it names.
 
     Words that name existing files (relative ones as seen from `directory`) become absolute; each such file's folder
     is shown read-only, unless that folder is a HOME, a top folder or shared by everyone: then the file alone.
@@ -55,16 +53,16 @@ def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Mount
         named = shlex.split(command)
     except ValueError:
         return command, ()
-    mounts: list[Path] = []
+    named_folders: list[Path] = []
     for place, word in enumerate(named):
         found = _named_file(word, directory, first=place == 0)
         if found is None or is_system(found):
             continue
-        mounts += [*_own_folder(found, home), *_own_folder(found.resolve(), home)]
+        named_folders += [*_own_folder(found, home), *_own_folder(found.resolve(), home)]
         if not word.startswith("/"):
             absolute = shlex.quote(str(found)).replace("\\", "\\\\")
             command = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", absolute, command)
-    return command, tuple(Mount(path) for path in _without_nested(mounts))
+    return command, tuple(_without_nested(named_folders))
 
 
 def _named_file(word: str, directory: Path, *, first: bool) -> Path | None:

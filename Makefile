@@ -1,0 +1,41 @@
+# Each target does all of its own set-up, on a fresh Debian-like machine too. `make demo` and `make test` are the two
+# commands of the README.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format lock clean system venv
+
+demo: venv  ## the whole swarm on a small project, offline
+	@$(BIN)/codeswarm demo
+
+test: system venv  ## every test; what can't run here is skipped, with the reason
+	@$(BIN)/pytest -n auto $(PYTEST)
+
+check: venv  ## format, lint, layers, types
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: venv  ## put the code into shape
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+lock: venv  ## compute requirements/dev.lock anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal -p 3.11 -o requirements/dev.lock --quiet
+
+system:  ## system packages that tests use: installed where we are root, else named
+	@scripts/system-packages
+
+venv: $(READY)
+
+$(READY): requirements/dev.lock pyproject.toml
+	@scripts/make-venv "$(PYTHON)" $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist

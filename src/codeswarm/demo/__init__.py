@@ -1,0 +1,1 @@
+"""The demo's material: a small library to grow, its tickets, and what recorded agents did with them."""
