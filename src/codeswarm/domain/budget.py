@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.session import Session, Ticket
 
+ROUNDING_USD = 1e-9
+"""Sums of decimal fractions are off by less than this; a cap of 0.3 holds three times 0.1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
     usd: float = 0.0
     tokens: int = 0
+    agent: bool = True
+    """Whether an agent starts: without one nothing is spent, and no cap stands in the way."""
 
 
 def reservation(session: Session, ticket: Ticket) -> Reservation:
     """What an attempt sets aside. Nothing where the session has no budget, and nothing where no agent starts."""
     budget = session.settings.budget
     if ticket.phase.role is Role.VERIFIER:
-        return Reservation()
+        return Reservation(agent=False)
     return Reservation(
         usd=budget.reserve_usd if budget.usd is not None or budget.per_ticket_usd is not None else 0.0,
         tokens=budget.reserve_tokens if budget.tokens is not None else 0,
@@ -28,15 +33,22 @@ def reservation(session: Session, ticket: Ticket) -> Reservation:
 def affordable(session: Session, wanted: Reservation) -> bool:
     """Whether the session's caps hold `wanted` on top of all that is spent and set aside."""
     budget, spending = session.settings.budget, session.spending
-    if budget.usd is not None and spending.usd + spending.reserved_usd + wanted.usd > budget.usd:
+    if not wanted.agent:
+        return True
+    if budget.usd is not None and not _holds(budget.usd, spending.usd + spending.reserved_usd, wanted.usd):
         return False
-    return budget.tokens is None or spending.tokens + spending.reserved_tokens + wanted.tokens <= budget.tokens
+    return budget.tokens is None or _holds(budget.tokens, spending.tokens + spending.reserved_tokens, wanted.tokens)
 
 
 def ticket_affordable(session: Session, ticket: Ticket, wanted: Reservation) -> bool:
     """Whether the cap per ticket holds `wanted` on top of what its attempts have cost."""
     cap = session.settings.budget.per_ticket_usd
-    return cap is None or ticket_cost_usd(ticket) + wanted.usd <= cap
+    return cap is None or not wanted.agent or _holds(cap, ticket_cost_usd(ticket), wanted.usd)
+
+
+def _holds(cap: float, taken: float, wanted: float) -> bool:
+    """Whether `wanted` fits under a cap. One that is used up holds nothing, not even what sets nothing aside."""
+    return taken + ROUNDING_USD < cap and taken + wanted <= cap + ROUNDING_USD
 
 
 def ticket_cost_usd(ticket: Ticket) -> float:

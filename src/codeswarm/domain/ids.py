@@ -19,6 +19,8 @@ Subject = TicketId | GateId
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OBJECT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_GATE = re.compile(r"@[a-z_]+-[0-9]{1,9}")
+_EPOCH = re.compile(r"[0-9]{1,15}")
 
 
 def name_problem(text: str) -> str | None:
@@ -55,10 +57,10 @@ def lease_id(session: str, subject: str, epoch: int) -> str:
 def parse_lease_id(text: str) -> tuple[SessionId, Subject, int] | None:
     """The inverse of `lease_id`; None where `text` is not one."""
     parts = text.split(":")
-    if len(parts) != 3 or not parts[2].isdigit() or name_problem(parts[0]):
+    if len(parts) != 3 or not _EPOCH.fullmatch(parts[2]) or name_problem(parts[0]):
         return None
     subject = parts[1]
-    if is_gate(subject):
+    if _GATE.fullmatch(subject):
         return SessionId(parts[0]), GateId(subject), int(parts[2])
     if name_problem(subject):
         return None

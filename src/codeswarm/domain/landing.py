@@ -7,6 +7,7 @@ from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
 from codeswarm.domain.leasing import gate_holder, gate_interrupted
 from codeswarm.domain.outcome import describe, passes, red_findings
+from codeswarm.domain.policy import before_landing
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
 from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt
 from codeswarm.domain.session import Gate, Landing, Session, Ticket
@@ -67,11 +68,21 @@ def _merge_refused(session: Session, command: cmd.RecordMerge) -> Rejection | No
     if command.old != session.tip:
         return stale(f"the merge was made on {command.old}, but the tip is {session.tip}")
     if command.ticket is None:
-        return None if session.save is not None else wrong_state("only a save catches up with the base branch")
+        return _catch_up_refused(session)
+    if session.save is not None:
+        return wrong_state("a save is under way, and the tip stands still until it is over")
     if command.ticket not in session.landing_queue:
         return stale(f"ticket {command.ticket} does not wait for a landing")
     if session.tickets[command.ticket].work != command.work:
         return stale(f"{command.work} is not the work of ticket {command.ticket} any more")
+    return None
+
+
+def _catch_up_refused(session: Session) -> Rejection | None:
+    if session.save is None:
+        return wrong_state("only a save catches up with the base branch")
+    if session.save.checkpoint is not None:
+        return wrong_state(f"{session.save.checkpoint.id} is being saved, and the tip stands still until that is over")
     return None
 
 
@@ -107,7 +118,7 @@ def complete_gate(session: Session, command: cmd.CompleteGate, now_ms: int) -> D
     gate = gate_holder(session, command.gate, command.epoch)
     if isinstance(gate, Rejection):
         return gate
-    if problem := _not_run(gate, command.runs):
+    if problem := _not_run(session, gate, command.runs):
         return gate_interrupted(session, gate, problem, now_ms)
     red = [run for run in command.runs if not passes(session, run)]
     finished = ev.GateFinished(
@@ -116,14 +127,14 @@ def complete_gate(session: Session, command: cmd.CompleteGate, now_ms: int) -> D
     return [finished, *_after_red(session, gate, red)] if red else [finished]
 
 
-def _not_run(gate: Gate, runs: tuple[GateRun, ...]) -> str | None:
+def _not_run(session: Session, gate: Gate, runs: tuple[GateRun, ...]) -> str | None:
     """Why the gate has no outcome: a command could not run, or is missing though none was red."""
     for run in runs:
         if run.outcome is GateOutcome.UNAVAILABLE:
             return f"`{run.command}` could not run: {describe(run)}"
     ran = {run.command for run in runs}
     skipped = [command.command for command in gate.commands if command.command not in ran]
-    if skipped and not any(run.outcome is GateOutcome.RED for run in runs):
+    if skipped and all(passes(session, run) for run in runs):
         return f"`{skipped[0]}` was not run"
     return None
 
@@ -171,12 +182,24 @@ def land(session: Session, command: cmd.LandMerge, now_ms: int) -> Decision:
     receipts = gates.receipts_for(session, landing.tree, landing.commands) + _waived(command.waivers, landing)
     if not receipts:
         return invalid("a landing without any gate needs a waiver that names a person")
+    if asked := _unapproved(session, landing, command.files, now_ms):
+        return asked
     recorded = [ev.ReceiptsRecorded(receipts=command.waivers, ticket=landing.ticket)] if command.waivers else []
     return [*recorded, _landed(session, landing, receipts, command.files)]
 
 
+def _unapproved(session: Session, landing: Landing, files: tuple[str, ...], now_ms: int) -> list[ev.Event]:
+    """Back to a person, where what really changes on the tip touches more than attempts had told of."""
+    if landing.ticket is None:
+        return []
+    asked = before_landing(session, session.tickets[landing.ticket], landing.work, files, now_ms)
+    if not any(isinstance(event, ev.ApprovalRequested) for event in asked):
+        return []
+    return [*bounce_events(session, landing, "held", "it waits for an approval"), *asked]
+
+
 def _waived(waivers: tuple[Receipt, ...], landing: Landing) -> tuple[str, ...]:
-    return tuple(waiver.id for waiver in waivers if waiver.tree == landing.tree and waiver.by)
+    return tuple(waiver.id for waiver in waivers if waiver.tree == landing.tree and waiver.passes and waiver.by)
 
 
 def _landed(

@@ -73,7 +73,8 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
         ticket = _finest(session, best, command)
         reservation = budget.reservation(session, ticket)
         if not budget.affordable(session, reservation):
-            return waiting
+            roles &= frozenset({Role.VERIFIER})  # no agent can be afforded; what starts none goes on
+            continue
         if budget.ticket_affordable(session, ticket, reservation):
             return [*waiting, _lease(session, ticket, command, reservation)]
         detail = f"{budget.ticket_cost_usd(ticket):.2f} USD spent on it"

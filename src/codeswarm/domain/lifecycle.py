@@ -66,8 +66,12 @@ def suspend(session: Session, command: cmd.SuspendSession, now_ms: int) -> Decis
 
 
 def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decision:
-    """Back to where it was suspended from. Asking for what is so already is no error."""
-    if session.status is not SessionStatus.SUSPENDED:
+    """Back to where it was suspended from. Asking for what is so already is no error.
+
+    New caps and agents count for a session that was never suspended, too: after a crash nobody knows the difference.
+    """
+    changes = bool(command.roles) or command.budget_usd is not None or command.budget_tokens is not None
+    if session.status is not SessionStatus.SUSPENDED and not changes:
         return []
     events: list[ev.Event] = [
         ev.SessionResumed(

@@ -20,7 +20,7 @@ from codeswarm.domain.results import (
     Report,
     Verdict,
 )
-from codeswarm.domain.retry import retry_at_ms
+from codeswarm.domain.retry import LONGEST_WAIT_MS, retry_at_ms
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.domain.states import AttemptStatus
 
@@ -119,19 +119,26 @@ def _judge_gates(session: Session, ticket: Ticket, report: Report) -> Failure | 
         return failure
     red = [run for run in report.gate_runs if not passes(session, run)]
     if gates.expects_red(session, ticket):
-        return None if red else _contract_passes(commands[0].command)
+        return None if any(map(_shown, red)) else _proves_nothing(commands[0].command, red)
     if not red:
         return None
     what = "; ".join(f"`{run.command}` {describe(run)}" for run in red)
     return Failure(failure_class=FailureClass.GATE_RED, message=f"the gate is red: {what}")
 
 
-def _contract_passes(command: str) -> Failure:
-    return Failure(
-        failure_class=FailureClass.CONTRACT_PASSES,
-        message=f"the contract's tests pass before anything is implemented (`{command}` is green): "
-        "they prove nothing; write tests that fail until the ticket is done",
+def _shown(run: GateRun) -> bool:
+    """Whether a red run shows that tests fail: an exit code of 0 that was not believed, or no test at all, does not."""
+    return run.exit_code != 0 and run.tests != 0
+
+
+def _proves_nothing(command: str, red: list[GateRun]) -> Failure:
+    what = f"pass before anything is implemented (`{command}` is green)"
+    if red:
+        what = f"do not run (`{command}` {describe(red[0])})"
+    message = (
+        f"the contract's tests {what}: they prove nothing; write tests that run, and fail until the ticket is done"
     )
+    return Failure(failure_class=FailureClass.CONTRACT_PASSES, message=message)
 
 
 def _unavailable(session: Session, ticket: Ticket, report: Report) -> Failure | None:
@@ -149,9 +156,12 @@ def _unavailable(session: Session, ticket: Ticket, report: Report) -> Failure | 
 
 
 def passes(session: Session, run: GateRun) -> bool:
-    """Green; or red with no failing test but those that the base had already and a person allowed."""
-    if run.outcome is GateOutcome.RED and session.settings.gates.allow_red_base_by and run.failing:
-        return set(run.failing) <= set(session.base_failing)
+    """Green; or red with no failing test but those that the base had already and a person allowed.
+
+    The base's own gate passes whatever it shows once that is allowed: what is red there is what is known.
+    """
+    if run.outcome is GateOutcome.RED and session.settings.gates.allow_red_base_by:
+        return not session.base_ready or (bool(run.failing) and set(run.failing) <= set(session.base_failing))
     return run.outcome in (GateOutcome.GREEN, GateOutcome.WAIVED)
 
 
@@ -181,7 +191,7 @@ def _failed(
     tries = (ticket.failures if charged else ticket.interruptions) + 1
     retry_ms = retry_at_ms(bounds, session.settings.seed, ticket.id, attempt.epoch, tries, now_ms, class_)
     if failure.retry_at_ms is not None:
-        retry_ms = max(retry_ms, failure.retry_at_ms)
+        retry_ms = max(retry_ms, min(failure.retry_at_ms, now_ms + LONGEST_WAIT_MS))
     timed_out = class_ in (FailureClass.TIMED_OUT, FailureClass.HUNG)
     kind = ev.AttemptTimedOut if timed_out else ev.AttemptFailed
     events: list[ev.Event] = [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
+from codeswarm.domain.ids import name_problem
 from codeswarm.domain.model import Frozen
 
 
@@ -24,12 +25,20 @@ WRITING_ROLES = frozenset({Role.TEST_WRITER, Role.IMPLEMENTER, Role.RESOLVER})
 """For these an attempt that changed nothing in git has failed, whatever it said."""
 
 
+def _phase_name(text: str) -> str:
+    if problem := name_problem(text):
+        raise ValueError(f"a phase's name {problem}")
+    return text
+
+
 class Phase(Frozen):
     """One step of a pipeline: who does it, and which of the project's gates its result must pass."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_phase_name)]
+    """It names files of recordings, too."""
     role: Role
-    gate: str | None = None
+    gate: Literal["fast", "full", "contract"] | None = None
+    """A name that means no gate is refused: otherwise the gate would silently never run."""
 
     @property
     def writes(self) -> bool:

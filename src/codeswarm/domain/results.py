@@ -5,18 +5,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from codeswarm.domain.ids import Commit, Tree
-from codeswarm.domain.model import Frozen
+from codeswarm.domain.model import MOST, Frozen
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Usage(Frozen):
     """Cumulative over a conversation. None means unknown, which is never the same as 0."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=1e9)] | None = None
 
     @property
     def tokens(self) -> int | None:
@@ -31,7 +33,7 @@ class Finding(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     file: str = ""
-    line: int | None = None
+    line: Count | None = None
     severity: str = "major"
     text: str
 
@@ -49,6 +51,7 @@ def _lines(value: Any) -> Any:
     return value
 
 
+ExitCode = Annotated[int, Field(ge=-MOST, le=MOST)]
 Sentences = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 
 
@@ -85,6 +88,9 @@ class GateCommand(Frozen):
     name: str
     command: str
     timeout_s: float = 900.0
+    red_may_pass: bool = False
+    """The base was red and a person allowed it: the router tells which reds count, so what stands behind this command
+    is run although it is red."""
 
 
 class GateRun(Frozen):
@@ -93,7 +99,7 @@ class GateRun(Frozen):
     name: str
     command: str
     outcome: GateOutcome
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     """None where it was ended by a signal or a time-out."""
     reason: str = ""
     duration_s: float = 0.0
@@ -105,7 +111,7 @@ class GateRun(Frozen):
     """SHA-256 over what it ran in: sandbox, network, set-up, platform."""
     failing: tuple[str, ...] = ()
     """Names of failing tests, where they could be read off."""
-    tests: int | None = None
+    tests: Count | None = None
     """How many tests ran, where a report says so."""
     skipped: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -119,7 +125,7 @@ class Receipt(Frozen):
     command: str
     name: str
     outcome: GateOutcome
-    exit_code: int | None
+    exit_code: ExitCode | None
     log: str
     environment: str
     worker: str
@@ -190,7 +196,7 @@ class Failure(Frozen):
 
     failure_class: FailureClass
     message: str
-    retry_at_ms: int | None = None
+    retry_at_ms: Count | None = None
     """Where the other side said when to come back (a quota's reset): nothing is sent before."""
 
 
@@ -199,7 +205,7 @@ class LeftOut(Frozen):
 
     path: str
     reason: str
-    size: int | None = None
+    size: Count | None = None
 
 
 class Work(Frozen):
@@ -229,11 +235,11 @@ class Report(Frozen):
     dispute: str | None = None
     plan: str | None = None
     decisions: tuple[str, ...] = ()
-    proposed_tickets: tuple[dict[str, Any], ...] = ()
+    proposed_tickets: tuple[dict[str, JsonValue], ...] = ()
     summary: str = ""
     usage: Usage = Usage()
     transcript: str = ""
     """SHA-256 of the closed transcript."""
-    transcript_size: int = Field(default=0, ge=0)
+    transcript_size: Count = 0
     already_satisfied: bool = False
     left_out: tuple[LeftOut, ...] = ()

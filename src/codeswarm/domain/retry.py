@@ -20,6 +20,10 @@ AT_ONCE = frozenset(
 """The agent ended in good order and waiting would not help; everything else backs off."""
 
 
+LONGEST_WAIT_MS = 8 * 24 * 3600 * 1000
+"""However far away the other side says that it will be back. The longest usage window known is a week."""
+
+
 def backoff_ms(bounds: Bounds, seed: int, subject: str, epoch: int, tries: int) -> int:
     """Milliseconds before try number `tries` + 1 (`tries` ≥ 1).
 

@@ -48,6 +48,8 @@ def full_gate(session: Session, commands: tuple[GateCommand, ...]) -> ev.GateReq
 def intend(session: Session, command: cmd.IntendSave, now_ms: int) -> Decision:
     if session.save is None:
         return wrong_state("no save was asked for")
+    if session.save.checkpoint is not None:
+        return wrong_state(f"{session.save.checkpoint.id} is being saved already; it is finished or refused first")
     if session.landing is not None:
         return wrong_state(f"landing {session.landing.number} is under way")
     if command.checkpoint in session.checkpoints:

@@ -59,6 +59,7 @@ class Attempt:
     reserved_tokens: int = 0
     charged_usd: float = 0.0
     """What it cost once ended; as reserved where that is unknown."""
+    charged_tokens: int = 0
     late: bool = False
     """A result came after the lease was lost."""
     transcript: str = ""
@@ -80,6 +81,15 @@ class ContractRef:
     base: Commit
     files: tuple[str, ...]
     epoch: int
+
+
+@dataclass(slots=True, frozen=True)
+class Draft:
+    """What test writers have changed in the work so far, attempts that did not succeed included."""
+
+    base: Commit
+    """What the first of them began with."""
+    files: tuple[str, ...]
 
 
 @dataclass(slots=True, frozen=True)
@@ -124,6 +134,7 @@ class Ticket:
     """Snapshot of a lost or failed attempt, to look at."""
     conversation_epoch: int | None = None
     """The interrupted attempt whose conversation may be gone on with."""
+    draft: Draft | None = None
     contract: ContractRef | None = None
     plan: str | None = None
     feedback: list[Feedback] = field(default_factory=list)

@@ -6,6 +6,7 @@ Each answer is O(1) in the number of tickets.
 from __future__ import annotations
 
 from codeswarm.domain import budget, events as ev, gates
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.saving import full_gate
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason
@@ -45,6 +46,8 @@ def _while_active(session: Session) -> list[ev.Event]:
 def _out_of_budget(session: Session) -> list[ev.Event]:
     """Tickets are ready, nothing runs, and not even the first of them can be afforded."""
     if session.in_progress or session.landing or session.landing_queue or session.gates:
+        return []
+    if next(session.ready.best(2**62, frozenset({Role.VERIFIER}), None), None) is not None:
         return []
     best = next(session.ready.best(2**62, frozenset(budget.AGENT_ROLES), None), None)
     if best is None or budget.affordable(session, budget.reservation(session, session.tickets[best])):

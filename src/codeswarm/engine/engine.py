@@ -121,6 +121,7 @@ class Engine:
             finally:
                 for task in running:
                     task.cancel()
+        await self.lander.publish_all()
 
     async def ask(self, session: SessionId, command: cmd.Command) -> list[Recorded]:
         """A person's command. A refusal is recorded, too: nothing that a person asks for vanishes. Raises: Refused."""

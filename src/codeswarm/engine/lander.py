@@ -40,6 +40,7 @@ class Lander:
         self._signer = signer
         self._clock = clock
         self._news = asyncio.Event()
+        self._published: dict[SessionId, Commit] = {}
         kernel.observe(self._observe)
 
     def _observe(self, records: list[Recorded]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving.moves import IllegalMove, count_restart, enter_phase, make_ready, move, on
-from codeswarm.domain.ids import TicketId
+from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Usage
-from codeswarm.domain.session import Attempt, ContractRef, Feedback, Session, Ticket
+from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Usage, Work
+from codeswarm.domain.session import Attempt, ContractRef, Draft, Feedback, Session, Ticket
 from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus
 
 
@@ -101,26 +101,22 @@ def _settle_spending(session: Session, ticket: Ticket, attempt: Attempt, usage: 
     spending = session.spending
     spending.reserved_usd -= attempt.reserved_usd
     spending.reserved_tokens -= attempt.reserved_tokens
-    before = _earlier_usage(ticket, attempt)
-    usd = attempt.reserved_usd if usage.cost_usd is None else usage.cost_usd - (before.cost_usd or 0.0)
-    tokens = attempt.reserved_tokens if usage.tokens is None else usage.tokens - (before.tokens or 0)
+    earlier = _of_this_conversation(ticket, attempt)
+    usd = attempt.reserved_usd if usage.cost_usd is None else usage.cost_usd - sum(e.charged_usd for e in earlier)
+    tokens = attempt.reserved_tokens if usage.tokens is None else usage.tokens - sum(e.charged_tokens for e in earlier)
     if usage.cost_usd is None:
         spending.unknown += 1
-    attempt.charged_usd = max(usd, 0.0)
+    attempt.charged_usd, attempt.charged_tokens = max(usd, 0.0), max(tokens, 0)
     spending.usd += attempt.charged_usd
-    spending.tokens += max(tokens, 0)
+    spending.tokens += attempt.charged_tokens
     attempt.usage = usage
 
 
-def _earlier_usage(ticket: Ticket, attempt: Attempt) -> Usage:
+def _of_this_conversation(ticket: Ticket, attempt: Attempt) -> list[Attempt]:
+    """The attempts whose conversation this one went on with."""
     if not attempt.resumed:
-        return Usage()
-    earlier = [
-        other.usage
-        for other in ticket.attempts.values()
-        if other.epoch < attempt.epoch and other.conversation == attempt.conversation
-    ]
-    return earlier[-1] if earlier else Usage()
+        return []
+    return [e for e in ticket.attempts.values() if e.epoch < attempt.epoch and e.conversation == attempt.conversation]
 
 
 @on(ev.AttemptSucceeded)
@@ -128,25 +124,43 @@ def _attempt_succeeded(session: Session, event: ev.AttemptSucceeded, at_ms: int)
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     report = event.report
     _end_attempt(session, ticket, attempt, AttemptStatus.SUCCEEDED, report, at_ms)
+    role = ticket.phase.role
     if ticket.phase.writes and report.work is not None and report.dispute is None:
-        ticket.work = report.work.commit
-        ticket.files = tuple(dict.fromkeys(ticket.files + report.work.changed_files))
-        ticket.conflict = 0
-    if ticket.phase.role is Role.TEST_WRITER and report.work is not None:
-        assert attempt.start is not None
+        _go_on_from(ticket, attempt, report.work)
+    if role is Role.TEST_WRITER and report.work is not None:
+        assert ticket.draft is not None
         ticket.contract = ContractRef(
             contract=report.contract or Contract(),
             commit=report.work.commit,
-            base=attempt.start,
-            files=report.contract_files or report.work.changed_files,
+            base=ticket.draft.base,
+            files=ticket.draft.files,
             epoch=attempt.epoch,
         )
     if report.plan is not None:
         ticket.plan = report.plan
     ticket.feedback = []
     enter_phase(ticket, ticket.phase_index + 1)
+    if role is Role.TEST_WRITER:
+        ticket.reference = _last_built(ticket)
     if not ticket.done_with_phases:
         make_ready(session, ticket, at_ms)
+
+
+def _go_on_from(ticket: Ticket, attempt: Attempt, work: Work) -> None:
+    """What the attempt left is what the next one begins with; the files it changed are the ticket's from now on."""
+    ticket.work = work.commit
+    ticket.files = tuple(dict.fromkeys(ticket.files + work.changed_files))
+    ticket.conflict = 0
+    if ticket.phase.role is Role.TEST_WRITER:
+        assert attempt.start is not None
+        before = ticket.draft or Draft(attempt.start, ())
+        ticket.draft = Draft(before.base, tuple(dict.fromkeys(before.files + work.changed_files)))
+
+
+def _last_built(ticket: Ticket) -> Commit | None:
+    """What an implementer had made before its contract was changed."""
+    built = [e.head for e in ticket.attempts.values() if e.role is Role.IMPLEMENTER and e.head is not None]
+    return built[-1] if built else None
 
 
 @on(ev.AttemptFailed)
@@ -171,12 +185,13 @@ def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, stat
     if ticket.conflict == 1 and event.failure.failure_class in _CONFLICT_NOT_RESOLVED:
         ticket.conflict = 2
         ticket.reference = ticket.work
+        ticket.draft = None if ticket.contract is None else Draft(ticket.contract.base, ticket.contract.files)
     elif event.failure.failure_class in _GOES_ON_FROM_ITS_TREE and ticket.phase.writes and work is not None:
-        ticket.work = work.commit
-        ticket.conflict = 0
+        _go_on_from(ticket, attempt, work)
     else:
         ticket.reference = attempt.snapshot or ticket.reference
-    goes_on = not event.charged or event.failure.failure_class in _GOES_ON_FROM_ITS_TREE
+    died = event.failure.failure_class is FailureClass.CRASHED and not attempt.resumed
+    goes_on = died or not event.charged or event.failure.failure_class in _GOES_ON_FROM_ITS_TREE
     ticket.conversation_epoch = attempt.epoch if goes_on and attempt.conversation else None
     ticket.feedback = [*_lasting(ticket.feedback), _failure_feedback(event)]
     if event.failure.failure_class in RESTARTS:

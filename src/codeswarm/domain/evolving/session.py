@@ -42,11 +42,11 @@ def _session_suspended(session: Session, event: ev.SessionSuspended, at_ms: int)
 
 @on(ev.SessionResumed)
 def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> None:
-    assert session.suspended_from is not None
-    move_session(session, session.suspended_from)
-    session.suspended_from = session.suspend_reason = None
-    session.detail = ""
-    session.restarts.clear()
+    if session.suspended_from is not None:
+        move_session(session, session.suspended_from)
+        session.suspended_from = session.suspend_reason = None
+        session.detail = ""
+        session.restarts.clear()
     budget = session.settings.budget.model_copy(
         update={
             key: value

@@ -27,6 +27,10 @@ def _finding_line(finding: Finding) -> str:
 def _contract_disputed(session: Session, event: ev.ContractDisputed, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
     ticket.disputes += 1
+    if ticket.contract is not None:
+        # Not on top of what was built meanwhile: there its tests could not fail any more.
+        ticket.work = ticket.contract.commit
+        ticket.conflict = 0
     send_back(session, ticket, Feedback("dispute", event.reason, event.epoch), at_ms, Role.TEST_WRITER)
 
 

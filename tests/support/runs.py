@@ -1,0 +1,155 @@
+"""Running `codeswarm` as a person would: a process of its own, with a HOME of its own, seen through its output."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CODESWARM = [sys.executable, "-m", "codeswarm.cli"]
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass
+class Place:
+    """A repository with a HOME, a cache and everything else beside it, so that nothing of the machine's is touched."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def repository(self) -> Path:
+        return self.root / "repository"
+
+    def env(self, more: Mapping[str, str] = {}) -> dict[str, str]:
+        interpreter = str(Path(sys.executable).parent)
+        return {
+            "PATH": f"{interpreter}:{SYSTEM_PATH}",
+            "HOME": str(self.root / "home"),
+            "XDG_CACHE_HOME": str(self.root / "cache"),
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            **self.environment,
+            **more,
+        }
+
+    # ── the repository ──
+
+    def git(self, *args: str) -> str:
+        done = subprocess.run(
+            ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.invalid", *args],
+            cwd=self.repository,
+            env=self.env(),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def begin(self, files: Mapping[str, str]) -> None:
+        """A repository with one commit."""
+        (self.root / "home").mkdir(parents=True, exist_ok=True)
+        self.repository.mkdir(parents=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.write(files)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "Begin")
+
+    def write(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            path = self.repository / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def tickets(self, tickets: list[dict[str, Any]], name: str = "tickets.yaml", goal: str = "") -> Path:
+        path = self.root / name
+        path.write_text(yaml.safe_dump({"goal": goal, "tickets": tickets}))
+        return path
+
+    @property
+    def data(self) -> Path:
+        return self.repository / ".git" / "codeswarm"
+
+    # ── running ──
+
+    def run(self, *words: str, env: Mapping[str, str] = {}, timeout_s: float = 240, stdin: str = "") -> Finished:
+        """A command to its end."""
+        done = subprocess.run(
+            [*CODESWARM, *words],
+            cwd=self.repository if self.repository.is_dir() else self.root,
+            env=self.env(env),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    async def start(self, *words: str, env: Mapping[str, str] = {}) -> Started:
+        """A command that goes on, with `--json`: its events are read as they come."""
+        errors = (self.root / f"stderr-{os.urandom(3).hex()}").open("wb")
+        process = await asyncio.create_subprocess_exec(
+            *CODESWARM,
+            "--json",
+            *words,
+            cwd=self.repository,
+            env=self.env(env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            limit=1 << 26,
+        )
+        errors.close()
+        return Started(process)
+
+
+@dataclass(frozen=True)
+class Finished:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Standard output as JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+
+
+@dataclass
+class Started:
+    process: asyncio.subprocess.Process
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            if line.startswith(b"{"):
+                event = json.loads(line)
+                self.events.append(event)
+                yield event
+
+    async def until(self, kind: str, **data: Any) -> dict[str, Any]:
+        """The next event of a kind whose data agrees. Raises: AssertionError where the output ends first."""
+        async for event in self:
+            if event.get("kind") == kind and data.items() <= event["data"].items():
+                return event
+        raise AssertionError(f"{kind} {data} never came; last: {[e.get('kind') for e in self.events[-15:]]}")
+
+    async def end(self) -> int:
+        """Read to the end; the exit code."""
+        async for _ in self:
+            pass
+        return await self.process.wait()
