@@ -18,6 +18,8 @@ from codeswarm.protocol import Problem
 API = "/api/v1"
 MAX_SOCKET_PATH = 100
 """A socket's address holds 107 bytes; what is longer is reached through /proc/self/fd."""
+MAX_EVENT_BYTES = 1 << 28
+"""A plan of ten thousand tickets is one event."""
 
 
 class RouterRefused(CodeswarmError):
@@ -102,7 +104,11 @@ class RouterClient:
         """Every event after a number, then each new one; they end when the router goes away."""
         path = f"{API}/sessions/{session}/events" if session else f"{API}/events"
         try:
-            async with self._http.websocket(f"ws://router{path}?after={after}") as socket:
+            async with self._http.websocket(
+                f"ws://router{path}?after={after}",
+                max_message_size_bytes=MAX_EVENT_BYTES,
+                keepalive_ping_interval_seconds=None,  # a local socket tells by itself when the other side is gone
+            ) as socket:
                 yield _received(socket)
         except (httpx2.TransportError, WebSocketUpgradeError) as error:
             raise RouterUnreachable("the router does not answer", str(error), "codeswarm resume") from error

@@ -76,7 +76,7 @@ async def test_claude_takes_five_tickets_through_all_phases(place: Place) -> Non
         server.release()
         code = await run.end()
     kinds = [event["kind"] for event in run.events]
-    assert (code, script.refused) == (0, []), kinds[-10:]
+    assert (code, script.refused) == (0, []), (run.error, kinds[-10:])
     assert kinds.count("TicketLanded") == 5
     assert kinds.count("ChangesRequested") == 1
     assert {(ticket, role) for ticket, role, _ in script.seen} == {

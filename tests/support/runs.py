@@ -132,12 +132,16 @@ class Finished:
 class Started:
     process: asyncio.subprocess.Process
     events: list[dict[str, Any]] = field(default_factory=list)
+    error: dict[str, Any] | None = None
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             if line.startswith(b"{"):
                 event = json.loads(line)
+                if "error" in event:
+                    self.error = event["error"]
+                    continue
                 self.events.append(event)
                 yield event
 
@@ -146,7 +150,8 @@ class Started:
         async for event in self:
             if event.get("kind") == kind and data.items() <= event["data"].items():
                 return event
-        raise AssertionError(f"{kind} {data} never came; last: {[e.get('kind') for e in self.events[-15:]]}")
+        last = [event["kind"] for event in self.events[-15:]]
+        raise AssertionError(f"{kind} {data} never came; error: {self.error}; last: {last}")
 
     async def end(self) -> int:
         """Read to the end; the exit code."""

@@ -44,7 +44,7 @@ def report_error(error: CodeswarmError, *, as_json: bool) -> int:
     """Tell an error, and answer its exit code."""
     if as_json:
         problem = {"what": error.what, "why": error.why, "do": error.hint, "kind": type(error).__name__}
-        say_json({"error": problem, "exit_code": error.exit_code})
+        say_json_line({"error": problem, "exit_code": error.exit_code})
         return error.exit_code
     out = console(stderr=True)
     out.print(f"error: {error.what}", markup=False, style="bold red")

@@ -140,6 +140,13 @@ class Lander:
                 next_step=f"git fetch {self._store.path} {refs.integration(session_id)}",
             )
             await self._kernel.execute(session_id, note)
+        self._published[session_id] = tip
+
+    async def publish_all(self) -> None:
+        """Whatever has landed and is not shown yet: nobody should find the branch behind what they were told."""
+        for session in self._kernel.live_sessions():
+            if self._published.get(session.id) != session.tip:
+                await self.publish(session.id)
 
 
 def _writer(ticket: Ticket) -> str:

@@ -42,7 +42,13 @@ class _Server(uvicorn.Server):
 async def serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
     """Serve for as long as the context lasts. Who connects earlier waits in the listener's queue."""
     config = uvicorn.Config(
-        app, log_level="critical", access_log=False, lifespan="off", ws="wsproto", timeout_graceful_shutdown=2
+        app,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="wsproto",
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=2,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
