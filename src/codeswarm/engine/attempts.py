@@ -24,6 +24,7 @@ from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.receipts import Signer
 from codeswarm.errors import Refused
+from codeswarm.failpoints import reach
 from codeswarm.git.changes import read_changes
 from codeswarm.git.identity import Message, agent_identity
 from codeswarm.git.merge import Conflict, leftover_markers, merge
@@ -73,6 +74,7 @@ class Attempts:
                 ticket=ticket_id, epoch=epoch, start=beginning.commit, conflicts=beginning.conflicts
             )
             await self._kernel.execute(session_id, command)
+            reach("attempts.prepared")
         material = await asyncio.to_thread(self._material, session, ticket, beginning)
         preparation = await asyncio.to_thread(self._preparation, session, ticket, attempt, beginning, material)
         for message in unseen_messages(session, ticket):
@@ -202,6 +204,7 @@ class Attempts:
             at_ms=self._clock.now_ms(),
         )
         self._store.sync()
+        reach("attempts.snapshot_stored")
         return snapshot
 
     async def work(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> WorkAnswer:
@@ -221,6 +224,7 @@ class Attempts:
         commit = self._commit(tree, [attempt.start], message, attempt)
         self._store.set_ref(refs.work(session.id, ticket.id, attempt.epoch), commit)
         self._store.sync()
+        reach("attempts.work_stored")
         return Work(
             commit=commit,
             tree=tree,
@@ -278,6 +282,7 @@ class Attempts:
             receipts = self._signer.for_runs(session, request.report.gate_runs, tree, attempt.worker) if tree else ()
         command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=request.report, receipts=receipts)
         records = await self._kernel.execute(session_id, command)
+        reach("attempts.completed")
         if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
             await asyncio.to_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)

@@ -26,6 +26,7 @@ from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
 from codeswarm.errors import GitError, Refused
+from codeswarm.failpoints import reach
 from codeswarm.git.identity import Message, agent_identity
 from codeswarm.git.merge import Conflict, merge
 from codeswarm.git.store import Store
@@ -81,7 +82,9 @@ class Lander:
         if work is None:
             raise LookupError(f"ticket {ticket.id} queues for a landing without any work")
         command = await asyncio.to_thread(self._try_merge, session, ticket, work, session.tip)
+        reach("lander.merged")
         await self._kernel.execute(session.id, command)
+        reach("lander.recorded")
 
     def _try_merge(self, session: Session, ticket: Ticket, work: Commit, tip: Commit) -> cmd.RecordMerge:
         merged = merge(self._store, tip, work, ticket.id)
@@ -115,6 +118,7 @@ class Lander:
         command = cmd.LandMerge(landing=landing.number, files=files, waivers=self._waivers(session, landing))
         records = await self._kernel.execute(session.id, command)
         if any(isinstance(record.event, ev.TicketLanded | ev.CaughtUp) for record in records):
+            reach("lander.landed")
             await self.publish(session.id)
 
     def _waivers(self, session: Session, landing: Landing) -> tuple[Receipt, ...]:
@@ -129,6 +133,7 @@ class Lander:
         session = self._kernel.session(session_id)
         tip = session.tip
         await asyncio.to_thread(self._store.project_ref, refs.integration(session_id), tip)
+        reach("lander.ref_moved")
         try:
             problem = await asyncio.to_thread(self._project.show_branch, self._store, session_id, tip)
         except GitError as error:

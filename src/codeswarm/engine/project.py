@@ -12,7 +12,8 @@ from codeswarm.domain.ids import Commit, is_object_id
 from codeswarm.engine import refs
 from codeswarm.errors import GitError, NotARepository, RepositoryUnfit
 from codeswarm.git.command import UserGit, git_version
-from codeswarm.git.store import Store
+from codeswarm.git.paths import as_text
+from codeswarm.git.store import TRUSTING, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Project:
         done = self.git.run_full("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}", ok=(0, 1, 128))
         commit = done.stdout.decode().strip()
         if not is_object_id(commit):
-            known = self.git.line("for-each-ref", "--format=%(refname:short)", "--count=20", "refs/heads").split()
+            known = self.git.line("for-each-ref", "--format=%(refname:lstrip=2)", "--count=20", "refs/heads").split()
             if not known:
                 raise RepositoryUnfit(
                     "the repository has no commit yet",
@@ -76,8 +77,8 @@ class Project:
         return Base(branch, Commit(commit))
 
     def _current_branch(self) -> str:
-        done = self.git.run_full("symbolic-ref", "--quiet", "--short", "HEAD", ok=(0, 1, 128))
-        branch = done.stdout.decode(errors="surrogateescape").strip()
+        done = self.git.run_full("symbolic-ref", "--quiet", "HEAD", ok=(0, 1, 128))
+        branch = done.stdout.decode(errors="surrogateescape").strip().removeprefix("refs/heads/")
         if not branch:
             raise RepositoryUnfit(
                 "no branch is checked out (HEAD is detached)",
@@ -107,7 +108,7 @@ class Project:
 
     def _others(self, patterns: str) -> set[str]:
         out = self.git.run("ls-files", "-z", "--others", "--ignored", patterns)
-        return {part.decode(errors="surrogateescape") for part in out.split(b"\0") if part}
+        return {as_text(part) for part in out.split(b"\0") if part and not part.endswith(b"/")}
 
     # ── the one branch that follows each landing ──
 
@@ -127,15 +128,17 @@ class Project:
 
     def take(self, store: Store, commit: Commit, ref: str) -> None:
         """Fetch a commit out of the store under a ref of the person's repository, forward only. Raises: GitError."""
-        self.git.run(
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--update-shallow",
-            str(store.path),
-            f"{commit}:{ref}",
-        )
+        self.forward(store.path, commit, ref)
+
+    def forward(self, source: Path, commit: Commit, ref: str) -> None:
+        """Move a ref forward, or make it, by a fetch: that refuses by itself where it stands elsewhere or is in use.
+
+        Raises: GitError.
+        """
+        options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--no-prune"]
+        options += ["--no-recurse-submodules", "--no-auto-maintenance", f"--upload-pack={TRUSTING}"]
+        allowed = ("-c", "protocol.file.allow=always")  # both are on this very disk
+        self.git.run(*allowed, "fetch", *options, str(source), f"{commit}:{ref}")
 
     def checked_out(self) -> dict[str, Path]:
         """Branch → the work tree where it is checked out."""
@@ -147,8 +150,18 @@ class Project:
             if key == "worktree":
                 place = Path(value)
             elif key == "branch":
-                found[value.removeprefix("refs/heads/")] = place
+                found[value.removeprefix("refs/heads/")] = self._work_tree(place)
         return found
+
+    def _work_tree(self, listed: Path) -> Path:
+        """A listed work tree; where git lists the git directory in its stead, the checkout that we stand in.
+
+        It does so for submodules and for repositories made with --separate-git-dir.
+        """
+        if self.checkout is None or listed != self.git_dir:
+            return listed
+        own = self.git.line("rev-parse", "--path-format=absolute", "--git-dir")
+        return self.checkout if own == str(self.git_dir) else listed
 
 
 def _status_paths(out: bytes) -> list[str]:
@@ -159,6 +172,6 @@ def _status_paths(out: bytes) -> list[str]:
         if skip or not field:
             skip = False
             continue
-        paths.append(field[3:].decode(errors="surrogateescape"))
-        skip = field[:1] in b"RC"
+        paths.append(as_text(field[3:]))
+        skip = b"R" in field[:2] or b"C" in field[:2]
     return paths

@@ -27,6 +27,7 @@ from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
 from codeswarm.errors import GitError, Refused
+from codeswarm.failpoints import reach
 from codeswarm.git.identity import ROUTER, Message
 from codeswarm.git.merge import Conflict, merge
 from codeswarm.git.store import Store
@@ -98,6 +99,7 @@ class Saver:
         intent = cmd.IntendSave(checkpoint=checkpoint, old=theirs, new=session.tip, waivers=self._waivers(session))
         await self._kernel.execute(session.id, intent)
         self._intended_here.add(checkpoint)
+        reach("saver.intended")
         return True
 
     def _fetch_theirs(self, branch: str) -> Commit | None:
@@ -157,6 +159,7 @@ class Saver:
 
     async def _move(self, session: Session, save: Save, checkpoint: Checkpoint) -> None:
         outcome = await asyncio.to_thread(self._do_move, save, checkpoint)
+        reach("saver.moved")
         if isinstance(outcome, _Refusal):
             await self._refuse(session.id, outcome)
         else:
@@ -168,6 +171,7 @@ class Saver:
         self._store.set_ref(tag, checkpoint.new)
         self._store.sync()
         self._project.take(self._store, checkpoint.new, tag)
+        reach("saver.tagged")
         where = self._project.checked_out().get(checkpoint.branch)
         again = checkpoint.id not in self._intended_here
         self._intended_here.discard(checkpoint.id)

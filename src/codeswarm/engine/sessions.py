@@ -27,9 +27,9 @@ from codeswarm.engine.engine import Engine
 from codeswarm.engine.project import Base
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError, TicketsInvalid, UsageError
+from codeswarm.host import program
 from codeswarm.ledger.base import Reply
 from codeswarm.sandbox.factory import choose
-from codeswarm.sandbox.visible import program
 
 DEFAULT_ROLES = {"*": ["claude"]}
 

@@ -10,6 +10,7 @@ on top of what is not on disk.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import queue
 import sqlite3
@@ -22,6 +23,7 @@ from typing import Any
 from codeswarm.domain.events import parse_event
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import (
+    CodeswarmError,
     LedgerBroken,
     LedgerCorrupt,
     LedgerError,
@@ -30,6 +32,7 @@ from codeswarm.errors import (
     LedgerUnavailable,
     VersionConflict,
 )
+from codeswarm.failpoints import reach
 from codeswarm.ledger.base import GENESIS, Batch, Listener, Recorded, chain
 from codeswarm.ledger.projection import TABLES, Row
 from codeswarm.ledger.sql import migrations, queries
@@ -38,7 +41,7 @@ GROUP = 1024
 """At most this many batches share a transaction."""
 
 SQL = queries("sqlite")
-_UPSERT = {
+UPSERT = {
     name: f"INSERT OR REPLACE INTO {name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608 - our names
     for name, table in TABLES.items()
 }
@@ -64,12 +67,16 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             check_same_thread=False,
             timeout=30,
         )
+    except sqlite3.DatabaseError as error:
+        raise translate(error, path) from error
+    try:
         db.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
+        db.close()
         raise translate(error, path) from error
     return db
 
@@ -118,7 +125,10 @@ def check_not_newer(db: sqlite3.Connection, path: Path) -> None:
 
 
 class SqliteLedger:
-    """The `Ledger` port on one SQLite file. Opening migrates it unless `read_only`."""
+    """The `Ledger` port on one SQLite file. Opening migrates it unless `read_only`.
+
+    A newer program's ledger opens `read_only` alone; what of it this program does not understand raises LedgerTooNew.
+    """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
@@ -129,9 +139,16 @@ class SqliteLedger:
         self._writer: threading.Thread | None = None
         if not read_only:
             self._db = connect(path)
-            migrate(self._db, path)
-            self._last_seq, self._last_hash = self._find_head()
-            self._versions: dict[str, int] = dict(self._db.execute(SQL["versions"]))
+            try:
+                migrate(self._db, path)
+                self._last_seq, self._last_hash = self._find_head()
+                self._versions: dict[str, int] = dict(self._db.execute(SQL["versions"]))
+            except sqlite3.DatabaseError as error:
+                self._db.close()
+                raise translate(error, path) from error
+            except CodeswarmError:
+                self._db.close()
+                raise
             self._writer = threading.Thread(target=self._write_loop, name="ledger-writer", daemon=True)
         self._reader = connect(path, read_only=True)
         if self._writer is not None:
@@ -201,10 +218,12 @@ class SqliteLedger:
                 [batch for (batch, _), (_, outcome) in zip(group, outcomes, strict=True) if isinstance(outcome, list)]
             )
             self._db.execute(SQL["set_head"], (self._last_seq, self._last_hash))
+            reach("ledger.before_commit")
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+            reach("ledger.after_commit")
+        except (sqlite3.Error, ValueError, OverflowError) as error:
             self._last_seq, self._last_hash, self._versions = saved
-            self._fail(group, translate(error, self.path))
+            self._fail(group, self._failure(error))
             return
         recorded = [record for _, outcome in outcomes if isinstance(outcome, list) for record in outcome]
         if recorded:
@@ -215,6 +234,12 @@ class SqliteLedger:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+    def _failure(self, error: Exception) -> LedgerError:
+        if isinstance(error, sqlite3.Error):
+            return translate(error, self.path)
+        # Text that is no UTF-8, a number beyond 64 bits: the fault of whoever made the event. Nobody may hang on it.
+        return LedgerError("an event can't be written down", str(error), "codeswarm bug-report")
 
     def _fail(self, group: list[_Item], error: LedgerError) -> None:
         self._failed = error
@@ -258,7 +283,7 @@ class SqliteLedger:
                 for row in rows:
                     found[table.key_of(row)] = row
         for name, found in newest.items():
-            self._db.executemany(_UPSERT[name], found.values())
+            self._db.executemany(UPSERT[name], found.values())
 
     # ── reading ──
 
@@ -267,17 +292,23 @@ class SqliteLedger:
             try:
                 return self._reader.execute(statement, values).fetchall()
             except sqlite3.DatabaseError as error:
+                self._check_understood()
                 raise translate(error, self.path) from error
 
+    def _check_understood(self) -> None:
+        """Called where something can't be read. Raises: LedgerTooNew where that is no damage, but news."""
+        with contextlib.suppress(sqlite3.Error):
+            check_not_newer(self._reader, self.path)
+
     def history(self, session: SessionId) -> Iterator[Recorded]:
-        return (_recorded(row) for row in self._all(SQL["history"], session))
+        return (self._recorded(row) for row in self._all(SQL["history"], session))
 
     def after(self, seq: int, limit: int, session: SessionId | None = None) -> list[Recorded]:
         if session is None:
             rows = self._all(SQL["after"], seq, limit)
         else:
             rows = self._all(SQL["after_in_session"], session, seq, limit)
-        return [_recorded(row) for row in rows]
+        return [self._recorded(row) for row in rows]
 
     def head(self) -> tuple[int, str]:
         rows = self._all(SQL["head"])
@@ -295,23 +326,28 @@ class SqliteLedger:
         if unknown := set(where) - set(table.columns):
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
         condition = " AND ".join(f"{column} = ?" for column in where)
-        statement = f"SELECT * FROM {name}" + (f" WHERE {condition}" if where else "") + f" ORDER BY {table.order}"  # noqa: S608
+        # The columns are named, not `*`: a newer program's tables may have more.
+        statement = f"SELECT {', '.join(table.columns)} FROM {name}"  # noqa: S608 - our names
+        statement += (f" WHERE {condition}" if where else "") + f" ORDER BY {table.order}"
         return [dict(zip(table.columns, row, strict=True)) for row in self._all(statement, *where.values())]
+
+    def _recorded(self, row: Sequence[Any]) -> Recorded:
+        seq, session, version, at_ms, kind, body = row
+        try:
+            event = parse_event(kind, body)
+        except (KeyError, ValueError) as error:
+            with self._reader_lock:
+                self._check_understood()
+            raise LedgerCorrupt(
+                f"event {seq} of the ledger can't be read (kind {kind})", str(error), "codeswarm ledger verify"
+            ) from error
+        return Recorded(seq, SessionId(session), version, at_ms, event)
 
     def close(self) -> None:
         if self._writer is not None and self._writer.is_alive():
             self._queue.put(None)
             self._writer.join()
-            self._db.close()
+        # The writer's connection goes last: only the last one out that may write folds the log (WAL) into the file.
         self._reader.close()
-
-
-def _recorded(row: Sequence[Any]) -> Recorded:
-    seq, session, version, at_ms, kind, body = row
-    try:
-        event = parse_event(kind, body)
-    except (KeyError, ValueError) as error:
-        raise LedgerCorrupt(
-            f"event {seq} of the ledger can't be read (kind {kind})", str(error), "codeswarm ledger verify"
-        ) from error
-    return Recorded(seq, SessionId(session), version, at_ms, event)
+        if self._writer is not None:
+            self._db.close()

@@ -13,6 +13,7 @@ from codeswarm.agents.base import Agent
 from codeswarm.domain.pipeline import WRITING_ROLES, Role
 from codeswarm.domain.results import Failure, FailureClass, GateOutcome, GateRun, Report, Work
 from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.failpoints import reach
 from codeswarm.git.identity import Identity
 from codeswarm.protocol import (
     CompleteRequest,
@@ -53,7 +54,9 @@ class Attempt:
             for epoch in offer.earlier_epochs:
                 await salvage(self._tools, self._tools.places.attempt(offer.session, offer.subject, epoch))
             request = PrepareRequest(epoch=offer.epoch, resume=self._can_resume())
-            report = await self._work(await self._tools.line.prepare(offer.id, request))
+            preparation = await self._tools.line.prepare(offer.id, request)
+            reach("worker.prepared")
+            report = await self._work(preparation)
         except LeaseLost:
             await salvage(self._tools, self._place)
             return
@@ -88,9 +91,11 @@ class Attempt:
         )
         try:
             self._place.remember(**self._facts(preparation, workspace))
+            reach("worker.workspace_made")
             play = Play(self.offer, self._agent, preparation, workspace, self._tools)
             played = await play.play()
             self._brought_home = True
+            reach("worker.brought_home")
             return await self._conclude(preparation, play, played)
         finally:
             workspace.let_go()
@@ -124,6 +129,7 @@ class Attempt:
         if failure is None and played.answer.dispute is None and self._has_gate(preparation, work):
             await self._tools.line.gating(self.offer.id, GatingRequest(epoch=self.offer.epoch, commit=work.commit))
             runs = await self._gates(preparation, work)
+        reach("worker.gate_done")
         if isinstance(runs, Stop):
             failure, runs = Failure(failure_class=runs.failure_class, message=runs.reason), ()
         digest, size = await play.close_transcript()

@@ -12,6 +12,7 @@ from pathlib import Path
 from codeswarm.agents.base import Agent, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
 from codeswarm.errors import CodeswarmError
+from codeswarm.failpoints import reach
 from codeswarm.git.changes import Changes
 from codeswarm.protocol import Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
 from codeswarm.router_client import RouterRefused
@@ -73,6 +74,7 @@ class Play:
         shipping = asyncio.create_task(self.transcript.keep_shipping())
         try:
             ending, stop = await self._run_agent(task)
+            reach("worker.agent_done")
             await self._stage.end_all()
             if stop is not None and stop.lost:
                 raise LeaseLost(stop.reason)

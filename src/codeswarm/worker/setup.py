@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import marshal
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -19,10 +18,16 @@ from pathlib import Path
 
 from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.errors import CodeswarmError
+from codeswarm.git.paths import as_bytes
+from codeswarm.git.walker import parents
 from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Sandbox
+from codeswarm.worker.borrow import read_beneath
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
+from codeswarm.worker.snapshots import tracked_paths
+
+POLL_S = 0.05
 
 
 class SetupFailed(CodeswarmError):
@@ -48,15 +53,15 @@ class SetupCache:
                 await self._run(place, box, settings, command, environment)
                 await asyncio.to_thread(_keep, place, kept)
                 return
-        await asyncio.to_thread(_copy, f"{kept}/.", place.files)
+        await asyncio.to_thread(_copy_untracked, kept, place.files, b"", _with_folders(tracked_paths(place)))
 
     def _key(self, files: Path, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]) -> str:
         """The hash of all that the outcome depends on."""
         digest = hashlib.sha256(f"{command}\0{self._sandbox.kind}\0{environment.get('PATH')}".encode())
         for name in sorted(settings.setup_inputs):
-            path = files / name
-            digest.update(f"\0{name}\0".encode())
-            digest.update(path.read_bytes() if path.is_file() and not path.is_symlink() else b"")
+            found = read_beneath(files, as_bytes(name))
+            content, mode = found or (b"", 0)
+            digest.update(f"\0{name}\0{mode:o}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()[:32]
 
     async def _run(
@@ -72,52 +77,53 @@ class SetupCache:
 
 @contextlib.asynccontextmanager
 async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a lock file, so that of many workers one runs a set-up and the others take what it made."""
+    """Hold a lock file, so that of many workers one runs a set-up and the others take what it made.
+
+    It is asked for again and again, rather than waited for in a thread: the waiters of one process would take every
+    thread that its holder needs.
+    """
     with path.open("a") as file:
-        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+        while not _try_lock(file.fileno()):  # noqa: ASYNC110 - other processes hold it, too
+            await asyncio.sleep(POLL_S)
+        yield
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _keep(place: Place, kept: Path) -> None:
-    """Keep what set-up added beside the commit's own files, under its key, all or nothing."""
+    """Keep what set-up added beside the commit's own files, under its key, all or nothing, also after a power loss."""
     growing = kept.with_suffix(".growing")
     shutil.rmtree(growing, ignore_errors=True)
     growing.mkdir()
-    _copy_untracked(place.files, growing, "", _tracked(place))
+    _copy_untracked(place.files, growing, b"", _with_folders(tracked_paths(place)))
+    _run_tool("sync", "--file-system", str(growing))
     growing.rename(kept)
 
 
-def _tracked(place: Place) -> set[str]:
-    """Every path of the manifest and every folder above one."""
-    with place.manifest.open("rb") as file:
-        manifest = marshal.load(file)  # noqa: S302 - a file of ours, which no agent can reach
-    found: set[str] = set()
-    for raw in manifest:
-        path = os.fsdecode(raw)
-        while path and path not in found:
-            found.add(path)
-            path = path.rpartition("/")[0]
-    return found
+def _with_folders(paths: set[bytes]) -> set[bytes]:
+    return paths | parents(paths)
 
 
-def _copy_untracked(source: Path, target: Path, prefix: str, tracked: set[str]) -> None:
-    for entry in os.scandir(source):
-        path = f"{prefix}{entry.name}"
-        if path == ".git":
+def _copy_untracked(source: Path, target: Path, prefix: bytes, tracked: set[bytes]) -> None:
+    """Copy what is not the commit's own. A link of the commit's is not gone through, and nothing of it is replaced."""
+    for entry in sorted(source.iterdir()):
+        path, there = prefix + os.fsencode(entry.name), target / entry.name
+        if path == b".git":
             continue
         if path not in tracked:
-            _copy(entry.path, target / entry.name)
-        elif entry.is_dir(follow_symlinks=False):
-            (target / entry.name).mkdir()
-            _copy_untracked(Path(entry.path), target / entry.name, f"{path}/", tracked)
+            _run_tool("cp", "-a", "--reflink=auto", "--no-target-directory", "--", str(entry), str(there))
+        elif entry.is_dir() and not any(one.is_symlink() or one.is_file() for one in (entry, there)):
+            there.mkdir(exist_ok=True)
+            _copy_untracked(entry, there, path + b"/", tracked)
 
 
-def _copy(source: str, target: Path) -> None:
-    """Copy files as they are, sharing blocks where the file system can."""
-    argv = ["cp", "-a", "--reflink=auto", source, str(target)]
+def _run_tool(*argv: str) -> None:
     done = run_sync(argv, cwd=Path("/"), env={"PATH": os.defpath}, timeout_s=3600)
     if done.returncode != 0:
         raise SetupFailed("what the set-up made could not be copied", done.stderr.decode(errors="replace")[-500:])

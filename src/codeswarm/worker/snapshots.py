@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import marshal
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from codeswarm.errors import CodeswarmError
 from codeswarm.git import walker
 from codeswarm.git.changes import Changes, read_changes
 from codeswarm.git.checkout import judge_directory
+from codeswarm.git.paths import as_bytes
 from codeswarm.host import interpreter
 from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
@@ -27,6 +30,8 @@ from codeswarm.worker.places import Place
 WALKER = Path(walker.__file__)
 META_INSIDE = Path("/codeswarm/meta")
 DEADLINE_S = 120.0
+GRACE_S = 30.0
+"""A walk that has not kept its deadline after this is ended."""
 MAX_TOTAL_BYTES = 2 << 30
 
 Scope = Literal["work", "all", "baseline"]
@@ -88,8 +93,8 @@ class Snapshotter:
             receive(read_changes(spool))
 
     def _commit_manifest(self) -> None:
-        next_ = self._place.manifest.with_suffix(".next")
-        next_.replace(self._place.manifest)
+        self._place.manifest.with_suffix(".next").replace(self._place.manifest)
+        self._place.manifest.with_suffix(".unsure").unlink(missing_ok=True)
 
     async def _walk(self, scope: Scope, spool: Path) -> None:
         judge_directory(self._place.meta / "judge")
@@ -98,23 +103,26 @@ class Snapshotter:
         order = self._order(scope, self._sandbox.inside(box).workspace, meta)
         argv = [sys.executable, "-I", "-S", str(WALKER)]
         running = await self._sandbox.start(box, argv, {"PATH": DEFAULT_PATH})
-        process = running.process
+        process, code = running.process, None
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
+        errors = asyncio.create_task(process.stderr.read())
         try:
-            process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.close()
-            errors = asyncio.create_task(process.stderr.read())
-            with spool.open("wb") as file:
-                while chunk := await process.stdout.read(1 << 20):
-                    file.write(chunk)
-            said = (await errors).decode(errors="replace").strip()
-            code = await process.wait()
+            async with asyncio.timeout(DEADLINE_S + GRACE_S):
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.close()
+                with spool.open("wb") as file:
+                    while chunk := await process.stdout.read(1 << 20):
+                        file.write(chunk)
+                code = await process.wait()
+        except TimeoutError:
+            code = None
         finally:
             await running.end()
+            said = (await errors).decode(errors="replace").strip()
         if code != 0:
-            last = said.splitlines()[-1] if said else f"exit code {code}"
+            last = said.splitlines()[-1] if said else "it did not end" if code is None else f"exit code {code}"
             raise SnapshotFailed("a workspace could not be snapshotted", last, f"its files stay in {self._place.files}")
 
     def _box(self) -> Box:
@@ -139,8 +147,8 @@ class Snapshotter:
             "git_dir": str(meta / "judge"),
             "manifest": str(meta / "manifest"),
             "scope": scope,
-            "gitlinks": list(self._gitlinks),
-            "never": list(self._never),
+            "gitlinks": [os.fsdecode(as_bytes(path)) for path in self._gitlinks],
+            "never": [os.fsdecode(as_bytes(path)) for path in self._never],
             "max_file_bytes": self._limits.max_file_bytes,
             "max_total_bytes": MAX_TOTAL_BYTES,
             "max_ignored_bytes": self._limits.max_ignored_bytes,
@@ -171,6 +179,13 @@ def baseline(place: Place, kind: int) -> None:
     if done.returncode != 0:
         raise SnapshotFailed("a new workspace could not be looked through", done.stderr.decode(errors="replace")[-500:])
     place.manifest.with_suffix(".next").replace(place.manifest)
+
+
+def tracked_paths(place: Place) -> set[bytes]:
+    """What stands in the commit that a workspace was made at, by its manifest."""
+    with place.manifest.open("rb") as file:
+        manifest = marshal.load(file)  # noqa: S302 - a file of ours, which no agent can reach
+    return {path for path, (kind, _) in manifest.items() if kind == walker.TRACKED}
 
 
 def _is_empty(spool: Path) -> bool:

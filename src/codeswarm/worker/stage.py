@@ -11,6 +11,7 @@ from typing import Any
 from codeswarm.agents.base import Activity
 from codeswarm.agents.recording import Recorder
 from codeswarm.clock import Clock
+from codeswarm.failpoints import reach
 from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
 from codeswarm.worker.transcript import Transcript
 
@@ -49,6 +50,7 @@ class WorkerStage:
         box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
         running = await self._sandbox.start(box, argv, {**self._environment, **env}, stderr=stderr)
         self._running.append(running)
+        reach("worker.agent_started")
         return running
 
     async def emit(self, activity: Activity) -> None:

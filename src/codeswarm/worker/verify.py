@@ -6,6 +6,7 @@ import asyncio
 
 from codeswarm.domain.results import GateCommand, GateOutcome, GateRun
 from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.failpoints import reach
 from codeswarm.git.identity import Identity
 from codeswarm.protocol import CompleteRequest, Offer, ReleaseRequest
 from codeswarm.router_client import RouterRefused
@@ -84,8 +85,10 @@ async def serve_gate(tools: Tools, offer: Offer) -> None:
 async def post(tools: Tools, name: str, path: str, body: dict[str, object]) -> None:
     """Send what must arrive: on disk first, then again and again. A refusal as stale is an answer, too."""
     letter = tools.outbox.put(name, path, body)
+    reach("worker.letter_written")
     try:
         await tools.line.post(letter.path, letter.body)
+        reach("worker.letter_sent")
     except RouterRefused as refused:
         if not refused.stale:
             raise

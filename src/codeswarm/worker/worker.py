@@ -15,6 +15,7 @@ from codeswarm.agents.base import Agent, AgentSpec
 from codeswarm.clock import Clock
 from codeswarm.domain.pipeline import Role
 from codeswarm.errors import RouterUnreachable
+from codeswarm.failpoints import reach
 from codeswarm.protocol import ClaimRequest, Offer, RestartRequest, WorkerHello
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.attempt import Attempt
@@ -134,6 +135,7 @@ class Worker:
         offer = await self._line.claim(request)
         if offer is None:
             return
+        reach("worker.claimed")
         self._session = offer.session
         tools = self._make_tools(offer.workspace.settings.sandbox)
         if offer.gate is not None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import shutil
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,14 +13,16 @@ from codeswarm.domain.ids import Commit
 from codeswarm.environment import Environment
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity
+from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import SETUP, TRACKED
 from codeswarm.host import toolchains
+from codeswarm.process import run_sync
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, free_ports
 from codeswarm.worker.places import Place, Places
 from codeswarm.worker.setup import SetupCache
-from codeswarm.worker.snapshots import baseline
+from codeswarm.worker.snapshots import baseline, tracked_paths
 
 
 @dataclass(slots=True)
@@ -68,12 +67,14 @@ class WorkspaceMaker:
         environment = {"PATH": self._environment.path, **ports}
         box = self.box(place, order, home, network=network)
         workspace = Workspace(place, box, environment, sockets=sockets)
-        if order.settings.setup:
-            await self._setup.apply(place, box, order.settings, order.settings.setup, environment)
-        if order.repository:
-            names = order.settings.copies
-            workspace.secrets = await asyncio.to_thread(copy_files, Path(order.repository), names, place.files)
-        await asyncio.to_thread(baseline, place, SETUP)
+        try:
+            if order.settings.setup:
+                await self._setup.apply(place, box, order.settings, order.settings.setup, environment)
+            workspace.secrets = await asyncio.to_thread(_copy_secrets, place, order)
+            await asyncio.to_thread(baseline, place, SETUP)
+        except BaseException:
+            workspace.let_go()
+            raise
         return workspace
 
     def _lay_out(
@@ -101,18 +102,21 @@ class WorkspaceMaker:
         _remove(place.root)
 
 
+def _copy_secrets(place: Place, order: WorkspaceOrder) -> tuple[str, ...]:
+    """The files to copy, but for those that the commit has of its own: a copy over them would hide every edit."""
+    if not order.repository or not order.settings.copies:
+        return ()
+    tracked = tracked_paths(place)
+    names = [name for name in order.settings.copies if as_bytes(name) not in tracked]
+    return copy_files(Path(order.repository), names, place.files)
+
+
 def _remove(root: Path) -> None:
-    """Remove a folder, whatever permissions an agent left in it."""
-    for folder in _folders(root):
-        with contextlib.suppress(OSError):
-            folder.chmod(0o700)
-    shutil.rmtree(root, ignore_errors=False)
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    yield root
-    for folder, names, _ in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                yield path
+    """Remove a folder, whatever permissions an agent left in it, and however deep it is. Raises: OSError."""
+    env = {"PATH": os.defpath, "LC_ALL": "C"}
+    done = run_sync(["rm", "-rf", "--", str(root)], cwd=Path("/"), env=env)
+    if done.returncode != 0:
+        run_sync(["chmod", "-R", "u+rwx", "--", str(root)], cwd=Path("/"), env=env)
+        done = run_sync(["rm", "-rf", "--", str(root)], cwd=Path("/"), env=env)
+    if done.returncode != 0:
+        raise OSError(errno.EACCES, done.stderr.decode(errors="replace").strip()[-500:], str(root))
