@@ -111,6 +111,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "AttemptGating": lambda d: f"attempt {d['epoch']} is at its gate",
     "SnapshotTaken": _snapshot,
     "WorkSalvaged": lambda d: f"work of attempt {d['epoch']} salvaged as {d['commit'][:10]} ({d['files']} files)",
+    "CommitsKept": lambda d: f"its own commits of attempt {d['epoch']} kept: {', '.join(d['refs'])}",
     "AttemptSucceeded": _succeeded,
     "AttemptFailed": _failure,
     "AttemptTimedOut": _failure,

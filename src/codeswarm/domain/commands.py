@@ -197,6 +197,14 @@ class RecordSalvage(Command):
     left_out: tuple[LeftOut, ...] = ()
 
 
+class RecordCommits(Command):
+    """An agent's own commits are in the store, under these refs."""
+
+    ticket: TicketId
+    epoch: int
+    refs: tuple[str, ...]
+
+
 class LoseLease(Command):
     """A lease ran out, or its worker is known to be dead."""
 

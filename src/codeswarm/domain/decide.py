@@ -44,6 +44,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.BeginGating: leasing.begin_gating,
     cmd.RecordSnapshot: leasing.record_snapshot,
     cmd.RecordSalvage: leasing.record_salvage,
+    cmd.RecordCommits: leasing.record_commits,
     cmd.ReleaseLease: leasing.release,
     cmd.LoseLease: leasing.lose,
     cmd.CompleteAttempt: outcome.complete,
@@ -58,7 +59,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.RefuseSave: saving.refuse,
 }
 
-_AFTER_THE_END = (cmd.CompleteAttempt, cmd.RecordSalvage, cmd.Note)
+_AFTER_THE_END = (cmd.CompleteAttempt, cmd.RecordSalvage, cmd.RecordCommits, cmd.Note)
 """A late result, found files and a remark are still kept when a session is over."""
 
 

@@ -177,6 +177,14 @@ class WorkSalvaged(Event):
     left_out: tuple[LeftOut, ...] = ()
 
 
+class CommitsKept(Event):
+    """Commits that an agent made by itself, beside its files: they stand under refs of their own."""
+
+    ticket: TicketId
+    epoch: int
+    refs: tuple[str, ...]
+
+
 class AttemptSucceeded(Event):
     ticket: TicketId
     epoch: int

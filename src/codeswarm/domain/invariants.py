@@ -104,7 +104,9 @@ class Audit:
         self._over = False
 
     def see(self, event: ev.Event) -> None:
-        if self._over and not isinstance(event, ev.LateResultKept | ev.WorkSalvaged | ev.Noted | ev.CommandRejected):
+        if self._over and not isinstance(
+            event, ev.LateResultKept | ev.WorkSalvaged | ev.CommitsKept | ev.Noted | ev.CommandRejected
+        ):
             self.problems.append(f"{event.kind} after the session was over")
         match event:
             case ev.SessionStarted():

@@ -242,6 +242,13 @@ def record_salvage(session: Session, command: cmd.RecordSalvage, now_ms: int) ->
     ]
 
 
+def record_commits(session: Session, command: cmd.RecordCommits, now_ms: int) -> Decision:
+    ticket = session.tickets.get(command.ticket)
+    if ticket is None or command.epoch not in ticket.attempts:
+        return unknown(f"there is no attempt {command.ticket}:{command.epoch} in session {session.id}")
+    return [ev.CommitsKept(ticket=command.ticket, epoch=command.epoch, refs=command.refs)]
+
+
 # ── ends without a result ────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -135,9 +135,7 @@ def _proves_nothing(command: str, red: list[GateRun]) -> Failure:
     what = f"pass before anything is implemented (`{command}` is green)"
     if red:
         what = f"do not run (`{command}` {describe(red[0])})"
-    message = (
-        f"the contract's tests {what}: they prove nothing; write tests that run, and fail until the ticket is done"
-    )
+    message = f"the contract's tests {what}: they prove nothing; write tests that run and fail until it is done"
     return Failure(failure_class=FailureClass.CONTRACT_PASSES, message=message)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from codeswarm.clock import Clock
@@ -17,7 +18,7 @@ from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_gate
 from codeswarm.domain.leasing import gate_holder, holder
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.rejection import Rejection, invalid
+from codeswarm.domain.rejection import Rejection, invalid, unknown
 from codeswarm.domain.results import Receipt, Work
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
@@ -262,6 +263,20 @@ class Attempts:
             )
             await self._kernel.execute(session_id, command)
         return SnapshotAnswer(commit=snapshot.commit, tree=snapshot.tree, changed=changed, left_out=snapshot.left_out)
+
+    async def keep_commits(
+        self, session_id: SessionId, ticket_id: TicketId, epoch: int, bundle: Path
+    ) -> tuple[str, ...]:
+        """An agent's own commits, under refs of their own. Raises: Refused, GitError (a malformed bundle)."""
+        session = self._kernel.session(session_id)
+        ticket = session.tickets.get(ticket_id)
+        if ticket is None or epoch not in ticket.attempts:
+            raise Refused(unknown(f"there is no attempt {ticket_id}:{epoch} in session {session_id}"))
+        prefix = refs.commits(session_id, ticket_id, epoch)
+        kept = await asyncio.to_thread(self._store.fetch_bundle, bundle, prefix)
+        await asyncio.to_thread(self._store.sync)
+        await self._kernel.execute(session_id, cmd.RecordCommits(ticket=ticket_id, epoch=epoch, refs=kept))
+        return kept
 
     # ── the end ──
 

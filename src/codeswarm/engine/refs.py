@@ -15,6 +15,11 @@ def wip(session: str, ticket: str, epoch: int) -> str:
     return f"refs/codeswarm/wip/{session}/{ticket}/{epoch}"
 
 
+def commits(session: str, ticket: str, epoch: int) -> str:
+    """Where commits that an agent made by itself stand: a prefix."""
+    return f"refs/codeswarm/agent/{session}/{ticket}/{epoch}"
+
+
 def start(session: str, ticket: str, epoch: int) -> str:
     """Keeps the commit that an attempt began with."""
     return f"refs/codeswarm/start/{session}/{ticket}/{epoch}"

@@ -1,25 +1,30 @@
 """The store: one bare repository per project, written by the router alone.
 
 Everything here works on commits that are named by id; refs are projections of the ledger and move only by
-compare-and-swap. `sync` must be called before any event names an object or ref made here.
+compare-and-swap. `sync` must be called before any event names an object or ref made here. Paths are text as
+`paths.as_text` writes them.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit, Tree, is_object_id
-from codeswarm.errors import StoreDiverged
+from codeswarm.errors import GitError, RepositoryUnfit, StoreDiverged
 from codeswarm.git.command import Git, git_version
 from codeswarm.git.identity import ROUTER, Identity, Message, clean
+from codeswarm.git.paths import as_bytes, as_text
 
 BYTE_EXACT = "* -text -ident -filter -working-tree-encoding -eol\n"
 """What stands in a repository of ours in `info/attributes`: a file's bytes are its bytes, in and out."""
 
-ZERO = "0" * 40
+TRUSTING = "git -c safe.directory=* upload-pack"
+"""Reads a repository whoever owns it. The person's own git has said before that they trust it; ours, which reads none
+of their configuration, would refuse."""
+MAX_ARGUMENTS = 100_000
 
 
 class Store:
@@ -31,17 +36,40 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, object_format: str = "sha1") -> Store:
-        """Open the store, creating it where there is none. Idempotent. Raises: RepositoryUnfit (git too old)."""
+        """Open the store, creating it where there is none. Idempotent, also after a kill.
+
+        Raises: RepositoryUnfit (git too old; the store is there, in another object format).
+        """
         git_version()
         store = cls(path)
-        if not (path / "HEAD").exists():
-            path.mkdir(parents=True, exist_ok=True)
-            store.git.run("init", "--quiet", "--bare", f"--object-format={object_format}", str(path))
         attributes = path / "info" / "attributes"
-        attributes.parent.mkdir(exist_ok=True)
-        if not attributes.exists() or attributes.read_text() != BYTE_EXACT:
-            attributes.write_text(BYTE_EXACT)
+        if not attributes.is_file() or attributes.read_text() != BYTE_EXACT:
+            path.mkdir(parents=True, exist_ok=True)
+            store._make(object_format)
+            attributes.parent.mkdir(exist_ok=True)
+            attributes.write_text(BYTE_EXACT)  # last: by this the next one knows that all is there
+        elif store.object_format != object_format:
+            raise store._unfit(object_format)
         return store
+
+    def _make(self, object_format: str) -> None:
+        try:
+            self.git.run("init", "--quiet", "--bare", f"--object-format={object_format}", str(self.path))
+        except GitError as error:
+            if "different hash" in error.stderr:
+                raise self._unfit(object_format) from error
+            raise
+
+    def _unfit(self, wanted: str) -> RepositoryUnfit:
+        return RepositoryUnfit(
+            f"the repository names its objects by {wanted}, and its store in {self.path} does not",
+            "they can't exchange commits",
+            f"if nothing in the store is needed any more: rm -r {self.path}",
+        )
+
+    @property
+    def object_format(self) -> str:
+        return self.git.line("rev-parse", "--show-object-format")
 
     @property
     def objects(self) -> Path:
@@ -69,38 +97,37 @@ class Store:
     def changed_files(self, old: str, new: str) -> tuple[str, ...]:
         """Paths that differ between two commits or trees, renames told as both names."""
         out = self.git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
-        return tuple(part.decode(errors="surrogateescape") for part in out.split(b"\0") if part)
+        return tuple(as_text(part) for part in out.split(b"\0") if part)
 
     def diff(self, old: str, new: str, *, stat: bool = False, paths: Iterable[str] = ()) -> str:
         """The difference for people, as git shows it."""
-        shape = ["--stat"] if stat else ["--patch"]
-        out = self.git.run("diff-tree", "-r", *shape, "--no-ext-diff", "--no-textconv", old, new, "--", *paths)
-        return out.decode(errors="replace")
+        told = [*(["--stat"] if stat else ["--patch"]), "--no-ext-diff", "--no-textconv"]
+        parts = [
+            self.git.run("--literal-pathspecs", "diff-tree", "-r", *told, old, new, "--", *some)
+            for some in _batches(paths)
+        ]
+        return b"".join(parts).decode(errors="replace")
 
     def file(self, revision: str, path: str) -> bytes | None:
         """The content of a file in a commit, or None where it is not there."""
-        done = self.git.run_full("cat-file", "blob", f"{revision}:{path}", ok=(0, 128))
+        done = self.git.run_full("cat-file", "blob", f"{revision}:{os.fsdecode(as_bytes(path))}", ok=(0, 128))
         return done.stdout if done.returncode == 0 else None
 
     def entries(self, revision: str, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Path → (mode, blob) of those of `paths` that are in a commit."""
-        out = self.git.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", revision, "--", *paths)
-        found = {}
-        for row in out.split(b"\0"):
-            if row:
+        wanted, found = set(paths), {}
+        for some in _batches(wanted) if wanted else ():
+            out = self.git.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", revision, "--", *some)
+            for row in out.split(b"\0")[:-1]:
                 info, _, path = row.partition(b"\t")
                 mode, _, blob = info.decode().split()
-                found[path.decode(errors="surrogateescape")] = (mode, blob)
-        return found
+                found[as_text(path)] = (mode, blob)
+        return {path: entry for path, entry in found.items() if path in wanted}
 
     def gitlinks(self, revision: str) -> list[str]:
         """Where submodules stand in a commit."""
         out = self.git.run("ls-tree", "-r", "-z", "--full-tree", revision)
-        return [
-            row.partition(b"\t")[2].decode(errors="surrogateescape")
-            for row in out.split(b"\0")
-            if row.startswith(b"160000 ")
-        ]
+        return [as_text(row.partition(b"\t")[2]) for row in out.split(b"\0") if row.startswith(b"160000 ")]
 
     def has(self, object_id: str) -> bool:
         """Whether an object and everything that it needs is here and whole."""
@@ -116,7 +143,7 @@ class Store:
 
     def move_ref(self, ref: str, new: Commit, old: Commit | None) -> bool:
         """Move a ref from `old` (None: it must not exist) to `new`, or tell that it was elsewhere."""
-        done = self.git.run_full("update-ref", "--no-deref", ref, new, old or ZERO, ok=(0, 1, 128))
+        done = self.git.run_full("update-ref", "--no-deref", ref, new, old or "0" * len(new), ok=(0, 1, 128))
         return done.returncode == 0
 
     def set_ref(self, ref: str, new: Commit) -> None:
@@ -150,15 +177,24 @@ class Store:
 
     def fetch(self, source: Path, *refspecs: str) -> None:
         """Bring commits in from the person's repository. Raises: GitError."""
-        self.git.run(
-            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", str(source), *refspecs
-        )
+        options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--no-recurse-submodules"]
+        self.git.run("fetch", *options, f"--upload-pack={TRUSTING}", str(source), *refspecs)
+
+    def fetch_bundle(self, bundle: Path, prefix: str) -> tuple[str, ...]:
+        """Take the refs of a hostile bundle in below `prefix`, every object checked; the refs that stand there then.
+
+        Raises: GitError for a bundle that is broken or holds malformed objects; nothing is moved then.
+        """
+        checked = ("-c", "fetch.fsckObjects=true", "-c", "transfer.unpackLimit=1")
+        where = (f"+refs/*:{prefix}/*", f"+HEAD:{prefix}/HEAD")
+        self.git.run(*checked, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle), *where)
+        return tuple(self.refs(prefix))
 
     def commit_tree(
         self, tree: Tree, parents: Iterable[Commit], message: Message, *, author: Identity, at_ms: int
     ) -> Commit:
         """Write a commit with fixed dates: the same arguments give the same commit."""
-        date = f"{at_ms // 1000} +0000"
+        date = f"@{at_ms // 1000} +0000"
         env = {
             "GIT_AUTHOR_NAME": clean(author.name),
             "GIT_AUTHOR_EMAIL": clean(author.email),
@@ -172,16 +208,19 @@ class Store:
         return Commit(out.decode().strip())
 
     def with_entries(self, base: str, entries: Mapping[str, tuple[str, str] | None]) -> Tree:
-        """The tree of `base` with some paths set to (mode, blob), or taken out (None)."""
+        """The tree of `base` with some paths set to (mode, blob), or taken out (None). Raises: GitError."""
+        tree = self.tree(base)
         index = self.path / f"index-{os.getpid()}-{os.urandom(6).hex()}"
         env = {"GIT_INDEX_FILE": str(index)}
         rows = []
         for path, entry in entries.items():
-            mode, blob = entry or ("0", ZERO)
-            rows.append(f"{mode} {blob}\t".encode() + os.fsencode(path) + b"\0")
+            mode, blob = entry or ("0", "0" * len(tree))
+            rows.append(f"{mode} {blob}\t".encode() + as_bytes(path) + b"\0")
         try:
-            self.git.run("read-tree", base, env=env)
-            self.git.run("update-index", "-z", "--index-info", stdin=b"".join(rows), env=env)
+            self.git.run("read-tree", tree, env=env)
+            done = self.git.run_full("update-index", "-z", "--index-info", stdin=b"".join(rows), env=env)
+            if b"Ignoring path" in done.stderr:
+                raise GitError("update-index", done.returncode, done.stderr.decode(errors="replace"))
             return Tree(self.git.run("write-tree", env=env).decode().strip())
         finally:
             index.unlink(missing_ok=True)
@@ -204,6 +243,20 @@ class Store:
 
     def packs(self) -> int:
         return len(list((self.objects / "pack").glob("*.pack")))
+
+
+def _batches(paths: Iterable[str]) -> Iterator[list[str]]:
+    """Paths as arguments, as many at once as a command can take; of no paths one batch without any."""
+    batch: list[str] = []
+    size = 0
+    for path in sorted(paths):
+        argument = os.fsdecode(as_bytes(path))
+        if size + len(argument) > MAX_ARGUMENTS:
+            yield batch
+            batch, size = [], 0
+        batch.append(argument)
+        size += len(argument) + 1
+    yield batch
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -107,6 +107,8 @@ class Attempt:
             "session": self.offer.session,
             "ticket": self.offer.subject,
             "epoch": self.offer.epoch,
+            "start": preparation.start,
+            "objects": order.objects,
             "gitlinks": list(preparation.gitlinks),
             "never": list(workspace.secrets),
             "max_file_bytes": order.settings.max_file_bytes,

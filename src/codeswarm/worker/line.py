@@ -98,6 +98,10 @@ class Line:
         answer = await self._upload(f"/attempts/{lease_id(session, ticket, epoch)}/salvage", spool)
         return SnapshotAnswer.model_validate(answer)
 
+    async def commits(self, session: str, ticket: str, epoch: int, bundle: Path) -> None:
+        """An agent's own commits, as a bundle."""
+        await self._upload(f"/attempts/{lease_id(session, ticket, epoch)}/commits", bundle)
+
     async def log(self, data: bytes) -> str:
         """Keep a gate's output; its digest."""
         answer = await self._patiently(lambda: self._client.upload("/artifacts", data))

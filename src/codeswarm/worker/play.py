@@ -11,12 +11,14 @@ from pathlib import Path
 
 from codeswarm.agents.base import Agent, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
+from codeswarm.domain.results import LeftOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.failpoints import reach
 from codeswarm.git.changes import Changes
 from codeswarm.protocol import Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.answer import Answer, read_answer
+from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost, Tools
@@ -80,6 +82,7 @@ class Play:
                 raise LeaseLost(stop.reason)
             answer = await asyncio.to_thread(read_answer, self._workspace.place.run / RESULT, ending.summary)
             home = await self._bring_home()
+            home = await self._keep_commits(home)
             self._finish_recording(answer, ending)
             return Played(ending, stop, answer, home)
         finally:
@@ -179,6 +182,25 @@ class Play:
             raise
         self._record_changes()
         return answer
+
+    async def _keep_commits(self, home: WorkAnswer) -> WorkAnswer:
+        """Commits of the agent's own that its files don't show; where they can't be kept, the workspace stays."""
+        offer = self._offer
+
+        async def upload(bundle: Path) -> None:
+            await self._tools.line.commits(offer.session, offer.subject, offer.epoch, bundle)
+
+        problem = await keep_commits(
+            self._workspace.place,
+            self._tools.sandbox,
+            Path(offer.workspace.objects),
+            self._preparation.start,
+            upload,
+            enter_pid=self._workspace.box.enter_pid,
+        )
+        if problem is None:
+            return home
+        return home.model_copy(update={"left_out": (*home.left_out, LeftOut(path=".git", reason=problem, size=0))})
 
     async def _ship(self, offset: int, data: bytes) -> int:
         return await self._tools.line.transcript(self._offer.id, offset, data)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codeswarm.errors import CodeswarmError
 from codeswarm.protocol import SnapshotAnswer
+from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.places import Place
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.tools import Tools
@@ -32,10 +33,17 @@ async def salvage(tools: Tools, place: Place) -> bool:
     async def upload(spool: Path) -> SnapshotAnswer:
         return await tools.line.salvage(facts["session"], facts["ticket"], facts["epoch"], spool)
 
+    async def upload_commits(bundle: Path) -> None:
+        await tools.line.commits(facts["session"], facts["ticket"], facts["epoch"], bundle)
+
     try:
         answer: SnapshotAnswer = await snapshots.take("all", upload)
     except (CodeswarmError, OSError) as error:
         place.remember(salvage_failed=str(error))
+        return False
+    problem = await keep_commits(place, tools.sandbox, Path(facts["objects"]), facts["start"], upload_commits)
+    if problem is not None:
+        place.remember(salvage_failed=problem)
         return False
     if any(item.size is not None for item in answer.left_out):
         place.remember(left_out=[item.model_dump() for item in answer.left_out])

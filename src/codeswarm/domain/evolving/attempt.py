@@ -125,7 +125,8 @@ def _attempt_succeeded(session: Session, event: ev.AttemptSucceeded, at_ms: int)
     report = event.report
     _end_attempt(session, ticket, attempt, AttemptStatus.SUCCEEDED, report, at_ms)
     role = ticket.phase.role
-    if ticket.phase.writes and report.work is not None and report.dispute is None:
+    disputed = role is Role.IMPLEMENTER and report.dispute is not None
+    if ticket.phase.writes and report.work is not None and not disputed:
         _go_on_from(ticket, attempt, report.work)
     if role is Role.TEST_WRITER and report.work is not None:
         assert ticket.draft is not None
@@ -256,6 +257,11 @@ def _work_salvaged(session: Session, event: ev.WorkSalvaged, at_ms: int) -> None
     if ticket.reference == attempt.snapshot or ticket.reference is None:
         ticket.reference = event.commit
     attempt.snapshot = event.commit
+
+
+@on(ev.CommitsKept)
+def _commits_kept(session: Session, event: ev.CommitsKept, at_ms: int) -> None:
+    """Told in the timeline; the refs are for people."""
 
 
 @on(ev.LateResultKept)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from fastapi import APIRouter, Request
@@ -41,6 +42,16 @@ def upload_routes(engine: Engine) -> APIRouter:
         session, ticket, epoch = parse(attempt)
         async with spooled(request) as spool:
             return await engine.attempts.salvage(session, TicketId(ticket), epoch, spool)
+
+    @routes.post("/attempts/{attempt}/commits")
+    async def keep_commits(attempt: str, request: Request) -> dict[str, list[str]]:
+        session, ticket, epoch = parse(attempt)
+        with tempfile.NamedTemporaryFile(suffix=".bundle") as bundle:
+            async for chunk in request.stream():
+                bundle.write(chunk)
+            bundle.flush()
+            kept = await engine.attempts.keep_commits(session, TicketId(ticket), epoch, Path(bundle.name))
+        return {"refs": list(kept)}
 
     @routes.post("/attempts/{attempt}/transcript")
     async def add_to_transcript(attempt: str, offset: int, request: Request) -> dict[str, int]:

@@ -1,0 +1,77 @@
+"""`codeswarm gc`: throws away what nobody needs any more, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from codeswarm.cli.here import Here, run_async
+from codeswarm.cli.host import joined_or_hosting
+from codeswarm.cli.output import say, say_json
+
+MOST_PACKS = 20
+
+
+def gc(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> None:
+    """Remove workspaces, HOMEs and set-ups that are not needed; what no ref holds is first brought home, or stays.
+
+    Example: codeswarm gc --dry-run
+    """
+    from codeswarm.worker.cleaning import look
+    from codeswarm.worker.places import Places
+
+    here: Here = context.obj
+    with here.ledger() as ledger:
+        found = look(Places(here.home.workspaces), ledger)
+    if dry_run:
+        _tell(here, found, [], dry_run=True)
+        return
+    stays = run_async(_clean(here, found))
+    _tell(here, found, stays, dry_run=False)
+
+
+async def _clean(here: Here, found: list[Any]) -> list[Any]:
+    import asyncio
+
+    from codeswarm.clock import SystemClock
+    from codeswarm.sandbox.factory import choose, probe
+    from codeswarm.wiring import WorkerPlan
+    from codeswarm.worker.cleaning import clean
+    from codeswarm.worker.gate import GateRunner
+    from codeswarm.worker.line import Line
+    from codeswarm.worker.outbox import Outbox
+    from codeswarm.worker.places import Places
+    from codeswarm.worker.tools import Tools
+    from codeswarm.worker.workspace import WorkspaceMaker
+
+    async with joined_or_hosting(here, lambda: WorkerPlan(0, here.directory)) as (client, hosted):
+        clock, places = SystemClock(), Places(here.home.workspaces)
+        sandbox = choose("bubblewrap" if probe("bubblewrap").works else "none")
+        line = Line(client, clock)
+        maker = WorkspaceMaker(places, sandbox, here.environment)
+        gates = GateRunner(sandbox, clock, line.log)
+        tools = Tools(line, clock, places, sandbox, maker, gates, Outbox(here.home.data.outbox))
+        stays = await clean(found, tools)
+        if hosted is not None and hosted.engine.store.packs() > MOST_PACKS:
+            await asyncio.to_thread(hosted.engine.store.tidy)
+        return stays
+
+
+def _tell(here: Here, found: list[Any], stays: list[Any], *, dry_run: bool) -> None:
+    kept = {item.path for item in stays} | {item.path for item in found if item.action == "keep"}
+    gone = [item for item in found if item.path not in kept]
+    if here.json:
+        rows = [{"path": str(i.path), "action": i.action, "why": i.why, "bytes": i.bytes} for i in found]
+        say_json({"dry_run": dry_run, "found": rows, "kept": sorted(str(path) for path in kept)})
+        return
+    for item in found:
+        if dry_run:
+            say(f"{item.action:8}{item.bytes >> 20:6} MiB  {item.path}: {item.why}")
+    for item in stays:
+        say(f"stays: {item.path}: {item.why}")
+    verb = "would go" if dry_run else "gone"
+    say(f"{len(gone)} folders {verb}, {sum(item.bytes for item in gone) >> 20} MiB")

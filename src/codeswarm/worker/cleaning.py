@@ -1,0 +1,114 @@
+"""What may be thrown away: workspaces whose content is safe, HOMEs of tickets that are done, set-ups nobody asks for.
+
+A workspace goes only when everything kept in it is reachable from a ref; one that is not yet is first brought home, and
+one that can't be stays and is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeswarm.domain.ids import SessionId
+from codeswarm.ledger.base import Ledger
+from codeswarm.worker.places import ATTEMPTS, HOMES, Place, Places
+from codeswarm.worker.salvage import salvage
+from codeswarm.worker.tools import Tools
+
+LIVE = frozenset({"leased", "running", "gating"})
+OVER = frozenset({"finalized", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Litter:
+    """Something that lies about: what would be done with it, and why."""
+
+    path: Path
+    action: str
+    """remove · salvage · keep"""
+    why: str
+    bytes: int = 0
+
+
+def look(places: Places, ledger: Ledger) -> list[Litter]:
+    """Everything that lies about, and what is to be done with it. Changes nothing."""
+    return [*_workspaces(places, ledger), *_homes(places, ledger), *_setups(places, ledger)]
+
+
+def _workspaces(places: Places, ledger: Ledger) -> Iterator[Litter]:
+    for root in _folders(places.root / ATTEMPTS):
+        place = Place(root)
+        facts = place.facts()
+        if not facts:
+            yield from _unknown(place, ledger)
+            continue
+        rows = ledger.table("attempts", session=facts["session"], ticket=facts["ticket"], epoch=facts["epoch"])
+        if rows and rows[0]["status"] in LIVE:
+            continue
+        if left_out := facts.get("left_out"):
+            names = ", ".join(item["path"] for item in left_out)
+            yield Litter(root, "keep", f"no ref holds {names}", size_of(root))
+        else:
+            yield Litter(root, "salvage", "its attempt is over; its files go to the attempt's wip ref", size_of(root))
+
+
+def _unknown(place: Place, ledger: Ledger) -> Iterator[Litter]:
+    """A folder in which no agent has begun yet: of a gate, of a set-up, or cut off while it was made."""
+    session = place.name.partition(".")[0]
+    leased = [row for row in ledger.table("attempts", session=session) if row["status"] in LIVE]
+    gates = [row for row in ledger.table("gates", session=session) if row["state"] == "running"]
+    if not leased and not gates:
+        yield Litter(place.root, "remove", "nothing of an agent's is in it", size_of(place.root))
+
+
+def _homes(places: Places, ledger: Ledger) -> Iterator[Litter]:
+    sessions = {row["id"]: row["status"] for row in ledger.table("sessions")}
+    for root in _folders(places.root / HOMES):
+        session, _, ticket = root.name.partition(".")
+        if session not in sessions or sessions[session] in OVER:
+            yield Litter(root, "remove", "the HOME of a ticket of a session that is over", size_of(root))
+            continue
+        rows = ledger.table("tickets", session=SessionId(session), id=ticket)
+        if rows and rows[0]["status"] in ("complete", "cancelled"):
+            yield Litter(root, "remove", f"the HOME of a ticket that is {rows[0]['status']}", size_of(root))
+
+
+def _setups(places: Places, ledger: Ledger) -> Iterator[Litter]:
+    """Set-up results, once no session can ask for them."""
+    if all(row["status"] in OVER for row in ledger.table("sessions")):
+        for root in _folders(places.setup):
+            yield Litter(root, "remove", "a kept set-up, and no session is open", size_of(root))
+
+
+async def clean(litter: Iterable[Litter], tools: Tools) -> list[Litter]:
+    """Do what `look` said. Returns what stays, with the reason."""
+    stays: list[Litter] = []
+    for item in litter:
+        if item.action == "keep":
+            stays.append(item)
+        elif item.action == "remove":
+            await asyncio.to_thread(tools.maker.remove, Place(item.path))
+        else:
+            await salvage(tools, Place(item.path))
+            if item.path.exists():
+                why = Place(item.path).facts().get("salvage_failed") or "it holds what no ref can"
+                stays.append(Litter(item.path, "keep", str(why), item.bytes))
+    return stays
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def size_of(root: Path) -> int:
+    """Bytes on disk below a folder, as far as they can be seen."""
+    total = 0
+    for path in root.rglob("*"):
+        try:
+            info = path.lstat()
+        except OSError:
+            continue
+        total += info.st_blocks * 512
+    return total

@@ -1,0 +1,68 @@
+"""Commits that an agent made by itself: kept, under refs of their own, so that a stash or a side branch is not lost.
+
+The agent wrote that repository and its configuration, so git runs on it only behind walls, with the workspace
+read-only; what comes out is a bundle, and the router checks every object of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from codeswarm.errors import CodeswarmError
+from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
+from codeswarm.worker.places import Place
+from codeswarm.worker.run import run_to_end
+
+NOTHING, BROKEN = 4, 5
+TIMEOUT_S = 120.0
+MAX_BYTES = 512 << 20
+
+Upload = Callable[[Path], Awaitable[object]]
+
+SCRIPT = f"""
+git rev-parse --git-dir >/dev/null 2>&1 || exit {NOTHING}
+count=$(git rev-list --count --all HEAD --not "$START" 2>/dev/null) || exit {BROKEN}
+[ "$count" -eq 0 ] && exit {NOTHING}
+exec git bundle create --quiet "$OUT/commits.bundle" --all HEAD --not "$START"
+"""
+
+
+async def keep_commits(
+    place: Place, sandbox: Sandbox, objects: Path, start: str, upload: Upload, *, enter_pid: int | None = None
+) -> str | None:
+    """Send the commits that `start` does not reach, if there are any; why that was not possible, or None."""
+    scratch = place.meta / "commits"
+    for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
+        folder.mkdir(parents=True, exist_ok=True)
+    box = Box(
+        name=f"commits-{place.name}",
+        workspace=place.files,
+        home=scratch / "home",
+        run=scratch / "run",
+        tmp=scratch / "tmp",
+        mounts=(Mount(objects),),
+        read_only_workspace=True,
+        enter_pid=enter_pid,
+    )
+    out = sandbox.inside(box).run
+    environment = {"PATH": DEFAULT_PATH, "START": start, "OUT": str(out), "GIT_OPTIONAL_LOCKS": "0"}
+    environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
+        if done.exit_code == NOTHING:
+            return None
+        bundle = scratch / "run" / "commits.bundle"
+        if done.exit_code != 0 or bundle.is_symlink() or not bundle.is_file():
+            return f"its own repository can't be read: {done.tail[-300:] or 'git failed'}"
+        if bundle.stat().st_size > MAX_BYTES:
+            return f"its own commits are larger than {MAX_BYTES >> 20} MiB"
+        await upload(bundle)
+    except CodeswarmError as error:
+        return f"its own commits could not be kept: {error.what}"
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+    return None
