@@ -50,9 +50,8 @@ class Place:
             env=self.env(),
             check=True,
             capture_output=True,
-            text=True,
         )
-        return done.stdout.strip()
+        return os.fsdecode(done.stdout).strip()
 
     def begin(self, files: Mapping[str, str]) -> None:
         """A repository with one commit."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -185,8 +186,10 @@ class Store:
 
         Raises: GitError for a bundle that is broken or holds malformed objects; nothing is moved then.
         """
+        heads = self.git.run("bundle", "list-heads", str(bundle)).decode(errors="replace").splitlines()
+        names = [name for _, _, name in (head.partition(" ") for head in heads)]
+        where = [f"+{name}:{prefix}/{name.removeprefix('refs/')}" for name in names if re.fullmatch(r"[!-~]+", name)]
         checked = ("-c", "fetch.fsckObjects=true", "-c", "transfer.unpackLimit=1")
-        where = (f"+refs/*:{prefix}/*", f"+HEAD:{prefix}/HEAD")
         self.git.run(*checked, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle), *where)
         return tuple(self.refs(prefix))
 
