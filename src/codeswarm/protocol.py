@@ -135,6 +135,8 @@ class Preparation(Wire):
     """What `{files}` stands for in a gate; empty: the files that the attempt changed."""
     newer_base: bool = False
     """Others have landed since the contract was written: it may be satisfied already."""
+    has_work: bool = False
+    """`start` holds work of earlier attempts at this phase: the gate judges it even if nothing is added."""
     resumed: bool = False
     """`start` holds the files of the interrupted attempt, and the prompt goes on in its conversation."""
     messages_seen: int = 0

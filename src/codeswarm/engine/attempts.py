@@ -6,7 +6,6 @@ more when it is recorded; work of a lease that is over is kept in its own wip re
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.receipts import Signer
+from codeswarm.engine.threads import in_thread
 from codeswarm.errors import Refused
 from codeswarm.failpoints import reach
 from codeswarm.git.changes import read_changes
@@ -69,15 +69,15 @@ class Attempts:
         Idempotent: asked again, it answers from what is recorded.
         """
         session, ticket, attempt = self._held(session_id, ticket_id, epoch)
-        beginning = await asyncio.to_thread(self._begin, session, ticket, attempt, resume)
+        beginning = await in_thread(self._begin, session, ticket, attempt, resume)
         if attempt.start is None:
             command = cmd.PrepareAttempt(
                 ticket=ticket_id, epoch=epoch, start=beginning.commit, conflicts=beginning.conflicts
             )
             await self._kernel.execute(session_id, command)
             reach("attempts.prepared")
-        material = await asyncio.to_thread(self._material, session, ticket, beginning)
-        preparation = await asyncio.to_thread(self._preparation, session, ticket, attempt, beginning, material)
+        material = await in_thread(self._material, session, ticket, beginning)
+        preparation = await in_thread(self._preparation, session, ticket, attempt, beginning, material)
         for message in unseen_messages(session, ticket):
             how = "in the prompt of a new attempt"
             delivered = cmd.DeliverMessage(message=message.number, ticket=ticket_id, epoch=epoch, how=how)
@@ -168,6 +168,7 @@ class Attempts:
             bundle=bundle,
             gates=gates.phase_commands(session, ticket),
             contract_files=contract.files if contract and ticket.phase.role is not Role.TEST_WRITER else (),
+            has_work=ticket.advanced,
             newer_base=newer and ticket.phase.role is Role.IMPLEMENTER,
             resumed=beginning.resumed,
             messages_seen=len(session.messages),
@@ -178,7 +179,7 @@ class Attempts:
     async def snapshot(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> SnapshotAnswer:
         """Take a running attempt's changes into its wip ref. Raises: Refused (stale), BrokenChanges."""
         session, ticket, attempt = self._held(session_id, ticket_id, epoch)
-        snapshot = await asyncio.to_thread(self._take_in, session, ticket, attempt, spool)
+        snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
         changed = snapshot.commit != (attempt.snapshot or attempt.start)
         if changed:
             command = cmd.RecordSnapshot(
@@ -212,7 +213,7 @@ class Attempts:
         """The last snapshot of an attempt, and the one commit that its work becomes."""
         answer = await self.snapshot(session_id, ticket_id, epoch, spool)
         session, ticket, attempt = self._held(session_id, ticket_id, epoch)
-        work = await asyncio.to_thread(self._make_work, session, ticket, attempt, answer.tree)
+        work = await in_thread(self._make_work, session, ticket, attempt, answer.tree)
         return WorkAnswer(work=work, left_out=answer.left_out)
 
     def _make_work(self, session: Session, ticket: Ticket, attempt: Attempt, tree: Tree) -> Work:
@@ -251,7 +252,7 @@ class Attempts:
         attempt = ticket.attempts.get(epoch) if ticket else None
         if ticket is None or attempt is None or attempt.live:
             raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
-        snapshot = await asyncio.to_thread(self._take_in, session, ticket, attempt, spool)
+        snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
         changed = snapshot.commit != (attempt.snapshot or attempt.start)
         if changed:
             command = cmd.RecordSalvage(
@@ -273,8 +274,8 @@ class Attempts:
         if ticket is None or epoch not in ticket.attempts:
             raise Refused(unknown(f"there is no attempt {ticket_id}:{epoch} in session {session_id}"))
         prefix = refs.commits(session_id, ticket_id, epoch)
-        kept = await asyncio.to_thread(self._store.fetch_bundle, bundle, prefix)
-        await asyncio.to_thread(self._store.sync)
+        kept = await in_thread(self._store.fetch_bundle, bundle, prefix)
+        await in_thread(self._store.sync)
         await self._kernel.execute(session_id, cmd.RecordCommits(ticket=ticket_id, epoch=epoch, refs=kept))
         return kept
 
@@ -292,14 +293,14 @@ class Attempts:
         attempt = ticket.attempts.get(epoch) if ticket else None
         receipts: tuple[Receipt, ...] = ()
         if ticket is not None and attempt is not None and attempt.live:
-            await asyncio.to_thread(self._artifacts.sync_transcript, session_id, ticket_id, epoch)
-            tree = await asyncio.to_thread(self._judged_tree, attempt, request)
+            await in_thread(self._artifacts.sync_transcript, session_id, ticket_id, epoch)
+            tree = await in_thread(self._judged_tree, attempt, request)
             receipts = self._signer.for_runs(session, request.report.gate_runs, tree, attempt.worker) if tree else ()
         command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=request.report, receipts=receipts)
         records = await self._kernel.execute(session_id, command)
         reach("attempts.completed")
         if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
-            await asyncio.to_thread(self._move_task_branch, session, ticket_id)
+            await in_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
 
     def _judged_tree(self, attempt: Attempt, request: CompleteRequest) -> Tree | None:
@@ -330,7 +331,7 @@ class Attempts:
     async def release(self, session_id: SessionId, subject: str, epoch: int, request: ReleaseRequest) -> None:
         """A lease given back unfinished. Raises: Refused (stale)."""
         if not is_gate(subject):
-            await asyncio.to_thread(self._artifacts.sync_transcript, session_id, subject, epoch)
+            await in_thread(self._artifacts.sync_transcript, session_id, subject, epoch)
         command = cmd.ReleaseLease(subject=subject, epoch=epoch, reason=request.reason, report=request.report)
         await self._kernel.execute(session_id, command)
 

@@ -18,6 +18,10 @@ from codeswarm.engine.project import Project
 from codeswarm.errors import GitError
 from codeswarm.git.command import UserGit
 from codeswarm.git.paths import as_text, quoted
+from codeswarm.git.walker import parents
+
+
+IN_THE_WAY = "local changes in your checkout would be overwritten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,9 @@ def _move_branch(project: Project, ref: str, now: str, new: Commit) -> Moved | B
 
 def _merge(git: UserGit, branch: str, now: str, new: Commit, *, times: int) -> Moved | Blocked | Elsewhere:
     """Let git do it, whatever their configuration says of merges; once more where it was killed under our hands."""
-    options = ("--ff-only", "--no-stat", "--no-autostash", "--no-squash", "--commit")
+    if staged := _staged_in_the_way(git, now, new):
+        return Blocked(IN_THE_WAY, tuple(as_text(path) for path in staged))
+    options = ("--ff-only", "--no-stat", "--no-autostash", "--no-squash", "--commit", "--no-overwrite-ignore")
     done = git.run_full("merge", *options, new, ok=range(-64, 256))
     if done.returncode < 0 and times > 1:
         recover(git, branch, now, new)
@@ -105,9 +111,17 @@ def _merge(git: UserGit, branch: str, now: str, new: Commit, *, times: int) -> M
     return Blocked(_reason(said), files_in_the_way(said, changed))
 
 
+def _staged_in_the_way(git: UserGit, now: str, new: Commit) -> list[bytes]:
+    """Staged files below a path where the move puts a file: git (as of 2.39) would remove them without a word."""
+    out = git.run("diff-index", "--cached", "-z", "--name-only", "--diff-filter=d", _tree(git, now))
+    staged = out.split(b"\0")[:-1]
+    written = {path for *_, path in _differences(git, now, new)} if staged else set()
+    return [path for path in staged if parents([path]) & written]
+
+
 def _reason(said: str) -> str:
     if "would be overwritten" in said or "not uptodate" in said:
-        return "local changes in your checkout would be overwritten"
+        return IN_THE_WAY
     return (
         said.encode(errors="surrogateescape").decode(errors="replace").strip()[-1000:]
         or "git refused, and said nothing"
@@ -145,18 +159,37 @@ def recover(git: UserGit, branch: str, now: str, new: Commit) -> None:
     for lock in locks:
         lock.unlink(missing_ok=True)
     top = git.run_full("rev-parse", "--path-format=absolute", "--show-toplevel", ok=(0, 128)).stdout.strip(b"\n")
-    if not top or now == new:
-        return
-    written = list(_written(git, Path(os.fsdecode(top)), now, new))
-    done = [row for row in written if row.whole]
+    if top and now != new:
+        was_writing = any(lock.name == "index.lock" for lock in locks)
+        _take_up(git, Path(os.fsdecode(top)), now, new, was_writing=was_writing)
+
+
+def _take_up(git: UserGit, top: Path, now: str, new: Commit, *, was_writing: bool) -> None:
+    gone = {path for status, *_, path in _changes(git, now, new) if status == "D"}
+    above_gone = parents(gone)
+    done: list[_Written] = []
+    for row in list(_written(git, top, now, new)):
+        changed_places = row.path in above_gone or bool(parents([row.path]) & gone)
+        if row.whole and not changed_places:
+            done.append(row)
+        elif row.whole or (was_writing and _is_half_written(git, row, new)):
+            _take_away(row.file, top)
     if done:
         rows = b"".join(f"{row.mode} {row.blob}\t".encode() + row.path + b"\0" for row in done)
         git.run("update-index", "--add", "-z", "--index-info", stdin=rows)
         git.run("update-index", "-q", "--refresh", ok=(0, 1))
-    if any(lock.name == "index.lock" for lock in locks):
-        for row in written:
-            if not row.whole and _is_half_written(git, row, new):
-                row.file.unlink()
+
+
+def _take_away(file: Path, top: Path) -> None:
+    """Remove a file that holds nothing but what `new` holds, and the folders that it leaves empty.
+
+    Where a file and a folder change places, git would take even what it wrote itself for somebody's.
+    """
+    file.unlink()
+    for folder in file.parents:
+        if folder == top or any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def _locks(git: UserGit, branch: str) -> list[Path]:
@@ -204,14 +237,21 @@ def _is_half_written(git: UserGit, row: _Written, new: Commit) -> bool:
 
 def _differences(git: UserGit, now: str, new: Commit) -> list[tuple[str, str, str, bytes]]:
     """(status, mode, blob, path) in `new` of every file that differs from `now`; deleted ones are not among them."""
-    before = now or git.line("hash-object", "-t", "tree", "--stdin")
-    out = git.run("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=d", before, new)
-    fields = out.split(b"\0")
+    return [row for row in _changes(git, now, new) if row[0] != "D"]
+
+
+def _changes(git: UserGit, now: str, new: Commit) -> list[tuple[str, str, str, bytes]]:
+    fields = git.run("diff-tree", "-r", "-z", "--no-renames", _tree(git, now), new).split(b"\0")
     found = []
     for info, path in zip(fields[0::2], fields[1::2], strict=False):
         words = info.decode().split()
         found.append((words[4], words[1], words[3], path))
     return found
+
+
+def _tree(git: UserGit, now: str) -> str:
+    """Where a branch stands; for one without any commit, git's own empty tree."""
+    return now or git.line("hash-object", "-t", "tree", "--stdin")
 
 
 def _in_use(git: UserGit, locks: list[Path]) -> bool:

@@ -25,6 +25,7 @@ from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
+from codeswarm.engine.threads import in_thread
 from codeswarm.errors import GitError, Refused
 from codeswarm.failpoints import reach
 from codeswarm.git.identity import Message, agent_identity
@@ -81,7 +82,7 @@ class Lander:
         work = ticket.work
         if work is None:
             raise LookupError(f"ticket {ticket.id} queues for a landing without any work")
-        command = await asyncio.to_thread(self._try_merge, session, ticket, work, session.tip)
+        command = await in_thread(self._try_merge, session, ticket, work, session.tip)
         reach("lander.merged")
         await self._kernel.execute(session.id, command)
         reach("lander.recorded")
@@ -113,8 +114,8 @@ class Lander:
     # ── 4 to 7 ──
 
     async def _land(self, session: Session, landing: Landing) -> None:
-        await asyncio.to_thread(self._store.sync)
-        files = await asyncio.to_thread(self._store.changed_files, landing.old, landing.commit)
+        await in_thread(self._store.sync)
+        files = await in_thread(self._store.changed_files, landing.old, landing.commit)
         command = cmd.LandMerge(landing=landing.number, files=files, waivers=self._waivers(session, landing))
         records = await self._kernel.execute(session.id, command)
         if any(isinstance(record.event, ev.TicketLanded | ev.CaughtUp) for record in records):
@@ -132,10 +133,10 @@ class Lander:
         """Bring the refs to where the ledger is: integration here, the session's branch in the person's repository."""
         session = self._kernel.session(session_id)
         tip = session.tip
-        await asyncio.to_thread(self._store.project_ref, refs.integration(session_id), tip)
+        await in_thread(self._store.project_ref, refs.integration(session_id), tip)
         reach("lander.ref_moved")
         try:
-            problem = await asyncio.to_thread(self._project.show_branch, self._store, session_id, tip)
+            problem = await in_thread(self._project.show_branch, self._store, session_id, tip)
         except GitError as error:
             problem = str(error)
         if problem is not None:

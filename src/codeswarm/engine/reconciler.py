@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.session import Session
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.lander import Lander
 from codeswarm.engine.leases import LeaseDesk
+from codeswarm.engine.threads import in_thread
 from codeswarm.engine.workers import Registry, give_up
 from codeswarm.errors import StoreDiverged
 from codeswarm.git.store import Store
@@ -29,7 +28,7 @@ class Reconciler:
         Raises: StoreDiverged where a shared ref stands where the ledger can't have put it: nothing goes on then.
         """
         for session in self._kernel.live_sessions():
-            await asyncio.to_thread(self._project_refs, session)
+            await in_thread(self._project_refs, session)
             await self._lander.publish(session.id)
         await self._give_up_dead()
 

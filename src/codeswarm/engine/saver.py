@@ -26,6 +26,7 @@ from codeswarm.engine.fast_forward import Blocked, Moved, fast_forward
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
+from codeswarm.engine.threads import in_thread
 from codeswarm.errors import GitError, Refused
 from codeswarm.failpoints import reach
 from codeswarm.git.identity import ROUTER, Message
@@ -90,12 +91,12 @@ class Saver:
             detail = "pull requests are not part of this version"
             await self._refuse(session.id, _Refusal("unsupported", detail, commands=("codeswarm save --to branch",)))
             return True
-        theirs = await asyncio.to_thread(self._fetch_theirs, save.into)
+        theirs = await in_thread(self._fetch_theirs, save.into)
         if theirs is not None and await self._catch_up(session, theirs):
             return True
         if gates.missing(session, session.tip_tree, gates.full_commands(session)):
             return bool(await self._kernel.execute(session.id, cmd.RequestFullGate()))
-        checkpoint = await asyncio.to_thread(self._next_checkpoint)
+        checkpoint = await in_thread(self._next_checkpoint)
         intent = cmd.IntendSave(checkpoint=checkpoint, old=theirs, new=session.tip, waivers=self._waivers(session))
         await self._kernel.execute(session.id, intent)
         self._intended_here.add(checkpoint)
@@ -114,9 +115,9 @@ class Saver:
 
     async def _catch_up(self, session: Session, theirs: Commit) -> bool:
         """Take in what the branch gained meanwhile; it lands like a ticket does. Whether there was anything."""
-        if await asyncio.to_thread(self._store.is_ancestor, theirs, session.tip):
+        if await in_thread(self._store.is_ancestor, theirs, session.tip):
             return False
-        command = await asyncio.to_thread(self._merge_theirs, session, theirs)
+        command = await in_thread(self._merge_theirs, session, theirs)
         await self._kernel.execute(session.id, command)
         return True
 
@@ -158,7 +159,7 @@ class Saver:
     # ── the move ──
 
     async def _move(self, session: Session, save: Save, checkpoint: Checkpoint) -> None:
-        outcome = await asyncio.to_thread(self._do_move, save, checkpoint)
+        outcome = await in_thread(self._do_move, save, checkpoint)
         reach("saver.moved")
         if isinstance(outcome, _Refusal):
             await self._refuse(session.id, outcome)

@@ -5,7 +5,6 @@ Everything that can be wrong is found here, before anything is recorded.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Po
 from codeswarm.engine import refs
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.project import Base
+from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError, TicketsInvalid, UsageError
 from codeswarm.host import program
@@ -76,17 +76,17 @@ class Sessions:
 
     async def start(self, request: SessionRequest, key: str | None = None) -> Started:
         """Start a session, durably. Raises: UsageError and its kinds, with everything that is wrong."""
-        base = await asyncio.to_thread(self._engine.project.base, request.base)
-        loaded = await asyncio.to_thread(self._load, base, request.flags)
+        base = await in_thread(self._engine.project.base, request.base)
+        loaded = await in_thread(self._load, base, request.flags)
         settings = self._settings(loaded.config, request)
         plan = self._plan(request, settings)
         self._check_name(request.name)
         self._check_agents(plan, settings)
-        sandbox = await asyncio.to_thread(choose, loaded.config.sandbox.kind)
-        unseen = await asyncio.to_thread(self._engine.project.unseen)
+        sandbox = await in_thread(choose, loaded.config.sandbox.kind)
+        unseen = await in_thread(self._engine.project.unseen)
         session = SessionId(self._new_id())
-        await asyncio.to_thread(self._fetch, session, base)
-        workspace = await asyncio.to_thread(self._workspace, loaded.config, sandbox.kind)
+        await in_thread(self._fetch, session, base)
+        workspace = await in_thread(self._workspace, loaded.config, sandbox.kind)
         seed = int(session, 36) & 0xFFFF_FFFF
         settings = settings.model_copy(update={"seed": seed, "workspace": workspace})
         command = cmd.StartSession(

@@ -19,6 +19,7 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import WorkerId
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import Key, LeaseDesk
+from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
 from codeswarm.errors import Refused
 from codeswarm.process import gone, is_alive, kill_and_wait, spawn
@@ -137,7 +138,7 @@ class WorkerSupervisor:
             try:
                 code = await process.wait()
             except asyncio.CancelledError:
-                await asyncio.to_thread(_end, process.pid)
+                await in_thread(_end, process.pid)
                 await process.wait()
                 raise
             await self._bury(WorkerId(name), f"worker {name} (pid {process.pid}) ended with {code}")
@@ -174,7 +175,7 @@ async def give_up(keys: list[Key], kernel: Kernel, reason: str) -> None:
     for session, subject, epoch in keys:
         name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
         for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}"):
-            await asyncio.to_thread(end_marked, box)
+            await in_thread(end_marked, box)
         try:
             await kernel.execute(session, cmd.LoseLease(subject=subject, epoch=epoch, reason=reason))
         except Refused:

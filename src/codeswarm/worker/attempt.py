@@ -161,7 +161,7 @@ class Attempt:
         """Whether there is anything that a gate could judge."""
         if not preparation.gates or self.offer.role not in WRITING_ROLES or work.markers:
             return False
-        return bool(work.changed_files) or preparation.newer_base
+        return bool(work.changed_files) or preparation.newer_base or preparation.has_work
 
     async def _gates(self, preparation: Preparation, work: Work) -> tuple[GateRun, ...] | Stop:
         context = GateContext(

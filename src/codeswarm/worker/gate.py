@@ -165,6 +165,8 @@ def _outcome(command: GateCommand, done: Done, tests: _Tests | None) -> tuple[Ga
         return GateOutcome.RED, f"did not end within {command.timeout_s:g} s and was ended"
     if done.exit_code == COULD_NOT_RUN:
         return GateOutcome.UNAVAILABLE, "said that it could not run (exit 75)"
+    if done.killed:
+        return GateOutcome.UNAVAILABLE, "was killed from outside (SIGKILL)"
     if done.exit_code != 0:
         return GateOutcome.RED, ""
     if command.name == "contract" and "{report}" in command.command:

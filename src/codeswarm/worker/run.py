@@ -14,6 +14,8 @@ TAIL_BYTES = 6000
 MAX_LOG_BYTES = 8 << 20
 """Of a longer output the first and the last halves of this are kept."""
 CHUNK = 1 << 16
+KILLED = (-9, 137)
+"""SIGKILL, as a parent sees it and as a shell or a sandbox passes it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Done:
     timed_out: bool
     log: bytes
     leftovers: tuple[str, ...] = ()
+    killed: bool = False
+    """Ended by a SIGKILL that was not ours: out of memory, or someone's hand."""
 
     @property
     def tail(self) -> str:
@@ -83,7 +87,8 @@ async def run_to_end(
     output = log.whole()
     if keep is not None:
         await asyncio.to_thread(keep.write_bytes, output)
-    return Done(None if timed_out or code < 0 else code, timed_out, output, leftovers)
+    killed = not timed_out and code in KILLED
+    return Done(None if timed_out or code < 0 else code, timed_out, output, leftovers, killed)
 
 
 async def _read(running: Running, log: _Log) -> None:

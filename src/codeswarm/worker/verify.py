@@ -15,6 +15,10 @@ from codeswarm.worker.line import complete_letter, release_letter
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.watch import Stop, keep_alive
 
+TRIES = 4
+FIRST_PAUSE_S = 0.5
+"""A gate that could not run is run again, after a pause that doubles, before its lease is given up for it."""
+
 GATE_IDENTITY = Identity("Gate", "gate@codeswarm.invalid")
 
 
@@ -28,7 +32,7 @@ async def run_gates(
     if not commands:
         return ()
     keeping = asyncio.create_task(keep_alive(tools.line, offer))
-    running = asyncio.create_task(_run(tools, offer, commands, context))
+    running = asyncio.create_task(_run_patiently(tools, offer, commands, context))
     try:
         await asyncio.wait({keeping, running}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -41,6 +45,20 @@ async def run_gates(
     if stop.lost:
         raise LeaseLost(stop.reason)
     return stop
+
+
+async def _run_patiently(
+    tools: Tools, offer: Offer, commands: tuple[GateCommand, ...], context: GateContext
+) -> tuple[GateRun, ...]:
+    """Once more where a gate could not run: that says nothing about the work."""
+    pause = FIRST_PAUSE_S
+    for _ in range(TRIES - 1):
+        runs = await _run(tools, offer, commands, context)
+        if runs[-1].outcome is not GateOutcome.UNAVAILABLE:
+            return runs
+        await tools.clock.sleep(pause)
+        pause *= 2
+    return await _run(tools, offer, commands, context)
 
 
 async def _run(
