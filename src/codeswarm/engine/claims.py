@@ -25,6 +25,15 @@ class NamedCommit:
     parents: tuple[Commit, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Where a task branch may stand: at the last work that succeeded, or at one of those that disputed since."""
+
+    works: tuple[Commit, ...] = ()
+    needed: bool = False
+    """Whether it must exist."""
+
+
 @dataclass(slots=True)
 class Claims:
     commits: list[NamedCommit] = field(default_factory=list)
@@ -34,10 +43,12 @@ class Claims:
     """Refs that stand there or further on: a snapshot may be on its way to the ledger."""
     perhaps: dict[str, Commit] = field(default_factory=dict)
     """Refs that may be missing, but stand there if they exist."""
+    kept: dict[str, None] = field(default_factory=dict)
+    """Refs that must exist, wherever they stand."""
     tips: dict[SessionId, list[Commit]] = field(default_factory=dict)
     """Each session's integration tips, oldest first."""
-    tasks: dict[str, Commit | None] = field(default_factory=dict)
-    """Task branch → the last work that an attempt succeeded with."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """By branch."""
     starts: dict[tuple[SessionId, str, int], Commit] = field(default_factory=dict)
 
     def name(self, commit: Commit, record: Recorded, tree: Tree | None = None, *parents: Commit | None) -> None:
@@ -61,7 +72,7 @@ def _claim(claims: Claims, record: Recorded) -> None:  # noqa: PLR0912 - one cas
             claims.fixed[refs.base(id_)] = event.base
             claims.tips[id_] = [event.base]
         case ev.PlanProposed():
-            claims.tasks.update({refs.task(id_, spec.id): None for spec in event.tickets})
+            claims.tasks.update({refs.task(id_, spec.id): Task() for spec in event.tickets})
         case ev.AttemptPrepared():
             claims.name(event.start, record)
             claims.fixed[refs.start(id_, event.ticket, event.epoch)] = event.start
@@ -72,6 +83,8 @@ def _claim(claims: Claims, record: Recorded) -> None:  # noqa: PLR0912 - one cas
         case ev.SnapshotTaken() | ev.WorkSalvaged():
             claims.name(event.commit, record)
             claims.growing[refs.wip(id_, event.ticket, event.epoch)] = event.commit
+        case ev.CommitsKept():
+            claims.kept.update(dict.fromkeys(event.refs))
         case ev.LateResultKept() if event.commit is not None:
             claims.name(event.commit, record)
         case ev.AttemptSucceeded() | ev.AttemptFailed() | ev.AttemptTimedOut() | ev.AttemptCancelled():
@@ -102,5 +115,10 @@ def _claim_work(claims: Claims, record: Recorded, ticket: str, epoch: int, repor
         return
     claims.name(work.commit, record, work.tree, claims.starts.get((record.session, ticket, epoch)))
     claims.fixed[refs.work(record.session, ticket, epoch)] = work.commit
-    if isinstance(record.event, ev.AttemptSucceeded) and report.dispute is None:
-        claims.tasks[refs.task(record.session, ticket)] = work.commit
+    if isinstance(record.event, ev.AttemptSucceeded):
+        branch = refs.task(record.session, ticket)
+        before = claims.tasks.get(branch, Task())
+        if report.dispute is None:
+            claims.tasks[branch] = Task((work.commit,), needed=True)
+        else:
+            claims.tasks[branch] = Task((work.commit, *before.works), before.needed)

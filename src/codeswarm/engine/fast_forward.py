@@ -20,7 +20,6 @@ from codeswarm.git.command import UserGit
 from codeswarm.git.paths import as_text, quoted
 from codeswarm.git.walker import parents
 
-
 IN_THE_WAY = "local changes in your checkout would be overwritten"
 
 
@@ -211,10 +210,11 @@ class _Written:
 def _written(git: UserGit, top: Path, now: str, new: Commit) -> Iterator[_Written]:
     """The files that differ from the index, among those that the move writes: whole ones are what they shall be."""
     touched = set(git.run("diff-files", "-z", "--name-only", "--ignore-submodules").split(b"\0"))
+    untouched = set(git.run("ls-files", "-z").split(b"\0")) - touched
     rows = [
         (mode, blob, path, top / os.fsdecode(path))
-        for status, mode, blob, path in _differences(git, now, new)
-        if status == "A" or path in touched
+        for _, mode, blob, path in _differences(git, now, new)
+        if path not in untouched
     ]
     links = [row for row in rows if row[0] == "120000" and row[3].is_symlink()]
     files = [row for row in rows if row[0].startswith("100") and row[3].is_file() and not row[3].is_symlink()]

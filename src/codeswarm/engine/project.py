@@ -135,7 +135,7 @@ class Project:
 
         Raises: GitError.
         """
-        options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--no-prune"]
+        options = ["--no-tags", "--no-write-fetch-head", "--update-shallow", "--no-prune"]
         options += ["--no-recurse-submodules", "--no-auto-maintenance", f"--upload-pack={TRUSTING}"]
         allowed = ("-c", "protocol.file.allow=always")  # both are on this very disk
         self.git.run(*allowed, "fetch", *options, str(source), f"{commit}:{ref}")

@@ -140,10 +140,11 @@ class Sessions:
             specs = settings.agents_for(role)
             if not specs:
                 raise ConfigError(f"no agent is set for the role {role}", "", "--agent claude; or: --agent 'command:…'")
-            agent = make_agent(
-                AgentSpec.parse(specs[0]), self._directory, self._environment.home, self._environment.login
-            )
-            health = agent.check()
+            login = self._environment.login
+            agents = [
+                make_agent(AgentSpec.parse(spec), self._directory, self._environment.home, login) for spec in specs
+            ]
+            health = agents[0].check()
             if not health.works:
                 raise ConfigError(f"the agent {specs[0]} for the role {role} can't be used", health.what, health.fix)
 

@@ -6,13 +6,13 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from codeswarm.domain.ids import Commit, SessionId, Tree, is_object_id
 from codeswarm.domain.session import Session
 from codeswarm.engine import refs
-from codeswarm.engine.claims import Claims, NamedCommit, claims_of
+from codeswarm.engine.claims import Claims, NamedCommit, Task, claims_of
 from codeswarm.git.store import Store
 from codeswarm.ledger.care import Code, Problem, checked
 from codeswarm.ledger.verify import Inspection
@@ -69,6 +69,8 @@ def _refs(store: Store, claims: Claims) -> Iterator[Problem]:
     for ref, commit in claims.perhaps.items():
         if ref not in claims.fixed and found.get(ref, commit) != commit:
             yield _elsewhere(store, ref, found[ref], commit)
+    for ref in claims.kept.keys() - found.keys():
+        yield Problem(Code.REF, ref, "is missing; it kept commits that an agent made by itself", STORE_BACK)
     for ref, commit in claims.growing.items():
         now = found.get(ref)
         if now != commit and (now is None or not _is_ancestor(store, commit, now)):
@@ -80,29 +82,24 @@ def _branches(store: Store, claims: Claims, sessions: Mapping[SessionId, Session
     found, tasks = store.refs(*SHARED), _task_branches(claims, sessions)
     for id_, tips in claims.tips.items():
         yield from _integration(store, refs.integration(id_), tips, found.get(refs.integration(id_)))
-    for ref, (allowed, needed) in tasks.items():
+    for ref, task in tasks.items():
         now = found.get(ref)
-        if (now or needed) and now not in allowed:
-            yield _elsewhere(store, ref, now, allowed[0] if allowed else None)
+        if (now or task.needed) and now not in task.works:
+            yield _elsewhere(store, ref, now, task.works[0] if task.works else None)
     known = {*tasks, *claims.fixed, *claims.perhaps, *map(refs.integration, claims.tips)}
     for ref in sorted(found.keys() - known):
         yield _unknown(store, ref, found[ref])
 
 
-def _task_branches(claims: Claims, sessions: Mapping[SessionId, Session]) -> dict[str, tuple[tuple[Commit, ...], bool]]:
-    """Task branch → where it may stand, and whether it must exist.
-
-    It follows work that succeeded; a start of the router moves it to the ticket's newest work, which may have failed.
-    """
-    newest = {
-        refs.task(session.id, ticket.id): ticket.work
-        for session in sessions.values()
-        for ticket in session.tickets.values()
-    }
-    return {
-        ref: (tuple(commit for commit in (done, newest.get(ref)) if commit is not None), done is not None)
-        for ref, done in claims.tasks.items()
-    }
+def _task_branches(claims: Claims, sessions: Mapping[SessionId, Session]) -> dict[str, Task]:
+    """Where task branches may stand: a start of the router moves them to the newest work, which may have failed."""
+    tasks = dict(claims.tasks)
+    for session in sessions.values():
+        for ticket in session.tickets.values():
+            branch = refs.task(session.id, ticket.id)
+            if ticket.work is not None and branch in tasks:
+                tasks[branch] = replace(tasks[branch], works=(*tasks[branch].works, ticket.work))
+    return tasks
 
 
 def _integration(store: Store, ref: str, tips: list[Commit], now: Commit | None) -> Iterator[Problem]:
