@@ -2,7 +2,9 @@
 
 Later sources win: defaults, the repository's `codeswarm.toml` (as it stands at the session's base commit), the
 person's own file, `CODESWARM_*` variables, flags. The repository is data: of it counts what describes the project and
-what tightens; what would loosen walls, spend more or reach outside is ignored, and named.
+what tightens; what would loosen walls, spend more or reach outside is ignored, and named. Where it is stricter than
+the person's standing settings (file and variables), it holds against them; flags are the person's word for this one
+run, and hold against everything.
 """
 
 from __future__ import annotations
@@ -11,18 +13,22 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from codeswarm.domain.pipeline import Role
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
 
 FILE = "codeswarm.toml"
 
+Duration = Annotated[float, Field(gt=0, le=1e9)]
+Wait = Annotated[float, Field(ge=0, le=1e9)]
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ProjectConfig(Section):
@@ -34,14 +40,14 @@ class GatesConfig(Section):
     fast: str | None = None
     full: str | None = None
     contract: str | None = None
-    timeout_s: float = Field(900.0, gt=0)
+    timeout_s: Duration = 900.0
 
 
 class WorkspaceConfig(Section):
     setup: str | None = None
     setup_inputs: list[str] = []
     setup_network: list[str] = []
-    setup_timeout_s: float = Field(1800.0, gt=0)
+    setup_timeout_s: Duration = 1800.0
     copy_: list[str] = Field([], alias="copy")
     ports: list[str] = []
     max_file_mib: int = Field(100, ge=1)
@@ -56,8 +62,8 @@ class SwarmConfig(Section):
     reviewers: int | None = Field(None, ge=1)
     planner: bool = True
     continuous: bool = False
-    lease_ttl_s: float = Field(60.0, gt=0)
-    heartbeat_s: float = Field(10.0, gt=0)
+    lease_ttl_s: Duration = 60.0
+    heartbeat_s: Duration = 10.0
 
 
 class PipelineConfig(Section):
@@ -66,8 +72,8 @@ class PipelineConfig(Section):
 
 class PhaseConfig(Section):
     name: str
-    role: str
-    gate: str | None = None
+    role: Role
+    gate: Literal["fast", "full", "contract"] | None = None
 
 
 Approvable = Literal["plan", "landing", "all", "none"]
@@ -76,19 +82,19 @@ Approvable = Literal["plan", "landing", "all", "none"]
 class PolicyConfig(Section):
     approve: list[Approvable] | None = None
     """Default: the plan where there is a terminal, nothing elsewhere."""
-    approvals: dict[Literal["landing"], int] = {}
+    approvals: dict[Literal["landing"], Annotated[int, Field(ge=1)]] = {}
     sensitive: list[str] = []
-    approval_timeout_s: float = Field(86_400.0, ge=0)
+    approval_timeout_s: Wait = 86_400.0
     auto_resolve: list[str] = []
     max_attempts: int = Field(3, ge=1)
     save_to: Literal["ff", "branch", "pr"] = "ff"
-    attempt_timeout_s: float = Field(7200.0, gt=0)
-    silence_timeout_s: float = Field(1800.0, gt=0)
-    backoff_base_s: float = Field(2.0, ge=0)
-    backoff_max_s: float = Field(300.0, ge=0)
+    attempt_timeout_s: Duration = 7200.0
+    silence_timeout_s: Duration = 1800.0
+    backoff_base_s: Wait = 2.0
+    backoff_max_s: Wait = 300.0
     max_interruptions: int = Field(20, ge=1)
     max_restarts: int = Field(20, ge=1)
-    restart_window_s: float = Field(60.0, gt=0)
+    restart_window_s: Duration = 60.0
 
 
 class BudgetConfig(Section):
@@ -183,16 +189,16 @@ def load(environment: Environment, repository: bytes | None = None, flags: Mappi
     Raises: ConfigError with every mistake of the first source that has one.
     """
     user_text = environment.user_config.read_bytes() if environment.user_config.is_file() else None
-    theirs = _parse("codeswarm.toml", repository)
-    ours = [
+    theirs, asked = Source(FILE, _parse(FILE, repository)), Source("flags", flags or {})
+    standing = [
         Source(str(environment.user_config), _parse(str(environment.user_config), user_text)),
         Source("environment", from_variables(environment.settings)),
-        Source("flags", flags or {}),
     ]
-    for source in (Source(FILE, theirs), *ours):
+    for source in (theirs, *standing, asked):
         check(source)
-    kept, ignored = tighten(theirs, _merged(ours).config)
-    loaded = _merged([Source(FILE, kept), *ours])
+    kept, ignored = tighten(theirs.values, _merged(standing).config)
+    stricter = {section: kept.pop(section) for section in _TIGHTENING if section in kept}
+    loaded = _merged([Source(FILE, kept), *standing, Source(FILE, stricter), asked])
     return Loaded(loaded.config, loaded.origins, tuple(ignored))
 
 
@@ -220,11 +226,15 @@ def _problem(item: Any) -> str:
 def _keys_of(path: list[str]) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    section = Config.model_fields.get(path[0])
-    annotation = section.annotation if section else None
-    if not isinstance(annotation, type) or not issubclass(annotation, Section):
-        return []
-    return [found.alias or name for name, found in annotation.model_fields.items()]
+    section = PhaseConfig if path[0] == "pipelines" else _section(path[0])
+    return [] if section is None else [found.alias or name for name, found in section.model_fields.items()]
+
+
+def _section(name: str) -> type[Section] | None:
+    """The class of a section with keys of its own; None where the keys are free, and where there is none."""
+    found = Config.model_fields.get(name)
+    annotation = found.annotation if found else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
 def _parse(name: str, text: bytes | None) -> dict[str, Any]:
@@ -237,20 +247,29 @@ def _parse(name: str, text: bytes | None) -> dict[str, Any]:
 
 
 def from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
-    """`SWARM_WORKERS=8` → `{"swarm": {"workers": 8}}`. A value is read as TOML where it is that, else as text."""
+    """`SWARM_WORKERS=8` → `{"swarm": {"workers": 8}}`. A value is read as TOML where it is that, else as text.
+
+    Where text is wanted, a branch that is called `2024` stays text, too.
+    """
     found: dict[str, Any] = {}
     for name, text in variables.items():
         section, _, key = name.lower().partition("_")
         if key and section in Config.model_fields and section not in ("cluster", "launch_providers"):
-            found.setdefault(section, {})[key] = _value(text)
+            found.setdefault(section, {})[key] = _value(text, wants_text=_wants_text(section, key))
     return found
 
 
-def _value(text: str) -> Any:
+def _value(text: str, *, wants_text: bool) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return text if wants_text and not isinstance(found, str) else found
+
+
+def _wants_text(section: str, key: str) -> bool:
+    fields = cls.model_fields if (cls := _section(section)) else {}
+    return key in fields and fields[key].annotation in (str, str | None)
 
 
 def _merged(sources: list[Source]) -> Loaded:
@@ -269,10 +288,22 @@ def _merged(sources: list[Source]) -> Loaded:
 
 # ── what a repository may say ────────────────────────────────────────────────────────────────────────────────
 
-_FREE = ("project", "gates", "workspace", "swarm", "pipeline", "pipelines")
-_COMMANDS = ("command", "acp", "replay", "api")
-"""Kinds of agents that name a program or an endpoint: not for a repository to choose."""
+_FREE = ("project", "gates", "pipeline", "pipelines")
+_TIGHTENING = ("policy", "budget")
+"""Of these only what is stricter."""
+_CLIS = ("claude", "codex", "gemini")
+"""Kinds of agents that a repository may choose: all others name a program or an endpoint."""
 _SAVE_ORDER = ("ff", "branch", "pr")
+_MORE_IS_STRICTER = (
+    "count_subscription",
+    "quota_reserve",
+    "reserve_usd",
+    "reserve_tokens",
+    "backoff_base_s",
+    "backoff_max_s",
+    "restart_window_s",
+)
+_ONLY_STRICTER = "a repository may only make this stricter"
 
 
 @dataclass(slots=True)
@@ -284,7 +315,8 @@ class _Tightening:
         self.kept.setdefault(section, {})[key] = value
 
     def ignore(self, section: str, key: str, why: str) -> None:
-        self.ignored.append(f"{section}.{key}: {why}")
+        where = f"{section}.{key}" if key else section
+        self.ignored.append(f"{where}: {why}")
 
 
 def tighten(theirs: Mapping[str, Any], ours: Config) -> tuple[dict[str, Any], list[str]]:
@@ -293,6 +325,8 @@ def tighten(theirs: Mapping[str, Any], ours: Config) -> tuple[dict[str, Any], li
     for section, content in theirs.items():
         if section == "workspace":
             _workspace(content, result)
+        elif section == "swarm":
+            _swarm(content, result)
         elif section in _FREE:
             result.kept[section] = content
         elif section == "roles":
@@ -302,7 +336,7 @@ def tighten(theirs: Mapping[str, Any], ours: Config) -> tuple[dict[str, Any], li
         elif section == "budget":
             _budget(content, ours.budget, result)
         else:
-            keys = content if isinstance(content, dict) else [section]
+            keys = content if isinstance(content, dict) else [""]
             for key in keys:
                 result.ignore(section, key, "a repository may not set this; put it into your own file")
     return result.kept, result.ignored
@@ -316,9 +350,19 @@ def _workspace(content: Mapping[str, Any], result: _Tightening) -> None:
             result.keep("workspace", key, value)
 
 
+def _swarm(content: Mapping[str, Any], result: _Tightening) -> None:
+    for key, value in content.items():
+        if key == "continuous" and value:
+            result.ignore(
+                "swarm", key, "your branch moves only by a save that you asked for; put it into your own file"
+            )
+        else:
+            result.keep("swarm", key, value)
+
+
 def _roles(content: Mapping[str, list[str]], result: _Tightening) -> None:
     for role, specs in content.items():
-        if any(spec.partition(":")[0] in _COMMANDS for spec in specs):
+        if any(spec.partition(":")[0] not in _CLIS for spec in specs):
             result.ignore("roles", role, "a repository may name coding CLIs and models, not commands")
         else:
             result.keep("roles", role, specs)
@@ -327,31 +371,38 @@ def _roles(content: Mapping[str, list[str]], result: _Tightening) -> None:
 def _policy(content: Mapping[str, Any], ours: PolicyConfig, result: _Tightening) -> None:
     for key, value in content.items():
         if key == "approve":
-            wanted = [what for what in value if what != "none"]
-            result.keep("policy", key, sorted({*wanted, *(ours.approve or [])}))
+            _approve({*value} - {"none"}, ours, result)
         elif key == "sensitive":
-            result.keep("policy", key, [*ours.sensitive, *value])
+            result.keep("policy", key, list(dict.fromkeys((*ours.sensitive, *value))))
         elif key == "approvals":
             least = ours.approvals.get("landing", 1)
             result.keep("policy", key, {"landing": max(value.get("landing", 1), least)})
-        elif _stricter(key, value, ours):
+        elif _stricter(key, value, getattr(ours, key)):
             result.keep("policy", key, value)
         else:
-            result.ignore("policy", key, "a repository may only make this stricter")
+            result.ignore("policy", key, _ONLY_STRICTER)
 
 
-def _stricter(key: str, value: Any, ours: PolicyConfig) -> bool:
+def _approve(wanted: set[str], ours: PolicyConfig, result: _Tightening) -> None:
+    """A repository asks for approvals, and never does away with any; not even with those that are the default."""
+    if wanted:
+        result.keep("policy", "approve", sorted({*wanted, *(ours.approve or [])} - {"none"}))
+    else:
+        result.ignore("policy", "approve", _ONLY_STRICTER)
+
+
+def _stricter(key: str, value: Any, now: Any) -> bool:
+    """Whether a value is at least as strict as the one in force; None: there is no bound yet."""
     if key == "save_to":
-        return _SAVE_ORDER.index(value) >= _SAVE_ORDER.index(ours.save_to)
-    return isinstance(value, int | float) and value <= getattr(ours, key)
+        return _SAVE_ORDER.index(value) >= _SAVE_ORDER.index(now)
+    if isinstance(value, list):
+        return False
+    return now is None or bool(value >= now if key in _MORE_IS_STRICTER else value <= now)
 
 
 def _budget(content: Mapping[str, Any], ours: BudgetConfig, result: _Tightening) -> None:
     for key, value in content.items():
-        now = getattr(ours, key)
-        lower_is_stricter = key in ("usd", "tokens", "per_ticket_usd")
-        higher_is_stricter = key in ("count_subscription", "quota_reserve", "reserve_usd", "reserve_tokens")
-        if (lower_is_stricter and (now is None or value <= now)) or (higher_is_stricter and value >= now):
+        if _stricter(key, value, getattr(ours, key)):
             result.keep("budget", key, value)
         else:
-            result.ignore("budget", key, "a repository may only make this stricter")
+            result.ignore("budget", key, _ONLY_STRICTER)

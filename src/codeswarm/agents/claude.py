@@ -19,13 +19,15 @@ from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
 from codeswarm.agents.command import end_with_main
-from codeswarm.agents.lines import read_lines
+from codeswarm.agents.lines import read_lines, read_object
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
 
 DEFAULT_MODEL = "sonnet"
+LAST_SECOND = 2**33
+"""In the year 2242."""
 INTERRUPT = "codeswarm-interrupt"
 
 _FIXED_ENVIRONMENT = {
@@ -112,22 +114,23 @@ class _Talk:
         await self._write({"type": "user", "message": {"role": "user", "content": prompt}})
         stop = asyncio.create_task(self.stage.stop.wait())
         answered = asyncio.create_task(self.answered.wait())
+        word = None
         try:
             while not self.answered.is_set():
-                word = asyncio.create_task(self.stage.messages.get())
+                word = word or asyncio.create_task(self.stage.messages.get())
                 await asyncio.wait({stop, answered, word}, return_when=asyncio.FIRST_COMPLETED)
                 if word.done():
                     await self._write({"type": "user", "message": {"role": "user", "content": word.result()}})
-                else:
-                    word.cancel()
+                    word = None
                 if stop.done():
                     break
             if stop.done():
                 await self._interrupt()
                 await answered
         finally:
-            stop.cancel()
-            answered.cancel()
+            for waiting in (stop, answered, word):
+                if waiting is not None:
+                    waiting.cancel()
             self._close()
 
     async def _interrupt(self) -> None:
@@ -148,7 +151,7 @@ class _Talk:
     async def listen(self) -> None:
         assert self.process.stdout is not None
         async for line, cut in read_lines(self.process.stdout):
-            message = _parse(line, cut)
+            message = None if cut else read_object(line)
             if message is None:
                 await self.stage.emit(Activity("output", text=line[:2000]))
                 continue
@@ -180,16 +183,6 @@ class _Talk:
         if failure is None and code != 0:
             failure = Failure(failure_class=FailureClass.CRASHED, message=f"claude exited with {code} after its turn")
         return Ending(failure=failure, usage=usage, summary=str(result.get("result") or self.said))
-
-
-def _parse(line: str, cut: int) -> dict[str, Any] | None:
-    if cut or not line.startswith("{"):
-        return None
-    with contextlib.suppress(ValueError, RecursionError):
-        found = json.loads(line)
-        if isinstance(found, dict):
-            return found
-    return None
 
 
 def activities(message: Mapping[str, Any], raw: str) -> list[Activity]:
@@ -248,12 +241,11 @@ def usage_of(result: Mapping[str, Any]) -> Usage:
     """Cumulative figures of a `result` line: tokens over all models, cost as the CLI prices it; else unknown."""
     models = result.get("modelUsage")
     rows = [row for row in models.values() if isinstance(row, dict)] if isinstance(models, dict) else []
-    cost = result.get("total_cost_usd")
     read = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
-    return Usage(
-        input_tokens=sum(_count(row.get(key)) for row in rows for key in read) if rows else None,
-        output_tokens=sum(_count(row.get("outputTokens")) for row in rows) if rows else None,
-        cost_usd=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
+    return Usage.told(
+        sum(_count(row.get(key)) for row in rows for key in read) if rows else None,
+        sum(_count(row.get("outputTokens")) for row in rows) if rows else None,
+        result.get("total_cost_usd"),
     )
 
 
@@ -284,8 +276,11 @@ _BY_WORDS = (
 
 
 def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Failure | None:
-    """The failure that a `result` line tells of, or None. Words decide before statuses: 429 may be either kind."""
-    if not result.get("is_error") and result.get("subtype") == "success":
+    """The failure that a `result` line tells of, or None. Words decide before statuses: 429 may be either kind.
+
+    Success must be said in full: a line of which a part is missing is none.
+    """
+    if result.get("is_error") is False and result.get("subtype") == "success":
         return None
     text = str(result.get("result") or result.get("subtype") or "")
     status = result.get("api_error_status")
@@ -297,9 +292,15 @@ def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Fail
         class_ = _BY_STATUS.get(status)
     if str(result.get("terminal_reason", "")).startswith("interrupt"):
         class_ = FailureClass.CANCELLED
-    resets = rate_limit.get("resetsAt")
     return Failure(
         failure_class=class_ or FailureClass.CRASHED,
         message=f"claude: {text[:500]}" + (f" (HTTP {status})" if status else ""),
-        retry_at_ms=int(resets * 1000) if class_ is FailureClass.QUOTA and isinstance(resets, int | float) else None,
+        retry_at_ms=_moment_ms(rate_limit.get("resetsAt")) if class_ is FailureClass.QUOTA else None,
     )
+
+
+def _moment_ms(seconds: object) -> int | None:
+    """Unix seconds as the CLI tells them; what can't be a moment is no promise."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < LAST_SECOND:
+        return None
+    return int(seconds * 1000)

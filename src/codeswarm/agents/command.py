@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
-from codeswarm.agents.lines import read_lines
+from codeswarm.agents.lines import read_lines, read_object
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import program
 from codeswarm.process import exited
 from codeswarm.sandbox.base import Running
 
-TYPES = frozenset(
-    {"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage", "await"}
-)
+TYPES = frozenset({"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage"})
 TRY_LATER = 75
 
 
@@ -96,14 +93,13 @@ async def feed(stdin: asyncio.StreamWriter, text: str) -> None:
         stdin.close()
 
 
-def activity_of(line: str, cut: int) -> Activity:
+def activity_of(line: str, cut: int, types: frozenset[str] = TYPES) -> Activity:
+    """What one line of output says: an activity of a known type, or just output."""
     if cut:
         return Activity("output", text=f"{line[:2000]}… [a line of {len(line) + cut} bytes, cut]")
-    if line.startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            found = json.loads(line)
-            if isinstance(found, dict) and found.get("type") in TYPES:
-                return Activity(found["type"], text=_text_of(found), data=found, raw=line)
+    found = read_object(line)
+    if found is not None and isinstance(found.get("type"), str) and found["type"] in types:
+        return Activity(found["type"], text=_text_of(found), data=found, raw=line)
     return Activity("output", text=line)
 
 
@@ -120,11 +116,5 @@ def usage_of(activity: Activity, before: Usage) -> Usage:
         return before
     source = activity.data.get("usage") if isinstance(activity.data.get("usage"), dict) else activity.data
     assert source is not None
-    values = before.model_dump()
-    for key in ("input_tokens", "output_tokens"):
-        if isinstance(source.get(key), int) and not isinstance(source[key], bool) and source[key] >= 0:
-            values[key] = source[key]
-    cost = source.get("cost_usd")
-    if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e9:
-        values["cost_usd"] = float(cost)
-    return Usage(**values)
+    told = Usage.told(source.get("input_tokens"), source.get("output_tokens"), source.get("cost_usd"))
+    return before.model_copy(update=told.model_dump(exclude_none=True))

@@ -1,9 +1,12 @@
-"""Lines of a stream that may be anything: of any length, in any bytes, with no end."""
+"""Lines of a stream that may be anything: of any length, in any bytes, with no end; and JSON that may be anything."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator
+from typing import Any, NoReturn
 
 MAX_LINE = 1 << 20
 """Bytes of a line that are kept; what is longer is cut, and says so."""
@@ -27,6 +30,33 @@ async def read_lines(stream: asyncio.StreamReader) -> AsyncIterator[tuple[str, i
                 kept, cut = bytearray(), 0
     if kept or cut:
         yield _text(kept), cut
+
+
+def read_object(line: str) -> dict[str, Any] | None:
+    """The JSON object that a line is; None where it is anything else."""
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            found = read_json(line)
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def read_json(text: str) -> Any:
+    """JSON from outside, of which every text can be written down again. Raises: ValueError with what is wrong with it.
+
+    Python reads more than JSON: numbers that are none are refused here, halves of surrogate pairs become `?`.
+    """
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+        if "\\ud" not in text.lower():
+            return found
+        return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 def _text(data: bytearray) -> str:

@@ -42,8 +42,7 @@ def act(step: dict[str, Any]) -> None:
         case "write":
             write(step)
         case "delete":
-            if os.path.lexists(step["path"]):
-                os.unlink(step["path"])
+            delete(step["path"])
         case "result":
             with open(os.environ["CODESWARM_RESULT"], "w", encoding="utf-8") as result:
                 json.dump(step["value"], result)
@@ -60,6 +59,7 @@ def act(step: dict[str, Any]) -> None:
 
 def write(step: dict[str, Any]) -> None:
     path = step["path"]
+    data = base64.b64decode(step["base64"]) if "base64" in step else step["text"].encode()
     if os.path.dirname(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.islink(path):
@@ -67,12 +67,22 @@ def write(step: dict[str, Any]) -> None:
     if step.get("mode") == "120000":
         if os.path.lexists(path):
             os.unlink(path)
-        os.symlink(step["text"], path)
+        os.symlink(os.fsdecode(data), path)
         return
-    data = base64.b64decode(step["base64"]) if "base64" in step else step["text"].encode()
     with open(path, "wb") as file:
         file.write(data)
     os.chmod(path, 0o755 if step.get("mode") == "100755" else 0o644)
+
+
+def delete(path: str) -> None:
+    """As git does: a folder that is empty then goes, too, so that a file may stand in its place."""
+    if os.path.lexists(path):
+        os.unlink(path)
+    try:
+        if os.path.dirname(path):
+            os.removedirs(os.path.dirname(path))
+    except OSError:
+        return  # not empty, or not there
 
 
 def say(step: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ class Recorder:
 
     def step(self, type_: str, **fields: Any) -> None:
         t = round(self._clock.monotonic() - self._began, 3)
-        self._file.write(json.dumps({"t": t, "type": type_, **fields}, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps({"t": t, "type": type_, **fields}) + "\n")
 
     def activity(self, activity: Activity) -> None:
         data = {key: value for key, value in activity.data.items() if key not in ("t", "type", "text")}

@@ -10,7 +10,7 @@ from typing import Any
 
 from codeswarm.agents import player
 from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
-from codeswarm.agents.command import activity_of, end_with_main, ending_of, usage_of
+from codeswarm.agents.command import TYPES, activity_of, end_with_main, ending_of, usage_of
 from codeswarm.agents.lines import read_lines
 from codeswarm.agents.recording import recording_path
 from codeswarm.domain.results import FailureClass, Usage
@@ -59,7 +59,7 @@ class _Hearing:
     async def listen(self) -> None:
         assert self._process.stdout is not None
         async for line, cut in read_lines(self._process.stdout):
-            activity = activity_of(line, cut)
+            activity = activity_of(line, cut, TYPES | {"await"})
             if activity.type == "await":
                 await self._answer(activity.data)
                 continue

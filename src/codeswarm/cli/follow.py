@@ -73,10 +73,12 @@ def _review_code(session: Session) -> int:
 class Follower:
     """Folds a session's events and shows them."""
 
-    def __init__(self, session: SessionId, show: Show) -> None:
+    def __init__(self, session: SessionId, show: Show, known: int = 0) -> None:
+        """`known`: how many events are history already. Where the session rested among those is of no interest."""
         self.session = Session(session)
         self.last = 0
         self._show = show
+        self._known = known
 
     def take(self, record: Wire) -> None:
         if record["seq"] <= self.last:
@@ -92,7 +94,7 @@ class Follower:
         """Follow until the session rests (and `goes_on` does not object), or the events end (None)."""
         async for record in events:
             self.take(record)
-            rest = rest_of(self.session)
+            rest = rest_of(self.session) if record["version"] >= self._known else None
             if rest is not None and not goes_on(self.session, rest):
                 return rest
         return None

@@ -50,7 +50,7 @@ class Interrupts:
 class Conversation:
     """One person following one session through a router's API, live or hosted by this very process."""
 
-    def __init__(self, here: Here, client: RouterClient, session: SessionId, *, wait: bool) -> None:
+    def __init__(self, here: Here, client: RouterClient, session: SessionId, *, wait: bool, known: int = 0) -> None:
         self._here = here
         self._client = client
         self._id = session
@@ -58,7 +58,7 @@ class Conversation:
         self._show = make_show(here)
         self._asked: set[str] = set()
         self.interrupts = Interrupts()
-        self.follower = Follower(session, self._show)
+        self.follower = Follower(session, self._show, known)
 
     async def follow(self) -> Rest | None:
         """Until the session rests, or the router is gone (None)."""

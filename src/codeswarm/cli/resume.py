@@ -60,7 +60,8 @@ async def _resume(
     async with joined_or_hosting(here, plan) as (client, hosted):
         await client.post(f"/sessions/{session}/commands", body)
         progress(f"session {session} goes on" + ("" if hosted else "; joined the router that is live here"))
-        conversation = Conversation(here, client, session, wait=wait)
+        known = here.session(session)["version"]
+        conversation = Conversation(here, client, session, wait=wait, known=known)
         rest = await conversation.follow()
         return await finish(here, client, conversation, rest)
 

@@ -25,16 +25,16 @@ def watch(
     Example: codeswarm watch
     """
     here: Here = context.obj
-    id_ = SessionId(here.session(session)["id"])
+    row = here.session(session)
     try:
-        raise typer.Exit(run_async(_watch(here, id_)))
+        raise typer.Exit(run_async(_watch(here, SessionId(row["id"]), row["version"])))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-async def _watch(here: Here, session: SessionId) -> int:
+async def _watch(here: Here, session: SessionId, known: int) -> int:
     show = make_show(here)
-    follower = Follower(session, show)
+    follower = Follower(session, show, known)
     try:
         if here.live:
             async with here.client() as client, client.events(session, 0) as events:

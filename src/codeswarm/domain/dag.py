@@ -33,6 +33,17 @@ def find_cycle(blockers: Mapping[Id, Iterable[Id]]) -> list[Id] | None:
     return None
 
 
+def find_cycles(blockers: Mapping[Id, Iterable[Id]], most: int) -> list[list[Id]]:
+    """Cycles that have no ticket in common, at most `most` of them."""
+    left = {ticket: list(ids) for ticket, ids in blockers.items()}
+    found: list[list[Id]] = []
+    while len(found) < most and (cycle := find_cycle(left)) is not None:
+        found.append(cycle)
+        gone = set(cycle)
+        left = {ticket: [i for i in ids if i not in gone] for ticket, ids in left.items() if ticket not in gone}
+    return found
+
+
 def in_order(blockers: Mapping[Id, Iterable[Id]]) -> list[Id]:
     """All tickets, each after its blockers. Raises: graphlib.CycleError."""
     return list(TopologicalSorter(blockers).static_order())

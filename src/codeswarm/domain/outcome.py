@@ -94,7 +94,7 @@ def _judge_work(ticket: Ticket, attempt: Attempt, report: Report) -> Failure | N
     if work is not None and work.markers:
         where = ", ".join(work.markers[:10])
         return Failure(failure_class=FailureClass.CONFLICT_MARKERS, message=f"conflict markers were left in {where}")
-    if work is not None and work.changed_files:
+    if work is not None and (work.changed_files or ticket.advanced):
         return None
     if report.already_satisfied and _on_newer_base(ticket, attempt):
         return None

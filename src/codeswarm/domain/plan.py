@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +20,10 @@ from codeswarm.domain.pipeline import Pipeline
 from codeswarm.domain.ticket import TicketSpec
 
 MAX_TICKETS = 100_000
+MOST_CYCLES = 20
+MOST_HINTS = 50
+MOST_CANDIDATES = 2000
+"""Bounds on what a file full of mistakes may cost: beyond them they are still told, but without a guess at the mend."""
 PLAN_KEYS = ("goal", "tickets")
 TICKET_KEYS = tuple(TicketSpec.model_fields)
 
@@ -76,31 +81,40 @@ def _read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tup
         return None, [Problem(where=where, what=f"must be a mapping, not {_kind(row)}")]
     problems = _unknown_keys(row, TICKET_KEYS, where)
     known = {key: value for key, value in row.items() if key in TICKET_KEYS and value is not None}
+    pipeline = known.get("pipeline")
+    if isinstance(pipeline, str) and pipeline not in pipelines:
+        what = f"names the pipeline {pipeline!r}, which is not known{_nearest(pipeline, pipelines)}"
+        problems.append(Problem(where=f"{where}.pipeline", what=what))
     try:
-        spec = TicketSpec.model_validate(known)
+        return TicketSpec.model_validate(known), problems
     except ValidationError as error:
         return None, problems + _schema_problems(where, error)
-    if spec.pipeline is not None and spec.pipeline not in pipelines:
-        what = f"names the pipeline {spec.pipeline!r}, which is not known{_nearest(spec.pipeline, pipelines)}"
-        problems.append(Problem(where=f"{where}.pipeline", what=what))
-    return spec, problems
+
+
+_WORDS = {
+    "missing": "is missing",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "string_unicode": "must be text that can be written as UTF-8",
+}
+"""What a person should read instead of pydantic's own words."""
 
 
 def _schema_problems(where: str, error: ValidationError) -> list[Problem]:
     problems = []
     for item in error.errors(include_url=False):
         path = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        what = "is missing" if item["type"] == "missing" else message
+        what = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
         if item["type"] not in ("missing", "value_error"):
-            what = f"{message} (got {_shown(item['input'])})"
+            what = f"{what} (got {_shown(item['input'])})"
         problems.append(Problem(where=f"{where}.{path}" if path else where, what=what))
     return problems
 
 
 def _graph_problems(rows: list[Any]) -> list[Problem]:
     """Duplicate ids, unknown blockers, cycles: seen even where other things are wrong."""
-    ids = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    ids = [row["id"] for row in named]
     problems = [
         Problem(where=f"ticket {id_!r}", what=f"the id is used {count} times; ids are unique in a session")
         for id_, count in Counter(ids).items()
@@ -108,16 +122,18 @@ def _graph_problems(rows: list[Any]) -> list[Problem]:
     ]
     known = set(ids)
     edges: dict[str, list[str]] = {id_: [] for id_ in ids}
-    for row in rows:
-        if not isinstance(row, dict) or row.get("id") not in known or not isinstance(row.get("blocked_by"), list):
-            continue
-        for blocker in row["blocked_by"]:
+    for row in named:
+        blockers = row["blocked_by"] if isinstance(row.get("blocked_by"), list) else []
+        for blocker in blockers:
+            if not isinstance(blocker, str):
+                continue
             if blocker in known:
                 edges[row["id"]].append(blocker)
-            elif isinstance(blocker, str) and not name_problem(blocker):
-                what = f"names {blocker!r}, which is no ticket here{_nearest(blocker, known)}"
+            elif not name_problem(blocker):
+                hint = _nearest(blocker, ids) if len(problems) < MOST_HINTS else ""
+                what = f"names {blocker!r}, which is no ticket here{hint}"
                 problems.append(Problem(where=f"ticket {row['id']!r}.blocked_by", what=what))
-    if cycle := dag.find_cycle(edges):
+    for cycle in dag.find_cycles(edges, MOST_CYCLES):
         what = "tickets wait for each other in a cycle: " + " → ".join(cycle) + "; remove one of these edges"
         problems.append(Problem(where="tickets", what=what))
     return problems
@@ -133,7 +149,7 @@ def _unknown_keys(mapping: dict[Any, Any], known: Iterable[str], where: str) -> 
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word.lower()[:64], list(islice(known, MOST_CANDIDATES)), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

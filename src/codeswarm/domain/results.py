@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.model import MOST, Frozen
 
+MOST_USD = 1e9
 Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
@@ -18,7 +19,17 @@ class Usage(Frozen):
 
     input_tokens: Count | None = None
     output_tokens: Count | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=MOST_USD)] | None = None
+
+    @classmethod
+    def told(cls, input_tokens: Any = None, output_tokens: Any = None, cost_usd: Any = None) -> Usage:
+        """Figures from outside: what is no count or no price stays unknown."""
+        priced = _is_number(cost_usd, int, MOST_USD) or _is_number(cost_usd, float, MOST_USD)
+        return cls(
+            input_tokens=input_tokens if _is_number(input_tokens, int, MOST) else None,
+            output_tokens=output_tokens if _is_number(output_tokens, int, MOST) else None,
+            cost_usd=cost_usd if priced else None,
+        )
 
     @property
     def tokens(self) -> int | None:
@@ -27,8 +38,15 @@ class Usage(Frozen):
         return (self.input_tokens or 0) + (self.output_tokens or 0)
 
 
+def _is_number(value: Any, kinds: type[int] | type[float], most: float) -> bool:
+    """Whether `value` is a finite number from 0 to `most`; a truth value is none."""
+    return isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= most
+
+
 class Finding(Frozen):
-    """One remark of a reviewer or a gate. Keys beyond these are an agent's own and are dropped."""
+    """One remark of a reviewer or a gate. Keys beyond these are an agent's own and are dropped, as is a line that is no
+    number: what counts is the text, and no review is lost for the rest.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -36,6 +54,16 @@ class Finding(Frozen):
     line: Count | None = None
     severity: str = "major"
     text: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_told(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        told = {key: value for key, value in data.items() if value is not None}
+        if not _is_number(told.get("line", 0), int, MOST):
+            del told["line"]
+        return told
 
 
 def _lines(value: Any) -> Any:

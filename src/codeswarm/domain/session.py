@@ -130,6 +130,9 @@ class Ticket:
     """0 none; 1 the next attempt begins with conflict markers; 2 it begins on the tip, the work beside it."""
     work: Commit | None = None
     """What the next attempt begins with; None: the tip."""
+    advanced: bool = False
+    """Whether `work` holds what earlier attempts at this visit of the phase made: one that adds nothing to it is then
+    judged by its gate."""
     reference: Commit | None = None
     """Snapshot of a lost or failed attempt, to look at."""
     conversation_epoch: int | None = None

@@ -64,6 +64,9 @@ def fast_forward(
         return Moved("already_there")
     if checkout is None:
         return _move_branch(project, ref, now, new)
+    if again and _only_the_branch_is_left(git, now, new):
+        done = git.run_full("update-ref", "-m", "merge: Fast-forward", ref, new, now or "0" * len(new), ok=(0, 1, 128))
+        return Moved("fast_forward") if done.returncode == 0 else Elsewhere()
     return _merge(git, branch, now, new, times=2)
 
 
@@ -189,6 +192,12 @@ def _take_away(file: Path, top: Path) -> None:
         if folder == top or any(folder.iterdir()):
             return
         folder.rmdir()
+
+
+def _only_the_branch_is_left(git: UserGit, now: str, new: Commit) -> bool:
+    """Whether git was killed after it had written the files and the index, and before it moved the branch."""
+    other = git.run("diff-index", "--cached", "-z", "--name-only", new).split(b"\0")
+    return {path for *_, path in _changes(git, now, new)}.isdisjoint(other)
 
 
 def _locks(git: UserGit, branch: str) -> list[Path]:

@@ -32,8 +32,8 @@ _MANNERS = re.compile(r"(error|warning) in \w+ [0-9a-f]{40,64}: |notice: |dangli
 """What fsck says of how an object was written, which many an old and healthy history earns, and of things left over."""
 
 
-def store_problems(store: Store, seen: Inspection, *, deep: bool) -> Iterator[Problem]:
-    """Everything that is wrong with the store. `deep`: also read every object's bytes."""
+def store_problems(store: Store, seen: Inspection, *, live: bool, deep: bool) -> Iterator[Problem]:
+    """Everything that is wrong with the store. `live`: a session may be starting; `deep`: read every object's bytes."""
     claims = claims_of(seen.records)
     if problem := _unusable(store):
         if claims.commits or store.path.exists():
@@ -41,7 +41,7 @@ def store_problems(store: Store, seen: Inspection, *, deep: bool) -> Iterator[Pr
         return
     yield from checked("the store's refs", partial(_refs, store, claims))
     if seen.complete:
-        yield from checked("the store's branches", partial(_branches, store, claims, seen.sessions))
+        yield from checked("the store's branches", partial(_branches, store, claims, seen.sessions, live=live))
     contents = _read_commits(store, list(dict.fromkeys(claim.commit for claim in claims.commits)))
     yield from checked("the store's commits", partial(_commits, claims.commits, contents))
     here = [commit for commit, content in contents.items() if content is not None]
@@ -77,7 +77,7 @@ def _refs(store: Store, claims: Claims) -> Iterator[Problem]:
             yield _elsewhere(store, ref, now, commit)
 
 
-def _branches(store: Store, claims: Claims, sessions: Mapping[SessionId, Session]) -> Iterator[Problem]:
+def _branches(store: Store, claims: Claims, sessions: Mapping[SessionId, Session], *, live: bool) -> Iterator[Problem]:
     """Refs that the log as a whole sets, and those that it knows nothing of."""
     found, tasks = store.refs(*SHARED), _task_branches(claims, sessions)
     for id_, tips in claims.tips.items():
@@ -87,8 +87,16 @@ def _branches(store: Store, claims: Claims, sessions: Mapping[SessionId, Session
         if (now or task.needed) and now not in task.works:
             yield _elsewhere(store, ref, now, task.works[0] if task.works else None)
     known = {*tasks, *claims.fixed, *claims.perhaps, *map(refs.integration, claims.tips)}
+    starting = _starting(store) if live else {}
     for ref in sorted(found.keys() - known):
-        yield _unknown(store, ref, found[ref])
+        if starting.get(ref) != found[ref]:
+            yield _unknown(store, ref, found[ref])
+
+
+def _starting(store: Store) -> dict[str, Commit]:
+    """Integration refs as a start sets them, beside the session's base, before the ledger knows of the session."""
+    bases = store.refs(refs.base("").rstrip("/"))
+    return {refs.integration(name.rpartition("/")[2]): commit for name, commit in bases.items()}
 
 
 def _task_branches(claims: Claims, sessions: Mapping[SessionId, Session]) -> dict[str, Task]:

@@ -27,21 +27,21 @@ def verify_all(data: Data, *, live: bool = False, deep: bool = True) -> list[Pro
             is wrong at a second look, too, is told.
         deep: also read every object of the store. Without it, missing objects are found, but not all damaged ones.
     """
-    problems = _look(data, deep=deep)
+    problems = _look(data, live=live, deep=deep)
     if live and problems:
-        again = set(_look(data, deep=deep))
+        again = set(_look(data, live=live, deep=deep))
         problems = [problem for problem in problems if problem in again]
     return problems
 
 
-def _look(data: Data, *, deep: bool) -> list[Problem]:
+def _look(data: Data, *, live: bool, deep: bool) -> list[Problem]:
     seen = inspect(data.ledger)
     artifacts = Artifacts(data.artifacts)
     return [
         *seen.problems,
         *checked("the receipts", partial(_receipts, data.key, seen)),
         *checked("the artifacts", partial(artifact_problems, seen.records, artifacts)),
-        *checked("the store", partial(store_problems, Store(data.store), seen, deep=deep)),
+        *checked("the store", partial(store_problems, Store(data.store), seen, live=live, deep=deep)),
     ]
 
 

@@ -14,17 +14,17 @@ broken and none of it counts. Everything here is read as hostile.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from codeswarm.domain.results import LeftOut
 from codeswarm.errors import UsageError
-from codeswarm.git.paths import path_problem, shown
+from codeswarm.git.paths import path_problem, shape_problem, shown
 
 MAX_HEADER = 65_536
 MAX_LEFT_OUT = 200
+MAX_SIZE = 1 << 53
 MODES = ("100644", "100755", "120000")
 
 
@@ -53,6 +53,8 @@ class Changes:
     puts: list[Put] = field(default_factory=list)
     deletes: list[bytes] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    unnamed: list[int | None] = field(default_factory=list)
+    """The sizes of what was left out beyond those that are named."""
 
     @property
     def empty(self) -> bool:
@@ -62,23 +64,41 @@ class Changes:
         self.spool.seek(put.offset)
         return self.spool.read(put.size)
 
+    def leave_out(self, path: bytes, reason: str, size: int | None) -> None:
+        """Name one more thing that no ref will hold; beyond some hundreds they are only counted."""
+        if len(self.left_out) < MAX_LEFT_OUT:
+            self.left_out.append(LeftOut(path=shown(path[:1000]), reason=reason, size=size))
+        else:
+            self.unnamed.append(size)
+
+    def close(self) -> Changes:
+        """At the end: tell how much is not named, and whether any of it is of worth."""
+        if self.unnamed:
+            sizes = [size for size in self.unnamed if size is not None]
+            reason = f"{len(self.unnamed)} more were left out"
+            self.left_out.append(LeftOut(path="…", reason=reason, size=min(sum(sizes), MAX_SIZE) if sizes else None))
+        return self
+
 
 def read_changes(spool: BinaryIO) -> Changes:
     """Index and check a spooled stream. Raises: BrokenChanges."""
     changes = Changes(spool)
+    end = spool.seek(0, 2)
     spool.seek(0)
     for header in _frames(spool):
         op = header.get("op")
         if op == "put":
-            _read_put(changes, header)
+            _read_put(changes, header, end)
         elif op == "delete":
-            changes.deletes.append(_path(header))
+            _read_delete(changes, header)
         elif op == "left_out":
-            _read_left_out(changes, header)
+            changes.leave_out(
+                _path(header), shown(str(header.get("reason", ""))[:200].encode(errors="replace")), _size(header)
+            )
         elif op == "end":
-            return changes
+            return changes.close()
         else:
-            raise BrokenChanges(f"a snapshot has a frame that is not known: {op!r}")
+            raise BrokenChanges(f"a snapshot has a frame that is not known: {op!r}"[:200])
     raise BrokenChanges("a snapshot ended before its end", "it was cut off on the way", "it is sent again")
 
 
@@ -86,52 +106,49 @@ def _frames(spool: BinaryIO) -> Iterator[dict[str, Any]]:
     while line := spool.readline(MAX_HEADER):
         try:
             header = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BrokenChanges("a snapshot has a frame that can't be read", str(error)) from error
         if not isinstance(header, dict):
             raise BrokenChanges("a snapshot has a frame that is no object")
         yield header
 
 
-def _read_put(changes: Changes, header: dict[str, Any]) -> None:
-    size, mode = header.get("size"), header.get("mode")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0 or mode not in MODES:
-        raise BrokenChanges(f"a snapshot has a file with the size {size!r} and the mode {mode!r}")
+def _read_put(changes: Changes, header: dict[str, Any], end: int) -> None:
+    path, size, mode = _path(header), _size(header), header.get("mode")
+    if size is None or mode not in MODES:
+        raise BrokenChanges(f"a snapshot has a file of the size {header.get('size')!r} and the mode {mode!r}"[:200])
     offset = changes.spool.tell()
-    if changes.spool.seek(size, os.SEEK_CUR) > changes.spool.seek(0, os.SEEK_END):
+    if size > end - offset:
         raise BrokenChanges("a snapshot ended within a file", "it was cut off on the way", "it is sent again")
     changes.spool.seek(offset + size)
-    path = os.fsencode(str(header.get("path", "")))
+    if problem := path_problem(path, link=mode == "120000"):
+        changes.leave_out(path, f"its name {problem}", size)
+    else:
+        changes.puts.append(Put(path, mode, offset, size, header.get("ignored") is True))
+
+
+def _read_delete(changes: Changes, header: dict[str, Any]) -> None:
+    path = _path(header)
+    if problem := shape_problem(path):
+        raise BrokenChanges(f"a snapshot deletes {shown(path[:1000])!r}, which {problem}")
     if problem := path_problem(path):
-        changes.left_out.append(LeftOut(path=shown(path), reason=f"its name {problem}", size=size))
-        return
-    changes.puts.append(Put(path, mode, offset, size, header.get("ignored") is True))
+        changes.leave_out(path, f"its removal: its name {problem}", None)
+    else:
+        changes.deletes.append(path)
 
 
 def _path(header: dict[str, Any]) -> bytes:
-    path = os.fsencode(str(header.get("path", "")))
-    if problem := path_problem(path):
-        raise BrokenChanges(f"a snapshot deletes {shown(path)!r}, which {problem}")
-    return path
+    """A path as bytes; which of them may be stored is another question."""
+    path = header.get("path")
+    if not isinstance(path, str):
+        raise BrokenChanges("a snapshot has a frame without a path")
+    try:
+        return path.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BrokenChanges("a snapshot has a path that can't be read", repr(path)[:200]) from error
 
 
-def _read_left_out(changes: Changes, header: dict[str, Any]) -> None:
-    if len(changes.left_out) >= MAX_LEFT_OUT:
-        return
+def _size(header: dict[str, Any]) -> int | None:
+    """A size in bytes, where there is one that makes sense."""
     size = header.get("size")
-    path = os.fsencode(str(header.get("path", "")))[:1000]
-    reason = str(header.get("reason", ""))[:200]
-    changes.left_out.append(LeftOut(path=shown(path), reason=reason, size=size if isinstance(size, int) else None))
-
-
-def quoted(path: bytes) -> bytes:
-    """A path as `git fast-import` reads it: quoted in C style, so that any byte may stand in it."""
-    escaped = bytearray()
-    for byte in path:
-        if byte in (0x22, 0x5C):
-            escaped += bytes((0x5C, byte))
-        elif byte < 0x20 or byte >= 0x7F:
-            escaped += f"\\{byte:03o}".encode()
-        else:
-            escaped.append(byte)
-    return b'"' + bytes(escaped) + b'"'
+    return size if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_SIZE else None

@@ -22,8 +22,8 @@ CONFIG = """[core]
 [advice]
 \tdetachedHead = false
 [user]
-\tname = {name}
-\temail = {email}
+\tname = "{name}"
+\temail = "{email}"
 """
 
 
@@ -46,13 +46,18 @@ def _skeleton(git_dir: Path, objects: Path, branch: str, author: Identity, *, sh
         (git_dir / folder).mkdir(parents=True)
     extensions = "[extensions]\n\tobjectformat = sha256\n" if sha256 else ""
     text = CONFIG.format(
-        version=1 if sha256 else 0, extensions=extensions, name=clean(author.name), email=clean(author.email)
+        version=1 if sha256 else 0, extensions=extensions, name=_value(author.name), email=_value(author.email)
     )
     (git_dir / "config").write_text(text)
     (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
     (git_dir / "objects" / "info" / "alternates").write_text(f"{objects}\n")
     (git_dir / "info" / "attributes").write_text(BYTE_EXACT)
     (git_dir / "info" / "exclude").write_text("")
+
+
+def _value(text: str) -> str:
+    """As it may stand between the quotes of a value in git's configuration."""
+    return clean(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def judge_directory(path: Path) -> Path:

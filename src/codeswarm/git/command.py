@@ -7,8 +7,9 @@ person's own repository: their configuration counts there (filters, line endings
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -39,6 +40,7 @@ _FIXED_FOR_USER = (
     "core.fsmonitor=false",
     "core.fsync=all",
     "gc.auto=0",
+    "maintenance.auto=false",
     "protocol.ext.allow=never",
     "protocol.version=2",
 )
@@ -68,7 +70,7 @@ class Git:
         *args: str,
         stdin: bytes | BinaryIO = b"",
         env: Mapping[str, str] = {},
-        ok: Iterable[int] = (0,),
+        ok: Container[int] = (0,),
         timeout_s: float = 600,
     ) -> bytes:
         """Run one git command and return its standard output. Raises: GitError for an exit code not in `ok`."""
@@ -79,7 +81,7 @@ class Git:
         *args: str,
         stdin: bytes | BinaryIO = b"",
         env: Mapping[str, str] = {},
-        ok: Iterable[int] = (0,),
+        ok: Container[int] = (0,),
         timeout_s: float = 600,
     ) -> subprocess.CompletedProcess[bytes]:
         argv = ["git", f"--git-dir={self.git_dir}"]
@@ -88,7 +90,7 @@ class Git:
         argv += _configured()
         return _run([*argv, *args], self.work_tree or self.git_dir, {**self._env, **env}, stdin, ok, timeout_s)
 
-    def line(self, *args: str, ok: Iterable[int] = (0,)) -> str:
+    def line(self, *args: str, ok: Container[int] = (0,)) -> str:
         """The one line that a command prints, without its end."""
         return self.run(*args, ok=ok).decode(errors="surrogateescape").strip("\n")
 
@@ -99,19 +101,21 @@ class UserGit:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def run(self, *args: str, stdin: bytes | BinaryIO = b"", ok: Iterable[int] = (0,), timeout_s: float = 600) -> bytes:
+    def run(
+        self, *args: str, stdin: bytes | BinaryIO = b"", ok: Container[int] = (0,), timeout_s: float = 600
+    ) -> bytes:
         """Run one git command there, in a process session of its own. Raises: GitError."""
         return self.run_full(*args, stdin=stdin, ok=ok, timeout_s=timeout_s).stdout
 
     def run_full(
-        self, *args: str, stdin: bytes | BinaryIO = b"", ok: Iterable[int] = (0,), timeout_s: float = 600
+        self, *args: str, stdin: bytes | BinaryIO = b"", ok: Container[int] = (0,), timeout_s: float = 600
     ) -> subprocess.CompletedProcess[bytes]:
         argv = ["git", *(word for value in _FIXED_FOR_USER for word in ("-c", value)), *args]
         env = {key: value for key, value in Environment.read().variables.items() if not key.startswith("GIT_")}
         env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
         return _run(argv, self.directory, env, stdin, ok, timeout_s)
 
-    def line(self, *args: str, ok: Iterable[int] = (0,)) -> str:
+    def line(self, *args: str, ok: Container[int] = (0,)) -> str:
         return self.run(*args, ok=ok).decode(errors="surrogateescape").strip("\n")
 
 
@@ -120,13 +124,26 @@ def _configured() -> list[str]:
 
 
 def _run(
-    argv: list[str], cwd: Path, env: Mapping[str, str], stdin: bytes | BinaryIO, ok: Iterable[int], timeout_s: float
+    argv: list[str], cwd: Path, env: Mapping[str, str], stdin: bytes | BinaryIO, ok: Container[int], timeout_s: float
 ) -> subprocess.CompletedProcess[bytes]:
-    done = run_sync(argv, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s)
-    if done.returncode not in set(ok):
-        words = [word for word in argv[1:] if not word.startswith("-")][:1]
-        raise GitError(" ".join(words) or argv[-1], done.returncode, done.stderr.decode(errors="replace"))
+    try:
+        done = run_sync(argv, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise GitError(_command(argv), -signal.SIGKILL, f"it did not end within {timeout_s:g} s") from error
+    if done.returncode not in ok:
+        raise GitError(_command(argv), done.returncode, done.stderr.decode(errors="replace"))
     return done
+
+
+def _command(argv: list[str]) -> str:
+    """Which of git's commands it is: the first word that is neither an option nor the value of one."""
+    words = iter(argv[1:])
+    for word in words:
+        if word == "-c":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return argv[-1]
 
 
 @cache

@@ -41,4 +41,5 @@ class Message:
     def text(self) -> str:
         subject = " ".join(self.subject.split())[:200] or "(no subject)"
         trailers = "\n".join(f"{key}: {' '.join(value.split())}" for key, value in self.trailers if value)
-        return "\n\n".join(part for part in (subject, self.body.strip(), trailers) if part) + "\n"
+        whole = "\n\n".join(part for part in (subject, self.body.strip(), trailers) if part) + "\n"
+        return whole.replace("\0", " ")  # git refuses it

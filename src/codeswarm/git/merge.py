@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass
 
 from codeswarm.domain.ids import Commit, Tree
+from codeswarm.git.paths import as_text
 from codeswarm.git.store import Store
 
 OURS = "codeswarm-integration"
 """How the side that has landed is named in conflict markers; the other side is `codeswarm-ticket-ID`."""
 
+_NAMES = threading.Lock()
+"""Held while a merge's sides have their names: two merges at once would take each other's."""
 _MARKER = re.compile(rb"^(?:<{7} codeswarm-|>{7} codeswarm-)", re.MULTILINE)
+
+_ASIDE = re.compile(r"~codeswarm-(?:integration|ticket-)")
+"""In the name of a file that git put aside, because both sides want something else at its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +49,18 @@ def _labelled(store: Store, ours: Commit, theirs: Commit, ticket: str) -> Confli
     """Merge again under names that mean something: merge-tree writes its arguments into the markers."""
     other = f"codeswarm-ticket-{ticket}"
     refs = {f"refs/{OURS}": ours, f"refs/{other}": theirs}
-    for ref, commit in refs.items():
-        store.set_ref(ref, commit)
-    try:
-        out = store.git.run(
-            "merge-tree", "--write-tree", "--allow-unrelated-histories", "-z", "--name-only", OURS, other, ok=(0, 1)
-        )
-    finally:
-        store.delete_refs(*refs)
+    with _NAMES:
+        for ref, commit in refs.items():
+            store.set_ref(ref, commit)
+        try:
+            out = store.git.run(
+                "merge-tree", "--write-tree", "--allow-unrelated-histories", "-z", "--name-only", OURS, other, ok=(0, 1)
+            )
+        finally:
+            store.delete_refs(*refs)
     tree, _, rest = out.partition(b"\0")
-    names, _, messages = rest.partition(b"\0\0")
-    files = tuple(dict.fromkeys(name.decode(errors="surrogateescape") for name in names.split(b"\0") if name))
+    names, _, messages = (b"\0" + rest).partition(b"\0\0")
+    files = tuple(dict.fromkeys(as_text(name) for name in names.split(b"\0") if name))
     return Conflict(Tree(tree.decode()), files, _words(messages))
 
 
@@ -69,11 +77,13 @@ def _words(messages: bytes) -> str:
 
 
 def leftover_markers(store: Store, commit: Commit, files: tuple[str, ...]) -> tuple[str, ...]:
-    """`FILE:LINE` of every marker of ours that is still in one of `files`."""
+    """`FILE:LINE` of every marker of ours that is still in one of `files`, or in its name."""
     found = []
     for path in files:
         content = store.file(commit, path)
-        if content is not None:
+        if content is not None and _ASIDE.search(path):
+            found.append(f"{path}:1")
+        elif content is not None:
             lines = (content.count(b"\n", 0, hit.start()) + 1 for hit in _MARKER.finditer(content))
             found += [f"{path}:{line}" for line in lines]
     return tuple(found)

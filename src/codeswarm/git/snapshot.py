@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.results import LeftOut
-from codeswarm.git.changes import Changes, Put, quoted
+from codeswarm.git.changes import Changes, Put
 from codeswarm.git.identity import ROUTER, Identity, Message
+from codeswarm.git.paths import quoted
 from codeswarm.git.store import Store
 
 CHUNK = 1 << 20
@@ -50,7 +51,7 @@ def take_in(
     """
     ignored = tuple(put for put in changes.puts if put.ignored)
     kept = tuple(put for put in changes.puts if not put.ignored)
-    incoming = f"refs/codeswarm/incoming/{ref.replace('/', '-')}"
+    incoming = f"refs/codeswarm/incoming/{ref.removeprefix('refs/')}"
     commits = [_Commit(incoming + "-ignored", 2, ignored)] if ignored else []
     commits.append(_Commit(incoming, 1, kept, tuple(changes.deletes), base, 2 if ignored else None))
     commit, tree = _fast_import(store, commits, changes, message, author, at_ms)

@@ -170,7 +170,7 @@ class Store:
                 "something else has moved it, and what it holds could be lost",
                 f"git --git-dir={self.path} branch rescue {now}; git --git-dir={self.path} update-ref -d {ref}",
             )
-        if not self.move_ref(ref, to, now):
+        if not self.move_ref(ref, to, now) and self.commit(ref) != to:
             raise StoreDiverged(f"{ref} moved while it was being moved to {to[:12]}")
         return True
 

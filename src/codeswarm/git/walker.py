@@ -5,9 +5,10 @@ starts in milliseconds. The workspace is hostile: everything is opened beneath i
 following links, only regular files are read, and nothing in it is ever executed or taken for configuration. The
 one git that it calls (`check-ignore`) uses a git directory of ours.
 
-In: one JSON line on standard input (`WalkOrder` in `worker/snapshots.py`). Out: frames on standard output, in the
-format of `changes.py`; and a new manifest beside the old one, as `.next`: whoever takes the frames home puts it in
+In: one JSON line on standard input (`Snapshotter._order` in `worker/snapshots.py`). Out: frames on standard output, in
+the format of `changes.py`; and a new manifest beside the old one, as `.next`: whoever takes the frames home puts it in
 place then. The manifest maps each path to its signature, so that the next walk can tell what changed without reading.
+Until then nobody knows whether the frames arrived: the paths that they tell of stand in `.unsure`, and are told again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import marshal
 import os
 import re
+import select
 import stat
 import subprocess
 import sys
@@ -24,7 +26,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, BinaryIO
+    from typing import Any
 
     Signature = tuple[int, int, int, int, int]
     Manifest = dict[bytes, tuple[int, Signature | None]]
@@ -35,8 +37,33 @@ TRACKED, SETUP, KEPT, IGNORED = 0, 1, 2, 3
 RACY_NS = 20_000_000
 """A file changed this shortly before the walk may change again within the same clock tick: look again next time."""
 
-DOTGIT = re.compile(rb"(\.git|git~1)[ .]*(:.*)?$", re.IGNORECASE)
-CHUNK = 1 << 20
+MAX_PATH = 4095
+"""Git checks nothing out at a longer path."""
+MAX_DEPTH = 400
+"""Each folder above the one that is looked at costs an open file."""
+
+DOTGIT = re.compile(rb"(\.git|git~1)[ .]*(:.*)?\Z", re.IGNORECASE | re.DOTALL)
+GITMODULES = re.compile(
+    rb"(\.gitmodules|gitmod~[1-4]|g?i?7?e?b?a?~[1-9][0-9]*)[ .]*(:.*)?\Z", re.IGNORECASE | re.DOTALL
+)
+HFS_IGNORED = re.compile(rb"\xe2\x80[\x8c-\x8f\xaa-\xae]|\xe2\x81[\xaa-\xaf]|\xef\xbb\xbf")
+CHUNK = 1 << 16
+SUSPECT = b".gG\xe2\xef"
+"""What a name starts with that a file system could take for `.git`, unless it holds a backslash."""
+
+
+class Rules:
+    """What holds in a folder for what git ignores, by the folders above it."""
+
+    def __init__(self, *, ignored: bool = False, stale: bool = False, blind: bool = False) -> None:
+        """`ignored`: everything here is.
+
+        `stale`: a .gitignore here or above is not what it was: what was told may have changed sides.
+        `blind`: a .gitignore here or above is a pipe, which git would wait at: nothing is asked, nothing is ignored.
+        """
+        self.ignored = ignored
+        self.stale = stale
+        self.blind = blind
 
 
 class Walk:
@@ -53,79 +80,136 @@ class Walk:
         self.deadline = time.monotonic() + order["deadline_s"]
         self.mark_new_as = order.get("mark_new_as", KEPT)
         self.manifest_path = order["manifest"]
-        self.old = self.load()
+        self.old: Manifest = self.load("") or {}
+        self.told: set[bytes] = self.load(".unsure") or set()
+        self.doubt()
         self.tracked_dirs = parents(path for path, entry in self.old.items() if entry[0] != IGNORED)
+        self.were_ignored = [path for path, entry in self.old.items() if entry[0] == IGNORED]
         self.new: Manifest = {}
+        self.met: set[bytes] = set()
         self.started_ns = time.time_ns()
+        self.newest_ns = 0
         self.sent = self.ignored = self.count = 0
         self.out = sys.stdout.buffer
         self.checker: subprocess.Popen[bytes] | None = None
+        self.answers = b""
 
-    def load(self) -> Manifest:
+    # ── what is known ──
+
+    def load(self, suffix: str) -> Any:
         try:
-            with open(self.manifest_path, "rb") as file:
-                known: Manifest = marshal.load(file)  # a file of ours, which no agent can reach
-                return known
+            with open(self.manifest_path + suffix, "rb") as file:
+                return marshal.load(file)  # a file of ours, which no agent can reach
         except FileNotFoundError:
-            return {}
+            return None
+
+    def save(self, suffix: str, value: Any) -> None:
+        with open(self.manifest_path + suffix + ".new", "wb") as file:
+            marshal.dump(value, file)
+        os.replace(self.manifest_path + suffix + ".new", self.manifest_path + suffix)
+
+    def doubt(self) -> None:
+        """What was told, and may or may not have arrived, is told again, whatever became of it."""
+        for path in self.told:
+            kind = self.old[path][0] if path in self.old else KEPT
+            self.old[path] = (TRACKED if kind == TRACKED else KEPT, None)
 
     def run(self) -> None:
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        self.folder(root, b"", ignored=False)
-        os.close(root)
-        if not self.baseline_only:
+        try:
+            self.folder(root, b"", Rules())
+        finally:
+            os.close(root)
+            self.end_checker()
+        if self.baseline_only:
+            self.let_the_tick_pass()
+        else:
             self.deletions()
         self.frame({"op": "end", "files": self.count})
         self.out.flush()
-        with open(self.manifest_path + ".next", "wb") as file:
-            marshal.dump(self.new, file)
+        self.save(".next", self.new)
+        if self.told:
+            self.save(".unsure", self.told)
 
-    def folder(self, fd: int, prefix: bytes, *, ignored: bool) -> None:
+    # ── the walk ──
+
+    def folder(self, fd: int, prefix: bytes, rules: Rules) -> None:
         """Everything in one folder: files first, then folders, each opened beneath its parent."""
         if time.monotonic() > self.deadline:
             raise TimeoutError("the workspace is too large to be looked through in time")
+        if prefix.count(b"/") > MAX_DEPTH:
+            self.shut(prefix, "a folder that is nested too deeply")
+            return
         files, folders = [], []
         for entry in os.listdir(fd):
             name = os.fsencode(entry)
-            path = prefix + name
-            if DOTGIT.match(name):
-                if prefix:
-                    self.left_out(path, "a nested repository's own data; the files around it are kept")
-                continue
             try:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
                 continue
+            except PermissionError:
+                self.shut(prefix, "a folder that can't be read")
+                return
+            if self.refused(name, prefix + name, info):
+                continue
             if stat.S_ISDIR(info.st_mode):
-                folders.append((name, path))
+                folders.append((name, prefix + name))
             else:
-                files.append((name, path, info))
+                files.append((name, prefix + name, info))
         if prefix[:-1] in self.gitlinks:
+            self.met.add(prefix[:-1])
             if files or folders:
-                self.left_out(prefix[:-1], "a change inside a submodule; submodules are not edited here")
+                size = sum(info.st_size for _, _, info in files)
+                self.left_out(prefix[:-1], "a change inside a submodule; submodules are not edited here", size)
             return
-        self.files(fd, files, ignored=ignored)
-        self.folders(fd, folders, ignored=ignored)
+        rules = self.rules(prefix, files, rules)
+        self.files(fd, files, rules)
+        self.folders(fd, folders, rules)
 
-    def files(self, fd: int, files: list[tuple[bytes, bytes, os.stat_result]], *, ignored: bool) -> None:
-        fresh = [path for _, path, _ in files if path not in self.old]
-        ignored_paths = set(fresh) if ignored else self.ask_ignored(fresh)
-        for name, path, info in files:
-            before = self.old.get(path)
-            signature = (info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
-            if before is not None and before[1] == signature:
-                self.new[path] = before
-                continue
-            if self.baseline_only:
-                self.remember(path, self.mark_new_as if before is None else before[0], signature)
-                continue
-            if path in ignored_paths or (
-                before is not None and before[0] in (IGNORED, SETUP) and self.is_ignored(path)
-            ):
+    def refused(self, name: bytes, path: bytes, info: os.stat_result) -> bool:
+        """Whether a name can stand in no tree; it is told, and what has it stays where it is."""
+        if name == b".git":
+            if name != path:
+                self.left_out(path, "a nested repository's own data; the files around it are kept")
+            return True
+        link = stat.S_ISLNK(info.st_mode)
+        if name[:1] not in SUSPECT and not link and b"\\" not in name and len(path) <= MAX_PATH:
+            return False
+        problem = name_problem(path, link=link)
+        if problem is None or self.baseline_only:
+            return False
+        if self.old.get(path, (None, None))[1] != signature_of(info):
+            self.left_out(path, f"its name {problem}", info.st_size)
+        self.stays(path)
+        self.carry_over(path + b"/", self.old)
+        return True
+
+    def files(self, fd: int, files: list[tuple[bytes, bytes, os.stat_result]], rules: Rules) -> None:
+        entries = [(name, path, signature_of(info)) for name, path, info in files]
+        asked = [path for _, path, signature in entries if self.is_open(path, signature, rules)]
+        ignored = set(asked) if rules.ignored else self.ask_ignored(asked, rules)
+        for name, path, signature in entries:
+            kind, before = self.old.get(path, (None, None))
+            is_ignored = path in ignored or (kind == IGNORED and not rules.stale)
+            same_side = not (kind == KEPT and is_ignored) and not (kind == IGNORED and not is_ignored)
+            if kind is not None and before == signature and same_side:
+                self.new[path] = (kind, before)
+            elif self.baseline_only:
+                self.remember(path, self.mark_new_as if kind is None else kind, signature)
+            elif path in self.gitlinks:
+                self.met.add(path)
+                self.left_out(path, "it replaces a submodule; submodules are not edited here", signature[1])
+            elif is_ignored:
                 self.ignored_file(fd, name, path, signature)
-            elif self.send(fd, name, path, info, is_ignored=False):
-                kind = TRACKED if before is not None and before[0] == TRACKED else KEPT
-                self.remember(path, kind, signature)
+            elif self.send(fd, name, path, signature, is_ignored=False):
+                self.remember(path, TRACKED if kind == TRACKED else KEPT, signature)
+
+    def is_open(self, path: bytes, signature: Signature, rules: Rules) -> bool:
+        """Whether git must be asked if it ignores a file."""
+        kind, before = self.old.get(path, (None, None))
+        if kind == SETUP:
+            return before != signature
+        return kind is None or (rules.stale and kind != TRACKED)
 
     def ignored_file(self, fd: int, name: bytes, path: bytes, signature: Signature) -> None:
         """Kept only in the snapshot at the end of an attempt, and only up to a cap."""
@@ -135,114 +219,163 @@ class Walk:
         if self.ignored + size > self.max_ignored:
             self.left_out(path, "ignored by git, and beyond the cap for ignored files", size)
             return
-        if self.send(fd, name, path, os.stat(name, dir_fd=fd, follow_symlinks=False), is_ignored=True):
+        if self.send(fd, name, path, signature, is_ignored=True):
             self.ignored += size
             self.remember(path, IGNORED, signature)
 
-    def folders(self, fd: int, folders: list[tuple[bytes, bytes]], *, ignored: bool) -> None:
-        unknown = [] if ignored else [path for _, path in folders if path not in self.tracked_dirs]
-        ignored_folders = {path[:-1] for path in self.ask_ignored([path + b"/" for path in unknown])}
+    def folders(self, fd: int, folders: list[tuple[bytes, bytes]], rules: Rules) -> None:
+        unknown = [] if rules.ignored else [path for _, path in folders if path not in self.tracked_dirs]
+        ignored = self.ask_ignored(unknown, rules)
         for name, path in folders:
-            below_ignored = ignored or path in ignored_folders
-            if below_ignored and not self.scope_all and not self.baseline_only:
-                self.carry_over(path + b"/")
+            below = Rules(ignored=rules.ignored or path in ignored, stale=rules.stale, blind=rules.blind)
+            if below.ignored and not self.scope_all and not self.baseline_only:
+                self.carry_over(path + b"/", self.were_ignored)
                 continue
             try:
-                below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
             except PermissionError:
-                self.left_out(path, "a folder that can't be read")
+                self.shut(path + b"/", "a folder that can't be read")
                 continue
-            except OSError:
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError:  # it was replaced since it was listed: the next walk sees what by
+                self.carry_over(path + b"/", self.old)
                 continue
             try:
-                self.folder(below, path + b"/", ignored=below_ignored)
+                self.folder(opened, path + b"/", below)
             finally:
-                os.close(below)
+                os.close(opened)
 
-    def carry_over(self, prefix: bytes) -> None:
-        """An ignored folder that is not looked at now keeps what the manifest knows of it."""
-        for path, entry in self.old.items():
+    # ── what stays ──
+
+    def stays(self, path: bytes) -> bool:
+        """What is there and can't be taken stays in the tree as it was, and is tried again the next time."""
+        if path in self.old:
+            self.new[path] = self.old[path]
+        return False
+
+    def shut(self, prefix: bytes, reason: str) -> None:
+        """A folder that nobody can look into: what is known of it stays."""
+        if not prefix:
+            raise PermissionError("the workspace's own folder can't be read")
+        self.left_out(prefix[:-1], reason, 0)
+        self.carry_over(prefix, self.old)
+
+    def carry_over(self, prefix: bytes, known: Iterable[bytes]) -> None:
+        """A folder that is not looked at now keeps what the manifest knows of it."""
+        for path in known:
             if path.startswith(prefix):
-                self.new[path] = entry
+                self.new[path] = self.old[path]
 
     def remember(self, path: bytes, kind: int, signature: Signature) -> None:
+        self.newest_ns = max(self.newest_ns, signature[3])
         racy = not self.baseline_only and self.started_ns - signature[3] < RACY_NS
         self.new[path] = (kind, None if racy else signature)
 
-    def deletions(self) -> None:
-        for path, entry in self.old.items():
-            if path not in self.new and entry[0] in (TRACKED, KEPT):
-                self.count += 1
-                self.frame({"op": "delete", "path": os.fsdecode(path)})
+    def let_the_tick_pass(self) -> None:
+        """Whoever changes the newest file after a baseline must do so in another tick than its own."""
+        left_ns = self.newest_ns + RACY_NS - time.time_ns()
+        if 0 < left_ns <= RACY_NS:
+            time.sleep(left_ns / 1e9)
 
-    def send(self, fd: int, name: bytes, path: bytes, info: os.stat_result, *, is_ignored: bool) -> bool:
+    def deletions(self) -> None:
+        for path, (kind, _) in self.old.items():
+            if kind in (TRACKED, KEPT) and self.new.get(path, (IGNORED, None))[0] == IGNORED:
+                self.count += 1
+                self.told.add(path)
+                self.frame({"op": "delete", "path": os.fsdecode(path)})
+        for path in sorted(self.gitlinks - self.met):
+            self.left_out(path, "the removal of a submodule; submodules are not edited here")
+
+    # ── what is sent ──
+
+    def send(self, fd: int, name: bytes, path: bytes, signature: Signature, *, is_ignored: bool) -> bool:
         """One file as a frame. Whether it was sent."""
+        mode, size = signature[:2]
         if path in self.never:
-            return False
-        if stat.S_ISLNK(info.st_mode):
+            return self.stays(path)
+        if stat.S_ISLNK(mode):
             try:
                 target = os.fsencode(os.readlink(name, dir_fd=fd))
-            except OSError:
+            except FileNotFoundError:
                 return False
+            except OSError:  # it is no link any more
+                return self.stays(path)
             return self.put(path, "120000", target, is_ignored=is_ignored)
-        if not stat.S_ISREG(info.st_mode):
+        if not stat.S_ISREG(mode):
             self.left_out(path, "not a regular file")
             return False
-        if info.st_size > self.max_file:
-            self.left_out(path, "larger than the cap for one file", info.st_size)
-            return False
+        if size > self.max_file:
+            self.left_out(path, "larger than the cap for one file", size)
+            return self.stays(path)
         try:
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
-        except PermissionError:
-            self.left_out(path, "a file that can't be read", info.st_size)
+            data = self.read(fd, name)
+        except FileNotFoundError:
             return False
         except OSError:
-            return False
-        with os.fdopen(file, "rb") as handle:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                return False
-            data = handle.read(self.max_file + 1)
+            self.left_out(path, "a file that can't be read", size)
+            return self.stays(path)
         if len(data) > self.max_file:
             self.left_out(path, "larger than the cap for one file", len(data))
-            return False
-        return self.put(path, "100755" if info.st_mode & 0o100 else "100644", data, is_ignored=is_ignored)
+            return self.stays(path)
+        return self.put(path, "100755" if mode & 0o100 else "100644", data, is_ignored=is_ignored)
+
+    def read(self, fd: int, name: bytes) -> bytes:
+        """A regular file's content, up to one byte more than the cap. Raises: OSError."""
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+        with os.fdopen(file, "rb") as handle:
+            info = os.fstat(file)
+            if not stat.S_ISREG(info.st_mode):
+                raise OSError("it is no regular file any more")
+            data = handle.read(min(info.st_size, self.max_file) + 1)
+            return data if len(data) <= info.st_size else data + handle.read(self.max_file + 1 - len(data))
 
     def put(self, path: bytes, mode: str, data: bytes, *, is_ignored: bool) -> bool:
         if self.sent + len(data) > self.max_total:
             self.left_out(path, "beyond the cap for one snapshot", len(data))
-            return False
+            return self.stays(path)
         self.sent += len(data)
         self.count += 1
+        if not is_ignored:
+            self.told.add(path)
         self.frame({"op": "put", "path": os.fsdecode(path), "mode": mode, "size": len(data), "ignored": is_ignored})
         self.out.write(data)
         return True
 
     def left_out(self, path: bytes, reason: str, size: int | None = None) -> None:
+        """`size` None: nothing of worth is lost with it."""
         if not self.baseline_only:
-            self.frame({"op": "left_out", "path": os.fsdecode(path), "reason": reason, "size": size})
+            self.frame({"op": "left_out", "path": os.fsdecode(path[:1000]), "reason": reason, "size": size})
 
     def frame(self, header: dict[str, object]) -> None:
         self.out.write(json.dumps(header).encode() + b"\n")
 
     # ── what git ignores ──
 
-    def is_ignored(self, path: bytes) -> bool:
-        return bool(self.ask_ignored([path]))
+    def rules(self, prefix: bytes, files: list[tuple[bytes, bytes, os.stat_result]], rules: Rules) -> Rules:
+        """What holds in a folder: the rules above it, and whether its own .gitignore is another than it was."""
+        own = prefix + b".gitignore"
+        now = next((info for _, path, info in files if path == own), None)
+        before = self.old.get(own, (None, None))[1]
+        changed = before != (None if now is None else signature_of(now))
+        pipe = now is not None and not stat.S_ISREG(now.st_mode) and not stat.S_ISLNK(now.st_mode)
+        return Rules(ignored=rules.ignored, stale=rules.stale or changed, blind=rules.blind or pipe)
 
-    def ask_ignored(self, paths: list[bytes]) -> set[bytes]:
-        """Those of `paths` (folders end with a slash) that the workspace's own .gitignore files ignore."""
-        if not paths or self.baseline_only:
+    def ask_ignored(self, paths: list[bytes], rules: Rules) -> set[bytes]:
+        """Those of `paths` that the workspace's own .gitignore files ignore.
+
+        They are asked for as they stand, folders without a slash at the end: `build/*` would match `build/`.
+        """
+        if not paths or rules.blind or self.baseline_only:
             return set()
         if self.checker is None:
             self.checker = self.start_checker()
-        questions, answers = self.checker.stdin, self.checker.stdout
-        assert questions is not None
-        assert answers is not None
+        assert self.checker.stdin is not None
         found = set()
         for path in paths:
-            questions.write(path + b"\0")
-            questions.flush()
-            source, _, pattern, _ = (self.field(answers) for _ in range(4))  # type: ignore[arg-type]
+            self.checker.stdin.write(b"./" + path + b"\0")  # else a colon would begin a magic word
+            self.checker.stdin.flush()
+            source, _, pattern, _ = self.answer(self.checker)
             if source and not pattern.startswith(b"!"):
                 found.add(path)
         return found
@@ -256,13 +389,51 @@ class Walk:
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         return subprocess.Popen(argv, cwd=self.root, env=env, stdin=pipe, stdout=pipe, stderr=null)
 
-    def field(self, answers: BinaryIO) -> bytes:
-        data = bytearray()
-        while (byte := answers.read(1)) != b"\0":
-            if not byte:
+    def answer(self, checker: subprocess.Popen[bytes]) -> list[bytes]:
+        """The four fields of one answer: source, line, pattern, path."""
+        assert checker.stdout is not None
+        while self.answers.count(b"\0") < 4:
+            left_s = max(self.deadline - time.monotonic(), 0)
+            if not select.select([checker.stdout], [], [], left_s)[0]:
+                raise TimeoutError("git did not tell in time what is ignored")
+            data = os.read(checker.stdout.fileno(), CHUNK)
+            if not data:
                 raise RuntimeError("git check-ignore ended early")
-            data += byte
-        return bytes(data)
+            self.answers += data
+        *fields, self.answers = self.answers.split(b"\0", 4)
+        return fields
+
+    def end_checker(self) -> None:
+        if self.checker is not None:
+            self.checker.kill()
+            with self.checker:
+                self.checker = None
+
+
+def signature_of(info: os.stat_result) -> Signature:
+    return (info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+
+
+def name_problem(path: bytes, *, link: bool) -> str | None:
+    """Why git would not check out a path that is otherwise well formed (as a symlink, where `link`), or None.
+
+    Source: git's read-cache.c `verify_path`, path.c `is_ntfs_dotgit`, utf8.c `is_hfs_dotgit`.
+    """
+    parts = path.split(b"/")
+    if len(path) > MAX_PATH:
+        return f"is longer than {MAX_PATH} bytes"
+    if any(len(part) > 255 for part in parts):
+        return "has a component longer than 255 bytes"
+    if any(is_dotgit(part) for part in parts):
+        return "names git's own directory"
+    if link and any(GITMODULES.match(part) for part in HFS_IGNORED.sub(b"", parts[-1]).split(b"\\")):
+        return "stands for .gitmodules, which must not be a link"
+    return None
+
+
+def is_dotgit(name: bytes) -> bool:
+    """Whether a file system could take this name for `.git`."""
+    return HFS_IGNORED.sub(b"", name).lower() == b".git" or any(DOTGIT.match(part) for part in name.split(b"\\"))
 
 
 def parents(paths: Iterable[bytes]) -> set[bytes]:

@@ -34,12 +34,13 @@ class Artifacts:
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(digest)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path.parent)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             Path(file.name).replace(path)
+            _sync(path.parent)
         return digest
 
     def path(self, digest: str) -> Path:
@@ -60,7 +61,7 @@ class Artifacts:
         Raises: TranscriptGap where it begins beyond the end.
         """
         path = self.transcript(session, ticket, epoch)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         with path.open("ab") as file:
             size = file.tell()
             if offset > size:
@@ -73,5 +74,21 @@ class Artifacts:
         """Make a transcript durable, before an event names its digest. None at all is no error."""
         path = self.transcript(session, ticket, epoch)
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            _sync(path)
+            _sync(path.parent)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that lasts: an entry in a folder is durable only once that folder is synced, too."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -150,6 +150,7 @@ def _attempt_succeeded(session: Session, event: ev.AttemptSucceeded, at_ms: int)
 def _go_on_from(ticket: Ticket, attempt: Attempt, work: Work) -> None:
     """What the attempt left is what the next one begins with; the files it changed are the ticket's from now on."""
     ticket.work = work.commit
+    ticket.advanced = True
     ticket.files = tuple(dict.fromkeys(ticket.files + work.changed_files))
     ticket.conflict = 0
     if ticket.phase.role is Role.TEST_WRITER:

@@ -69,6 +69,7 @@ def enter_phase(ticket: Ticket, index: int) -> None:
     ticket.failures = 0
     ticket.interruptions = 0
     ticket.reference = None
+    ticket.advanced = False
     ticket.conversation_epoch = None
 
 

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import pytest
+
+from codeswarm.domain import commands as cmd, events as ev, landing
+from codeswarm.domain.ids import TicketId
+from codeswarm.domain.rejection import Refusal as Kind
+from codeswarm.domain.results import Finding, GateOutcome, GateRun
+from codeswarm.domain.settings import Bounds, Gates, Policy
+from codeswarm.domain.states import SuspendReason, TicketStatus
+from tests.support.sessions import FAST, VERIFIERS, Swarm, commit, receipt, settings, spec, tree_of, waiver
+
+A, B = TicketId("a"), TicketId("b")
+
+
+def queued(*ids: str, **fields: object) -> Swarm:
+    """A swarm whose tickets wait for their landing, in that order."""
+    swarm = Swarm(*ids, **fields)  # type: ignore[arg-type]
+    for id_ in ids:
+        swarm.phases(id_)
+    return swarm
+
+
+# ── the way of one landing ──
+
+
+def test_a_landing_is_merge_gate_receipt_and_then_the_commit_point() -> None:
+    swarm = queued("a")
+    (merged, requested) = swarm.merge()
+    assert isinstance(merged, ev.LandingMerged)
+    assert isinstance(requested, ev.GateRequested)
+    assert (requested.purpose, requested.commit, requested.tree) == ("landing", merged.commit, merged.tree)
+    swarm.gate()
+    old = swarm.session.tip
+    landed = swarm.land(files=("src/a.py", "src/b.py"))[0]
+    assert isinstance(landed, ev.TicketLanded)
+    assert (landed.old, landed.new, landed.tree) == (old, merged.commit, merged.tree)
+    assert landed.receipts == (swarm.session.receipts[merged.tree, "fast"].id,)
+    assert (swarm.session.tip, swarm.session.tip_tree) == (merged.commit, merged.tree)
+    assert swarm.ticket("a").files == ("src/a.py", "src/b.py")
+
+
+def test_nothing_lands_without_a_green_receipt_for_every_command_on_its_very_tree() -> None:
+    swarm = Swarm(spec("a", gate="mine"))
+    swarm.phases("a")
+    swarm.merge()
+    assert swarm.session.landing is not None
+    land = cmd.LandMerge(landing=1)
+    assert "`fast` has no green receipt" in swarm.refused(land).reason
+    swarm.claim(roles=VERIFIERS)
+    swarm.do(cmd.LoseLease(subject="@landing-2", epoch=1, reason="silent"))
+    assert swarm.refused(land).refusal is Kind.WRONG_STATE
+    swarm.later(600)
+    swarm.gate()
+    assert swarm.do(land)
+
+
+def test_a_receipt_for_another_tree_lands_nothing() -> None:
+    swarm = queued("a", "b")
+    swarm.merge()
+    swarm.gate()
+    swarm.land()
+    swarm.merge()
+    assert swarm.refused(cmd.LandMerge(landing=2)).refusal is Kind.WRONG_STATE
+
+
+def test_a_tree_that_has_its_receipt_already_is_not_gated_again() -> None:
+    swarm = Swarm("a")
+    swarm.begin("a")
+    report, receipts = swarm.report("a")
+    swarm.complete("a", report, receipts)
+    assert report.work is not None
+    same_tree = swarm.merge_of("a").model_copy(update={"tree": report.work.tree})
+    assert [event.kind for event in swarm.do(same_tree)] == ["LandingMerged"]
+    assert next(event.kind for event in swarm.land()) == "TicketLanded"
+
+
+def test_landings_go_first_come_first_served_and_one_at_a_time() -> None:
+    swarm = queued("b", "a")
+    assert landing.next_to_land(swarm.session) is swarm.ticket("b")
+    swarm.merge()
+    assert landing.next_to_land(swarm.session) is None
+    assert "under way" in swarm.refused(swarm.merge_of("a")).reason
+    swarm.gate()
+    swarm.land()
+    assert landing.next_to_land(swarm.session) is swarm.ticket("a")
+
+
+def test_a_merge_on_an_old_tip_or_of_old_work_is_stale() -> None:
+    swarm = queued("a", "b")
+    early = swarm.merge_of("b")
+    swarm.merge()
+    swarm.gate()
+    swarm.land()
+    assert swarm.refused(early).refusal is Kind.STALE
+    assert swarm.refused(swarm.merge_of("b", work=commit("else"))).refusal is Kind.STALE
+    assert swarm.refused(swarm.merge_of("a", work=commit("x"))).refusal is Kind.STALE, "it has landed"
+
+
+def test_the_commit_point_counts_once() -> None:
+    swarm = queued("a")
+    swarm.merge()
+    swarm.gate()
+    swarm.land()
+    assert swarm.refused(cmd.LandMerge(landing=1)).refusal is Kind.STALE
+    assert swarm.refused(cmd.BounceLanding(landing=1, reason="x")).refusal is Kind.STALE
+
+
+def test_a_landing_frees_the_tickets_behind_it() -> None:
+    swarm = Swarm("a", spec("b", "a"))
+    swarm.landed("a")
+    swarm.later(1)
+    assert swarm.statuses()["b"] == "ready"
+    assert swarm.claim() == "b"
+
+
+# ── no gate at all ──
+
+
+def test_without_any_gate_a_landing_needs_a_waiver_that_names_a_person() -> None:
+    swarm = Swarm("a", settings=settings(gates=Gates(waived_by="ada")))
+    swarm.phases("a")
+    swarm.merge()
+    assert swarm.session.landing is not None
+    tree = swarm.session.landing.tree
+    for waivers in ((), (waiver(tree, by=""),), (waiver(tree_of(commit("other"))),)):
+        assert swarm.refused(cmd.LandMerge(landing=1, waivers=waivers)).refusal is Kind.INVALID
+    red = receipt(tree, GateRun(name="no-gate", command="", outcome=GateOutcome.RED), by="ada")
+    assert swarm.refused(cmd.LandMerge(landing=1, waivers=(red,))).refusal is Kind.INVALID
+    recorded, landed = swarm.land(waivers=(waiver(tree),))[:2]
+    assert isinstance(recorded, ev.ReceiptsRecorded)
+    assert isinstance(landed, ev.TicketLanded)
+    assert landed.receipts == (recorded.receipts[0].id,)
+
+
+def test_waived_project_gates_do_not_waive_the_tickets_own() -> None:
+    swarm = Swarm(spec("a", gate="mine"), settings=settings(gates=Gates(fast=FAST, waived_by="ada")))
+    swarm.phases("a")
+    swarm.merge()
+    assert swarm.session.landing is not None
+    assert [command.command for command in swarm.session.landing.commands] == ["mine"]
+
+
+# ── bounces ──
+
+
+def test_a_red_landing_gate_sends_the_ticket_back_with_the_evidence() -> None:
+    swarm = queued("a")
+    swarm.merge()
+    finding = Finding(file="x.py", text="broken by b")
+    swarm.gate("red", tail="1 failed", findings=(finding,))
+    ticket = swarm.ticket("a")
+    assert (ticket.status, ticket.phase.name, ticket.bounces, ticket.failures) == ("ready", "implementation", 1, 0)
+    assert ticket.feedback[0].source == "gate"
+    assert ticket.feedback[0].findings[0] == finding
+    assert "1 failed" in ticket.feedback[0].findings[1].text
+    assert swarm.session.landing is None
+
+
+def test_a_conflict_sends_the_ticket_back_to_begin_with_the_markers() -> None:
+    swarm = queued("a")
+    swarm.merge(conflicts=("x.py", "y.py"))
+    ticket = swarm.ticket("a")
+    assert (ticket.conflict, ticket.bounces, ticket.status) == (1, 1, "ready")
+    assert (ticket.feedback[0].source, ticket.feedback[0].files) == ("conflict", ("x.py", "y.py"))
+
+
+def test_bounces_are_bounded() -> None:
+    swarm = Swarm("a", settings=settings(bounds=Bounds(max_bounces=3)))
+    for number in range(3):
+        assert swarm.ticket("a").status is TicketStatus.READY
+        swarm.phases("a")
+        if number % 2:
+            swarm.merge(conflicts=("x",))
+        else:
+            swarm.merge()
+            swarm.gate("red")
+    assert swarm.ticket("a").status is TicketStatus.FAILED
+    assert "bounced 3 times" in swarm.ticket("a").reason
+
+
+def test_a_landing_gate_that_could_not_run_is_run_again_and_nobody_is_blamed() -> None:
+    swarm = queued("a")
+    swarm.merge()
+    swarm.gate("unavailable")
+    assert (swarm.ticket("a").status, swarm.ticket("a").bounces) == ("landing", 0)
+    swarm.later(600)
+    swarm.gate()
+    swarm.land()
+
+
+def test_a_ticket_that_is_held_while_it_lands_does_not_land_and_is_not_blamed() -> None:
+    swarm = queued("a")
+    swarm.merge()
+    gate = swarm.claim(roles=VERIFIERS)
+    assert gate is not None
+    swarm.hold("a")
+    assert (swarm.ticket("a").status, swarm.ticket("a").bounces, swarm.session.landing) == ("on_hold", 0, None)
+    late = cmd.CompleteGate(gate=gate, epoch=1, runs=(), receipts=())
+    assert swarm.refused(late).refusal is Kind.STALE
+    swarm.release("a")
+    assert swarm.ticket("a").status is TicketStatus.LANDING
+
+
+def test_nothing_is_landed_while_the_session_is_suspended() -> None:
+    swarm = queued("a")
+    swarm.do(cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada"))
+    assert landing.next_to_land(swarm.session) is None
+    swarm.do(cmd.ResumeSession(by="ada"))
+    assert landing.next_to_land(swarm.session) is swarm.ticket("a")
+
+
+# ── what changes on the tip is what counts ──
+
+
+def test_a_landing_that_touches_more_than_its_attempts_told_of_waits_for_a_person() -> None:
+    swarm = Swarm("a", settings=settings(policy=Policy(sensitive=(".github/**",))))
+    swarm.phases("a", files=("src/a.py",))
+    assert swarm.ticket("a").status is TicketStatus.LANDING, "nothing sensitive was told of"
+    swarm.merge()
+    swarm.gate()
+    events = swarm.land(files=("src/a.py", ".github/workflows/ci.yml"))
+    assert [event.kind for event in events][:3] == ["LandingBounced", "TicketWaiting", "ApprovalRequested"]
+    assert (swarm.ticket("a").status, swarm.ticket("a").bounces) == ("waiting", 0)
+    swarm.do(cmd.GiveApproval(approval="a1", by="bob"))
+    swarm.merge()
+    swarm.gate()
+    landed = swarm.land(files=("src/a.py", ".github/workflows/ci.yml"))
+    assert landed[0].kind == "TicketLanded"
+
+
+# ── gates in general ──
+
+
+def test_a_gate_with_a_command_missing_and_nothing_red_has_not_been_run() -> None:
+    swarm = Swarm(spec("a", gate="mine"))
+    swarm.phases("a")
+    swarm.merge()
+    swarm.claim(roles=VERIFIERS)
+    gate = next(iter(swarm.session.gates.values()))
+    run = GateRun(name="fast", command="fast", outcome=GateOutcome.GREEN, exit_code=0)
+    kinds = [e.kind for e in swarm.do(cmd.CompleteGate(gate=gate.id, epoch=1, runs=(run,), receipts=()))]
+    assert kinds == ["GateLost"]
+
+
+@pytest.mark.parametrize("outcome", ["green", "red"])
+def test_the_end_of_a_gate_told_twice_is_stale(outcome: str) -> None:
+    swarm = queued("a")
+    swarm.merge()
+    gate = swarm.claim(roles=VERIFIERS)
+    assert gate is not None
+    swarm.finish_gate(gate, outcome)
+    assert swarm.refused(cmd.CompleteGate(gate=gate, epoch=1, runs=(), receipts=())).refusal is Kind.STALE
