@@ -119,7 +119,7 @@ async def test_ctrl_c_once_drains_and_twice_ends_now(place: Place) -> None:
 
 
 async def test_a_second_run_joins_the_live_router(place: Place) -> None:
-    run = await start(place, [single("wait-a")])
+    run = await start(place, [single("wait-a")], "--wait")
     first = await run.until("SnapshotTaken", ticket="wait-a")
     path = place.tickets([single("other")], "other.yaml")
     words = ["run", "--tickets", str(path), "--agent", agent_of(place), "--sandbox", KIND, "--name", "second"]
@@ -129,7 +129,7 @@ async def test_a_second_run_joins_the_live_router(place: Place) -> None:
     await ask(place, "message", first["session"], "x")
     await ask(place, "ticket", "hold", f"{first['session']}/wait-a")
     await ask(place, "ticket", "release", f"{first['session']}/wait-a")
-    assert await run.end() == 0
+    assert await run.end() == 0, run.error
     assert len((await ask(place, "--json", "session", "list")).json) == 2
 
 
@@ -162,7 +162,7 @@ async def test_a_rejected_landing_goes_back_with_the_reason(place: Place) -> Non
     asked = await run.until("ApprovalRequested")
     assert asked["data"]["approval"] == "a2"
     assert (await ask(place, "approve", "a2", "--note", "fine now")).code == 0
-    assert await run.end() == 0
+    assert await run.end() == 0, run.error
     session = run.events[0]["session"]
     assert "- name it better" in place.git("show", f"codeswarm/{session}:mod_a.py")
 
@@ -238,7 +238,7 @@ async def test_cancel_ends_everything_and_keeps_the_work(place: Place) -> None:
     assert "mod_wait_a.py" in place.git("--git-dir", str(store), "ls-tree", "--name-only", snapshot["data"]["commit"])
 
 
-async def test_the_demo_of_everything_at_once_ends_when_its_terminal_goes(place: Place) -> None:
+async def test_a_hosting_process_that_is_told_to_end_loses_nothing(place: Place) -> None:
     run = await start(place, [single("wait-a")])
     await run.until("SnapshotTaken", ticket="wait-a")
     os.kill(run.process.pid, signal.SIGTERM)

@@ -282,7 +282,7 @@ def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Fail
     """
     if result.get("is_error") is False and result.get("subtype") == "success":
         return None
-    text = str(result.get("result") or result.get("subtype") or "")
+    text = str(result.get("result") or _plain_list(result.get("errors")) or result.get("subtype") or "")
     status = result.get("api_error_status")
     lowered = f"{text} {result.get('api_error_type', '')}".lower()
     class_ = next((found for word, found in _BY_WORDS if word in lowered), None)
@@ -290,13 +290,17 @@ def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Fail
         class_ = FailureClass.QUOTA
     if class_ is None and isinstance(status, int):
         class_ = _BY_STATUS.get(status)
-    if str(result.get("terminal_reason", "")).startswith("interrupt"):
+    if str(result.get("terminal_reason", "")).startswith(("aborted", "interrupt")):
         class_ = FailureClass.CANCELLED
     return Failure(
         failure_class=class_ or FailureClass.CRASHED,
         message=f"claude: {text[:500]}" + (f" (HTTP {status})" if status else ""),
         retry_at_ms=_moment_ms(rate_limit.get("resetsAt")) if class_ is FailureClass.QUOTA else None,
     )
+
+
+def _plain_list(errors: object) -> str:
+    return "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
 
 
 def _moment_ms(seconds: object) -> int | None:

@@ -48,7 +48,7 @@ class CommandAgent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed(running.process.stdin, task.prompt))
             tasks.create_task(ear.listen(running.process.stdout))
-            tasks.create_task(end_with_main(running))
+            tasks.create_task(end_with_main(running, stage.stop))
         return ending_of(await running.process.wait(), ear.usage, ear.last)
 
 
@@ -68,9 +68,20 @@ class _Ear:
             await self._stage.emit(activity)
 
 
-async def end_with_main(running: Running) -> None:
-    """Once the main process has ended, end what it left behind: that would hold its output open for ever."""
-    await exited(running.process)
+async def end_with_main(running: Running, stop: asyncio.Event | None = None) -> None:
+    """Once the main process has ended, end what it left behind: that would hold its output open for ever.
+
+    With `stop` it is ended as soon as that is set: a program that takes no word can't be asked to come to an end.
+    """
+    watched: list[asyncio.Future[Any]] = [asyncio.ensure_future(exited(running.process))]
+    if stop is not None:
+        watched.append(asyncio.ensure_future(stop.wait()))
+    try:
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for watch in watched:
+            watch.cancel()
+        await asyncio.gather(*watched, return_exceptions=True)
     await running.end()
 
 

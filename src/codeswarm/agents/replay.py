@@ -43,7 +43,7 @@ class ReplayAgent:
         hearing = _Hearing(stage, running.process)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hearing.listen())
-            tasks.create_task(end_with_main(running))
+            tasks.create_task(end_with_main(running, stage.stop))
         return ending_of(await running.process.wait(), hearing.usage, hearing.last)
 
 

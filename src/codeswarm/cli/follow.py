@@ -40,7 +40,7 @@ def rest_of(session: Session) -> Rest | None:
             return Rest(1, "cancelled")
         case SessionStatus.SUSPENDED:
             return _suspended(session)
-        case SessionStatus.AWAITING_REVIEW if session.save is None:
+        case SessionStatus.AWAITING_REVIEW if session.save is None and not session.working:
             return Rest(_review_code(session), session.review_reason)
         case SessionStatus.DRAFT if session.open_approvals and not session.gates:
             return Rest(3, "approvals")
@@ -64,10 +64,16 @@ def _review_code(session: Session) -> int:
     """0 where all is done but the save; 1 where something failed; 3 where a person must decide."""
     if session.review_reason in ("approvals", "save_refused"):
         return 3
-    if session.review_reason == "full_gate_red" or not session.landed:
+    if session.review_reason == "full_gate_red":
         return 1
-    unfinished = any(ticket.status is not TicketStatus.COMPLETE for ticket in session.tickets.values())
-    return 1 if unfinished and not session.target_reached else 0
+    return _unfinished_code(session)
+
+
+def _unfinished_code(session: Session) -> int:
+    left = {ticket.status for ticket in session.tickets.values()} - {TicketStatus.COMPLETE}
+    if not left or session.target_reached:
+        return 0
+    return 3 if left & {TicketStatus.ON_HOLD, TicketStatus.WAITING} and TicketStatus.FAILED not in left else 1
 
 
 class Follower:

@@ -64,11 +64,14 @@ class Conversation:
         """Until the session rests, or the router is gone (None)."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(ending, self._end_now)
         try:
             async with self._client.events(self._id, 0) as events:
                 return await self.follower.until_rest(self._asking(events), self._goes_on)
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.remove_signal_handler(number)
             self._show.close()
 
     async def _asking(self, events: AsyncIterator[Wire]) -> AsyncIterator[Wire]:
@@ -78,7 +81,8 @@ class Conversation:
 
     def _goes_on(self, session: Session, rest: Rest) -> bool:
         """Whether to stay although the session rests: someone else may answer."""
-        return rest.exit_code == 3 and rest.reason == "approvals" and (self._wait or self._can_ask())
+        asked = rest.reason == "approvals" and self._can_ask()
+        return rest.exit_code == 3 and (self._wait or asked)
 
     def _can_ask(self) -> bool:
         return is_terminal() and not self._here.json
@@ -94,6 +98,11 @@ class Conversation:
         else:
             progress("stopping: no new work, running agents end their phase; Ctrl+C again ends them now")
         self._stopping = asyncio.ensure_future(self._stop(now))
+
+    def _end_now(self) -> None:
+        """Told to end, or the terminal is gone: as if Ctrl+C had been pressed twice."""
+        self.interrupts.count = max(self.interrupts.count, 1)
+        self._interrupt()
 
     async def _stop(self, now: bool) -> None:
         body = {"command": "stop", "by": self._here.by, "now": now, "reason": "Ctrl+C"}
