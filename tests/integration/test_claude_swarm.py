@@ -46,9 +46,8 @@ def claude_of(ticket: str) -> int:
             if (
                 wanted in (entry / "environ").read_bytes().split(b"\0")
                 and b"claude" in (entry / "cmdline").read_bytes()
-            ):
-                if b"bwrap" not in (entry / "cmdline").read_bytes():
-                    return int(entry.name)
+            ) and b"bwrap" not in (entry / "cmdline").read_bytes():
+                return int(entry.name)
         except OSError:
             continue
     raise AssertionError(f"no claude works on {ticket}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from codeswarm.cli import approvals, config, diff, gc, logs, save, session, steer, ticket, timeline, watch, work
+from codeswarm.cli import approvals, config, diff, gc, ledger, logs, save, session, steer, ticket, timeline, watch, work
 from codeswarm.cli.demo import demo
 from codeswarm.cli.doctor import doctor
 from codeswarm.cli.here import Here
@@ -80,6 +80,7 @@ app.command()(save.checkpoints)
 app.add_typer(session.app, name="session")
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(config.app, name="config")
+app.add_typer(ledger.app, name="ledger")
 app.command()(gc.gc)
 app.command()(doctor)
 app.command()(demo)

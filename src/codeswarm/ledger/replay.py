@@ -17,7 +17,7 @@ from codeswarm.ledger.care import REBUILD, RESTORE, Code, Problem, checked, show
 from codeswarm.ledger.log import Log
 from codeswarm.ledger.projection import TABLES, Row, rows_after
 
-BUG = "codeswarm bug-report"
+BUG = "report it as a bug of Codeswarm, with what `codeswarm ledger export` writes"
 
 
 @dataclass(slots=True)

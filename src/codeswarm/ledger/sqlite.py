@@ -17,6 +17,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,20 @@ def migrate(db: sqlite3.Connection, path: Path) -> int:
             db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
             taken += 1
     return taken
+
+
+def migrate_file(path: Path) -> tuple[int, int]:
+    """Bring a ledger's file up to date: its schema before and after. The caller holds the router's lock. Idempotent.
+
+    Raises: LedgerTooNew, LedgerError.
+    """
+    with closing(connect(path)) as db:
+        try:
+            before = schema_version(db)
+            migrate(db, path)
+            return before, schema_version(db)
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
 
 
 def schema_version(db: sqlite3.Connection) -> int:
@@ -239,7 +254,7 @@ class SqliteLedger:
         if isinstance(error, sqlite3.Error):
             return translate(error, self.path)
         # Text that is no UTF-8, a number beyond 64 bits: the fault of whoever made the event. Nobody may hang on it.
-        return LedgerError("an event can't be written down", str(error), "codeswarm bug-report")
+        return LedgerError("an event can't be written down", str(error), "report it as a bug of Codeswarm")
 
     def _fail(self, group: list[_Item], error: LedgerError) -> None:
         self._failed = error
