@@ -123,7 +123,11 @@ class WorkerSupervisor:
                 tasks.create_task(self._keep(share))
 
     async def _watch_adopted(self, process: WorkerProcess) -> None:
-        await gone(process.pid)
+        try:
+            await gone(process.pid)
+        except asyncio.CancelledError:
+            await in_thread(_end, process.pid, lambda: process.alive)
+            raise
         await self._bury(process.worker)
         await self._keep(process.slots)
 
@@ -188,13 +192,17 @@ def _shares(slots: int) -> list[int]:
     return [slots // processes + (1 if i < slots % processes else 0) for i in range(processes)] if slots > 0 else []
 
 
-def _end(pid: int) -> None:
-    """End a worker of ours: its sandboxes die with it, and whatever counts is on disk already."""
+def _end(pid: int, is_ours: Callable[[], bool] = lambda: True) -> None:
+    """End a worker of ours: its sandboxes die with it, and whatever counts is on disk already.
+
+    `is_ours` is asked once nobody else can get the pid any more.
+    """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
-        kill_and_wait(pidfd, 5.0)
+        if is_ours():
+            kill_and_wait(pidfd, 5.0)
     finally:
         os.close(pidfd)
