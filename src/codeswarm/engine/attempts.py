@@ -17,8 +17,8 @@ from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_gate
 from codeswarm.domain.leasing import gate_holder, holder
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.rejection import Rejection, invalid, unknown
-from codeswarm.domain.results import Receipt, Work
+from codeswarm.domain.rejection import Rejection, invalid, stale, unknown
+from codeswarm.domain.results import Receipt, Report, Work
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
@@ -60,6 +60,14 @@ class Attempts:
         if isinstance(held, Rejection):
             raise Refused(held)
         return session, *held
+
+    def _known(self, session_id: SessionId, ticket_id: TicketId, epoch: int) -> tuple[Session, Ticket, Attempt]:
+        """An attempt, live or over. Raises: Refused (unknown)."""
+        session = self._kernel.session(session_id)
+        ticket = session.tickets.get(ticket_id)
+        if ticket is None or epoch not in ticket.attempts:
+            raise Refused(unknown(f"there is no attempt {ticket_id}:{epoch} in session {session_id}"))
+        return session, ticket, ticket.attempts[epoch]
 
     # ── the beginning ──
 
@@ -247,10 +255,8 @@ class Attempts:
 
     async def salvage(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> SnapshotAnswer:
         """Files of an attempt that is over: kept in its wip ref, shown, and nothing else. Raises: Refused."""
-        session = self._kernel.session(session_id)
-        ticket = session.tickets.get(ticket_id)
-        attempt = ticket.attempts.get(epoch) if ticket else None
-        if ticket is None or attempt is None or attempt.live:
+        session, ticket, attempt = self._known(session_id, ticket_id, epoch)
+        if attempt.live:
             raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
         snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
         changed = snapshot.commit != (attempt.snapshot or attempt.start)
@@ -269,15 +275,24 @@ class Attempts:
         self, session_id: SessionId, ticket_id: TicketId, epoch: int, bundle: Path
     ) -> tuple[str, ...]:
         """An agent's own commits, under refs of their own. Raises: Refused, GitError (a malformed bundle)."""
-        session = self._kernel.session(session_id)
-        ticket = session.tickets.get(ticket_id)
-        if ticket is None or epoch not in ticket.attempts:
-            raise Refused(unknown(f"there is no attempt {ticket_id}:{epoch} in session {session_id}"))
+        self._known(session_id, ticket_id, epoch)
         prefix = refs.commits(session_id, ticket_id, epoch)
         kept = await in_thread(self._store.fetch_bundle, bundle, prefix)
         await in_thread(self._store.sync)
         await self._kernel.execute(session_id, cmd.RecordCommits(ticket=ticket_id, epoch=epoch, refs=kept))
         return kept
+
+    async def add_to_transcript(
+        self, session_id: SessionId, ticket_id: TicketId, epoch: int, offset: int, data: bytes
+    ) -> int:
+        """Add a piece of an attempt's transcript; the size afterwards. Idempotent.
+
+        Raises: Refused (stale: it is closed, and its digest is in the ledger), TranscriptGap.
+        """
+        _, _, attempt = self._known(session_id, ticket_id, epoch)
+        if attempt.transcript:
+            raise Refused(stale(f"the transcript of {ticket_id}:{epoch} is closed"))
+        return await in_thread(self._artifacts.append, session_id, ticket_id, epoch, offset, data)
 
     # ── the end ──
 
@@ -294,7 +309,7 @@ class Attempts:
         receipts: tuple[Receipt, ...] = ()
         if ticket is not None and attempt is not None and attempt.live:
             await in_thread(self._artifacts.sync_transcript, session_id, ticket_id, epoch)
-            tree = await in_thread(self._judged_tree, attempt, request)
+            tree = await in_thread(self._judged_tree, attempt, request.report)
             receipts = self._signer.for_runs(session, request.report.gate_runs, tree, attempt.worker) if tree else ()
         command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=request.report, receipts=receipts)
         records = await self._kernel.execute(session_id, command)
@@ -303,10 +318,9 @@ class Attempts:
             await in_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
 
-    def _judged_tree(self, attempt: Attempt, request: CompleteRequest) -> Tree | None:
+    def _judged_tree(self, attempt: Attempt, report: Report) -> Tree | None:
         """The tree that an attempt's gates ran on: checked against the store, not taken from the worker's word."""
-        assert request.report is not None
-        work = request.report.work
+        work = report.work
         if work is None:
             return self._store.tree(attempt.start) if attempt.start else None
         if self._store.parents(work.commit) != [attempt.start] or self._store.tree(work.commit) != work.tree:
@@ -331,7 +345,10 @@ class Attempts:
     async def release(self, session_id: SessionId, subject: str, epoch: int, request: ReleaseRequest) -> None:
         """A lease given back unfinished. Raises: Refused (stale)."""
         if not is_gate(subject):
+            _, _, attempt = self._held(session_id, TicketId(subject), epoch)
             await in_thread(self._artifacts.sync_transcript, session_id, subject, epoch)
+            if request.report is not None:
+                await in_thread(self._judged_tree, attempt, request.report)
         command = cmd.ReleaseLease(subject=subject, epoch=epoch, reason=request.reason, report=request.report)
         await self._kernel.execute(session_id, command)
 

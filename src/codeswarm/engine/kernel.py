@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from codeswarm.clock import Clock
@@ -161,9 +162,9 @@ class Kernel:
         self._observers.append(observer)
 
     def _committed(self, recorded: list[Recorded]) -> None:
-        """Called in the ledger's thread."""
+        """Called in the ledger's thread. A loop that was closed meanwhile has nobody left to tell."""
         assert self._loop is not None
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._publish, recorded)
 
     def _publish(self, recorded: list[Recorded]) -> None:

@@ -35,12 +35,16 @@ from codeswarm.ledger.base import Recorded
 
 
 class Lander:
-    def __init__(self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock, turn: asyncio.Lock
+    ) -> None:
+        """`turn`: held for each step that moves a session's tip, by lander and saver alike."""
         self._kernel = kernel
         self._store = store
         self._project = project
         self._signer = signer
         self._clock = clock
+        self._turn = turn
         self._news = asyncio.Event()
         self._published: dict[SessionId, Commit] = {}
         kernel.observe(self._observe)
@@ -59,6 +63,10 @@ class Lander:
 
     async def step(self, session_id: SessionId) -> bool:
         """One step of one landing. Whether there was one to take."""
+        async with self._turn:
+            return await self._step(session_id)
+
+    async def _step(self, session_id: SessionId) -> bool:
         session = self._kernel.session(session_id)
         landing = session.landing
         try:

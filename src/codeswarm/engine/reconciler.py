@@ -27,10 +27,26 @@ class Reconciler:
 
         Raises: StoreDiverged where a shared ref stands where the ledger can't have put it: nothing goes on then.
         """
+        await in_thread(self._forget_unborn)
         for session in self._kernel.live_sessions():
             await in_thread(self._project_refs, session)
             await self._lander.publish(session.id)
         await self._give_up_dead()
+
+    def _forget_unborn(self) -> None:
+        """Take away the refs of a session whose start was killed before the ledger knew of it.
+
+        They name the person's own commit and nothing else. A session with any other ref is never touched: there the
+        ledger may have been exchanged for an older one.
+        """
+        known = {str(row["id"]) for row in self._kernel.ledger.table("sessions")}
+        found = self._store.refs()
+        for ref, commit in self._store.refs(refs.base("").rstrip("/")).items():
+            id_ = ref.rpartition("/")[2]
+            mine = {name for name in found if f"/{id_}/" in f"{name}/"}
+            unborn = id_ not in known and mine <= {ref, refs.integration(id_)}
+            if unborn and found.get(refs.integration(id_), commit) == commit:
+                self._store.delete_refs(*mine)
 
     def _project_refs(self, session: Session) -> None:
         if not self._store.commit(session.tip):

@@ -44,12 +44,16 @@ class _Refusal:
 
 
 class Saver:
-    def __init__(self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock, turn: asyncio.Lock
+    ) -> None:
+        """`turn`: held for each step that moves a session's tip, by lander and saver alike."""
         self._kernel = kernel
         self._store = store
         self._project = project
         self._signer = signer
         self._clock = clock
+        self._turn = turn
         self._news = asyncio.Event()
         self._intended_here: set[str] = set()
         """Moves that this process has not tried yet: there is nothing to take up from a killed one."""
@@ -69,6 +73,10 @@ class Saver:
 
     async def step(self, session_id: SessionId) -> bool:
         """One step of a session's save. Whether there was one to take."""
+        async with self._turn:
+            return await self._step(session_id)
+
+    async def _step(self, session_id: SessionId) -> bool:
         session = self._kernel.session(session_id)
         save = session.save
         if save is None or session.landing is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import WorkerId
+from codeswarm.domain.rejection import wrong_state
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import Key, LeaseDesk
 from codeswarm.engine.threads import in_thread
@@ -98,22 +99,27 @@ class WorkerSupervisor:
         self._logs = logs
         self._count = 0
         self._live: dict[WorkerId, WorkerProcess] = {}
-        self._arrivals: dict[str, asyncio.Event] = {}
+        self._wanted: set[str] | None = None
+        """The names of the workers that make up our slots; None: we start none, and anyone may come."""
 
     @property
     def live(self) -> list[WorkerProcess]:
         return list(self._live.values())
 
     def greet(self, hello: WorkerHello) -> None:
-        """A worker presents itself."""
+        """A worker presents itself.
+
+        Raises: Refused for one too many: a router before us died between starting it and hearing of it.
+        """
+        if self._wanted is not None and hello.worker not in self._wanted:
+            raise Refused(wrong_state(f"every slot is served without worker {hello.worker}: it can end"))
         process = self._registry.write(hello)
         self._live[process.worker] = process
-        if (arrival := self._arrivals.get(hello.worker)) is not None:
-            arrival.set()
 
     async def run(self, slots: int) -> None:
         """Until cancelled: adopt who is there, start the rest, and start again who dies."""
         adopted = [process for process in self._registry.read().values() if process.alive]
+        self._wanted = {process.worker for process in adopted}
         missing = slots - sum(process.slots for process in adopted)
         async with asyncio.TaskGroup() as tasks:
             for process in adopted:
@@ -133,10 +139,12 @@ class WorkerSupervisor:
 
     async def _keep(self, slots: int) -> None:
         """One worker process, again and again."""
+        assert self._wanted is not None
         pause = FIRST_PAUSE_S
         while True:
             self._count += 1
             name = f"w{os.getpid()}-{self._count}"
+            self._wanted.add(name)
             began = self._clock.monotonic()
             process = await self._start(name, slots)
             try:
@@ -170,6 +178,8 @@ class WorkerSupervisor:
     async def _bury(self, worker: WorkerId, how: str = "its worker died") -> None:
         """Give up a dead worker's leases at once, and end what it left running."""
         self._live.pop(worker, None)
+        if self._wanted is not None:
+            self._wanted.discard(worker)
         self._registry.forget(worker)
         await give_up(self._desk.of_worker(worker), self._kernel, how)
 

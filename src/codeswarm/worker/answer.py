@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from codeswarm.agents.lines import read_json
 from codeswarm.domain.results import Contract, Finding, Usage, Verdict
 
 MAX_BYTES = 4 << 20
 MAX_ITEMS = 500
+MAX_WORDS = 1 << 16
+"""Of an agent's last words this much is searched for an answer, from their end."""
+_KEYS = frozenset({"contract", "verdict", "dispute", "plan", "findings"})
 
 
 @dataclass(slots=True)
@@ -40,9 +44,11 @@ def read_answer(path: Path, last_words: str) -> Answer:
     if data is None:
         found = last_object(last_words)
         return Answer() if found is None else parse_answer(found)
+    if len(data) > MAX_BYTES:
+        return Answer(problem=f"its result is longer than {MAX_BYTES >> 20} MiB")
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = read_json(data.decode("utf-8-sig"))
+    except ValueError as error:
         return Answer(problem=f"its result is not JSON: {error}")
     if not isinstance(found, dict):
         return Answer(problem="its result is no JSON object")
@@ -68,29 +74,35 @@ def parse_answer(found: dict[str, Any]) -> Answer:
 
 
 def _read(path: Path) -> bytes | None:
-    """A regular file's content, no link followed, at most MAX_BYTES of it."""
+    """A regular file's content, no link followed, at most MAX_BYTES and one more of it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         data = file.read(MAX_BYTES + 1)
     return data if data.strip() else None
 
 
 def last_object(text: str) -> dict[str, Any] | None:
-    """The last JSON object that a text holds, fenced or bare."""
-    decoder = json.JSONDecoder()
-    for hit in reversed(list(re.finditer(r"\{", text[-200_000:]))):
+    """The last whole JSON object with a known key that a text holds, fenced or bare; one within another is none."""
+    text, decoder = text[-MAX_WORDS:], json.JSONDecoder()
+    last: dict[str, Any] | None = None
+    place = text.find("{")
+    while place >= 0:
         try:
-            found, _ = decoder.raw_decode(text[-200_000:], hit.start())
+            found, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
+            place = text.find("{", place + 1)
             continue
-        if isinstance(found, dict) and found.keys() & {"contract", "verdict", "dispute", "plan", "findings"}:
-            return found
-    return None
+        if isinstance(found, dict) and found.keys() & _KEYS:
+            with contextlib.suppress(ValueError):
+                last = read_json(text[place:end])
+        place = text.find("{", end)
+    return last
 
 
 def _list(found: dict[str, Any], key: str) -> list[Any]:

@@ -6,22 +6,26 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+import shutil
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree
-from defusedxml import DefusedXmlException
 from pydantic import TypeAdapter, ValidationError
 
+from codeswarm.agents.lines import read_json
 from codeswarm.clock import Clock
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.results import Finding, GateCommand, GateOutcome, GateRun
+from codeswarm.git.paths import as_bytes
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.worker.run import Done, run_to_end
 from codeswarm.worker.workspace import Workspace
@@ -29,18 +33,22 @@ from codeswarm.worker.workspace import Workspace
 COULD_NOT_RUN = 75
 MAX_LIST_BYTES = 60_000
 MAX_RESULT_BYTES = 1 << 20
+MAX_REPORT_BYTES = 16 << 20
 MAX_FAILING = 500
+MAX_NAME = 500
 
 StoreLog = Callable[[bytes], Awaitable[str]]
 """Keeps a gate's output among the artifacts and answers its digest."""
 
 _TEST_NAMES = ("test_*", "*_test.*", "*.test.*", "*.spec.*", "*Test.*", "*Tests.*", "*_spec.*")
 _FAILING_LINES = re.compile(
-    r"^(?:FAILED|ERROR) (\S+)|^--- FAIL: (\S+)|^test (\S+) \.\.\. FAILED|^not ok \d+ - (.+)"
-    r"|^\s+[✕✖×] (.+?)(?: \(\d+ ?ms\))?$",
+    r"^(?:FAILED|ERROR) (\S[^\n]*?)(?: - [^\n]*)?$|^[ \t]*--- FAIL: (\S+)|^test (\S+) \.\.\. FAILED"
+    r"|^not ok \d+ - ([^\n]+)|^[ \t]+[✕✖×] ([^\n]+?)(?: \(?[\d.]+ ?m?s\)?)?$",
     re.MULTILINE,
 )
-"""How common runners name a failing test: pytest, go test, cargo test, TAP, jest and vitest."""
+"""How common runners name a failing test: pytest, go test (and its parts), cargo test, TAP, jest and vitest. A test's
+name is the same each time: how long it took and what it said are not part of it.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,12 +72,16 @@ class GateRunner:
     async def run(
         self, workspace: Workspace, commands: Sequence[GateCommand], context: GateContext
     ) -> tuple[GateRun, ...]:
-        """Run the commands in order, up to the first that is not green. Red is a value, and so is "can't run"."""
+        """Run the commands in order, up to the first that is not green. Red is a value, and so is "can't run".
+
+        Where the base was red already, one whose failing tests are named may be forgiven, and the next one runs, too.
+        """
         runs: list[GateRun] = []
         for command in commands:
             run = await self._run_one(workspace, command, context)
             runs.append(run)
-            if run.outcome is not GateOutcome.GREEN:
+            may_pass = run.outcome is GateOutcome.RED and command.red_may_pass and bool(run.failing)
+            if run.outcome is not GateOutcome.GREEN and not may_pass:
                 break
         return tuple(runs)
 
@@ -77,8 +89,8 @@ class GateRunner:
         inside, place = self._sandbox.inside(workspace.box), workspace.place
         report, result = "gate-report.xml", "gate-result.json"
         for name in (report, result):
-            (place.run / name).unlink(missing_ok=True)
-        text = fill(command.command, context, str(inside.run / report))
+            await asyncio.to_thread(_clear, place.run / name)
+        text = fill(command.command, context, str(inside.run / report), place.files)
         environment = {**workspace.environment, **_told(context, place.run, inside.run)}
         environment["CODESWARM_RESULT"] = str(inside.run / result)
         began = self._clock.monotonic()
@@ -95,11 +107,29 @@ class GateRunner:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def fill(command: str, context: GateContext, report: str) -> str:
-    """A gate command with `{files}` and `{report}` filled in; other braces are its own."""
-    files = context.contract_files or context.changed_files
-    tests = [file for file in files if looks_like_test(file)] or list(files)
-    return command.replace("{files}", shlex.join(tests)).replace("{report}", shlex.quote(report))
+def _clear(path: Path) -> None:
+    """Take away what an earlier command left in a place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def fill(command: str, context: GateContext, report: str, root: Path) -> str:
+    """A gate command with `{files}` and `{report}` filled in; other braces are its own.
+
+    The files are those of them that are there in `root`: a contract may have taken a file away again.
+    """
+    names = [os.fsdecode(as_bytes(file)) for file in context.contract_files or context.changed_files]
+    there = [name for name in names if os.path.lexists(root / name)]
+    tests = [name for name in there if looks_like_test(name)] or there
+    told = {"{files}": shlex.join(map(_no_option, tests)), "{report}": shlex.quote(report)}
+    return re.sub(r"\{files\}|\{report\}", lambda hit: told[hit.group()], command)
+
+
+def _no_option(name: str) -> str:
+    """A file whose name would be read as an option, named so that it is not."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def looks_like_test(path: str) -> bool:
@@ -110,9 +140,9 @@ def looks_like_test(path: str) -> bool:
 def _told(context: GateContext, run: Path, inside: Path) -> dict[str, str]:
     """The environment of a gate. A list of files too long for it is cut there, and is whole in the file named."""
     listed = "\n".join(context.changed_files)
-    (run / "changed-files").write_text(listed + "\n" if listed else "", errors="surrogateescape")
-    if len(listed) > MAX_LIST_BYTES:
-        listed = listed[:MAX_LIST_BYTES].rpartition("\n")[0]
+    (run / "changed-files").write_text(listed + "\n" if listed else "", encoding="utf-8")
+    if len(data := listed.encode()) > MAX_LIST_BYTES:
+        listed = data[: MAX_LIST_BYTES + 1].rpartition(b"\n")[0].decode()
     return {
         "CODESWARM_SESSION": context.session,
         "CODESWARM_TICKET": context.ticket,
@@ -142,7 +172,9 @@ def _gate_run(
     env: str,
 ) -> GateRun:
     outcome, reason = _outcome(command, done, tests)
-    failing = tests.failing if tests else tuple(answer.get("failing", ())) or read_failing(done.log)
+    failing: tuple[str, ...] = ()
+    if outcome is GateOutcome.RED:
+        failing = tests.failing if tests else tuple(answer.get("failing", ())) or read_failing(done.log)
     return GateRun(
         name=command.name,
         command=command.command,
@@ -153,7 +185,7 @@ def _gate_run(
         tail=done.tail,
         log=log,
         environment=env,
-        failing=failing if outcome is GateOutcome.RED else (),
+        failing=failing,
         tests=tests.ran if tests else None,
         skipped=tests.skipped if tests else (),
         findings=answer.get("findings", ()),
@@ -189,7 +221,12 @@ def read_failing(log: bytes) -> tuple[str, ...]:
     """Names of failing tests, as far as the output of a known runner tells them."""
     text = log.decode(errors="replace")
     names = (next(group for group in hit.groups() if group) for hit in _FAILING_LINES.finditer(text))
-    return tuple(dict.fromkeys(name.strip() for name in names))[:MAX_FAILING]
+    return _named(name.strip() for name in names)
+
+
+def _named(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of tests, each once and none without end."""
+    return tuple(islice(dict.fromkeys(name[:MAX_NAME] for name in names), MAX_FAILING))
 
 
 def _read_result(path: Path) -> dict[str, Any]:
@@ -197,15 +234,15 @@ def _read_result(path: Path) -> dict[str, Any]:
     if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_RESULT_BYTES:
         return {}
     try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        found = read_json(path.read_bytes().decode())
+    except ValueError:
         return {}
     if not isinstance(found, dict):
         return {}
     answer: dict[str, Any] = {}
     try:
-        answer["findings"] = _FINDINGS.validate_python(found.get("findings", ()))
-        answer["failing"] = _NAMES.validate_python(found.get("failing", ()))[:MAX_FAILING]
+        answer["findings"] = _FINDINGS.validate_python(found.get("findings", ()))[:MAX_FAILING]
+        answer["failing"] = _named(_NAMES.validate_python(found.get("failing", ())))
     except ValidationError:
         return answer
     return answer
@@ -217,18 +254,18 @@ _NAMES = TypeAdapter(tuple[str, ...])
 
 def _read_report(path: Path) -> _Tests | None:
     """A JUnit report, read as hostile XML; None where there is none that can be read."""
-    if not path.is_file() or path.is_symlink():
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_REPORT_BYTES:
         return None
     try:
         root = defusedxml.ElementTree.parse(path).getroot()
-    except (ParseError, DefusedXmlException):
+    except (ParseError, ValueError, LookupError):  # entities, encodings that are none
         return None
     if root is None:
         return None
     cases = list(root.iter("testcase"))
     failing = [_case(case) for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = [_case(case) for case in cases if case.find("skipped") is not None]
-    return _Tests(len(cases) - len(skipped), tuple(failing[:MAX_FAILING]), tuple(skipped[:MAX_FAILING]))
+    return _Tests(len(cases) - len(skipped), _named(failing), _named(skipped))
 
 
 def _case(case: Element) -> str:

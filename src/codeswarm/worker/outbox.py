@@ -5,6 +5,7 @@ A worker that dies with something in its outbox is no loss: whichever worker sta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ class Letter:
     file: Path
     path: str
     body: dict[str, Any]
+
+
+def _written_ns(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 class Outbox:
@@ -44,13 +52,21 @@ class Outbox:
         return Letter(file, path, body)
 
     def letters(self) -> Iterator[Letter]:
-        """Everything that waits, oldest first. A letter that can't be read is put aside, not thrown away."""
-        for file in sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+        """Everything that waits, oldest first. A letter that can't be read is put aside, not thrown away.
+
+        Other workers may send a letter, too, at the same time: one that has gone meanwhile has arrived.
+        """
+        for file in sorted(self._folder.glob("*.json"), key=_written_ns):
             try:
                 found = json.loads(file.read_text(encoding="utf-8"))
-                yield Letter(file, str(found["path"]), dict(found["body"]))
-            except (ValueError, KeyError, TypeError):
-                file.rename(file.with_suffix(".unreadable"))
+                letter = Letter(file, str(found["path"]), dict(found["body"]))
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError, RecursionError):
+                with contextlib.suppress(FileNotFoundError):
+                    file.rename(file.with_suffix(".unreadable"))
+                continue
+            yield letter
 
     @staticmethod
     def arrived(letter: Letter) -> None:

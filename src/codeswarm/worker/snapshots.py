@@ -97,6 +97,9 @@ class Snapshotter:
         self._place.manifest.with_suffix(".unsure").unlink(missing_ok=True)
 
     async def _walk(self, scope: Scope, spool: Path) -> None:
+        if self._place.files.is_symlink() or not self._place.files.is_dir():
+            why = f"{self._place.files} is no folder any more"
+            raise SnapshotFailed("a workspace could not be snapshotted", why, "nothing of it is taken for deleted")
         judge_directory(self._place.meta / "judge")
         box = self._box()
         meta = META_INSIDE if self._sandbox.inside(box).workspace == WORKSPACE else self._place.meta

@@ -64,7 +64,10 @@ class Transcript:
         with self._path.open("rb") as file:
             while self._shipped < self._size:
                 file.seek(self._shipped)
-                self._shipped = await self._ship(self._shipped, file.read(CHUNK))
+                has = await self._ship(self._shipped, file.read(CHUNK))
+                if has <= self._shipped:
+                    return  # nothing was taken: the next flush tries again, instead of this one for ever
+                self._shipped = has
 
     async def close(self) -> tuple[str, int]:
         """No more lines: the digest and the size. What could not be shipped is shipped with the completion."""

@@ -17,6 +17,9 @@ from codeswarm.router_client import RouterRefused
 from codeswarm.worker.line import Line
 from codeswarm.worker.stage import WorkerStage
 
+LONGEST_WAIT_S = 60.0
+"""The longest that a heartbeat may ask the router to wait, however long the heart is told to rest."""
+
 Hear = Callable[[MessageOut], Awaitable[None]]
 
 
@@ -32,7 +35,7 @@ class Stop:
 async def keep_alive(line: Line, offer: Offer, seen: int = 0, hear: Hear | None = None) -> Stop:
     """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words."""
     while True:
-        body = Heartbeat(epoch=offer.epoch, messages_seen=seen, wait_s=offer.heartbeat_s)
+        body = Heartbeat(epoch=offer.epoch, messages_seen=seen, wait_s=min(offer.heartbeat_s, LONGEST_WAIT_S))
         try:
             pulse = await line.heartbeat(offer.id, body)
         except (RouterRefused, RouterUnreachable) as error:
@@ -74,7 +77,8 @@ class Watch:
         tasks = [asyncio.ensure_future(watch) for watch in watches]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
+            # Of several reasons at once the lease counts first: what is not ours any more is not reported as our fault.
+            return next(task for task in tasks if task in done).result()
         finally:
             for task in tasks:
                 task.cancel()

@@ -45,6 +45,10 @@ class Identity:
     boot: str
 
 
+class _NotWanted(Exception):
+    """The router has no place for this worker: others serve its slots."""
+
+
 class Worker:
     def __init__(
         self,
@@ -81,6 +85,8 @@ class Worker:
                 slots.create_task(self._supervise("verifier", frozenset({Role.VERIFIER})))
         except* RouterUnreachable:
             self._log("the router is gone; this worker ends")
+        except* _NotWanted as group:
+            self._log(f"this worker ends: {group.exceptions[0]}")
 
     async def _introduce(self) -> None:
         who = self._identity
@@ -92,7 +98,10 @@ class Worker:
             slots=self._slots,
             labels=tuple(sorted(self._labels)),
         )
-        await self._line.hello(hello)
+        try:
+            await self._line.hello(hello)
+        except RouterRefused as refused:
+            raise _NotWanted(refused.what) from refused
 
     async def _empty_outbox(self) -> None:
         """Send what a worker before us could not. What is refused is known already, or will never be wanted."""

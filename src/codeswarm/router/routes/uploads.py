@@ -57,7 +57,7 @@ def upload_routes(engine: Engine) -> APIRouter:
     async def add_to_transcript(attempt: str, offset: int, request: Request) -> dict[str, int]:
         session, ticket, epoch = parse(attempt)
         data = await request.body()
-        size = await asyncio.to_thread(engine.artifacts.append, session, ticket, epoch, offset, data)
+        size = await engine.attempts.add_to_transcript(session, TicketId(ticket), epoch, offset, data)
         return {"size": size}
 
     @routes.post("/artifacts")

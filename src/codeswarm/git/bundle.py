@@ -1,0 +1,37 @@
+"""The head of a bundle: which tips it brings. The file comes from an agent's repository, and is hostile."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from codeswarm.domain.ids import Commit, is_object_id
+from codeswarm.errors import GitError
+
+MAX_LINE = 8192
+MAX_TIPS = 10_000
+
+
+def read_tips(bundle: BinaryIO) -> dict[bytes, Commit]:
+    """Ref name → the object it names. Afterwards the file stands at the pack; it must not be buffered.
+
+    Source: gitformat-bundle(5). Raises: GitError for what is no bundle, or one that leaves objects out by a filter.
+    """
+    if bundle.readline(MAX_LINE) not in (b"# v2 git bundle\n", b"# v3 git bundle\n"):
+        raise _broken("it does not begin like one")
+    tips: dict[bytes, Commit] = {}
+    while (line := bundle.readline(MAX_LINE)) != b"\n":
+        if not line.endswith(b"\n") or len(tips) > MAX_TIPS:
+            raise _broken("its head has no end")
+        if line.startswith(b"@"):
+            if not line.startswith(b"@object-format="):
+                raise _broken(f"it asks for {line[1:50].decode(errors='replace').strip()}")
+        elif not line.startswith(b"-"):  # what the other side must have; the pack's links tell whether we do
+            object_id, _, name = line[:-1].partition(b" ")
+            if not is_object_id(object_id.decode(errors="replace")) or not name:
+                raise _broken("its head has a line that can't be read")
+            tips[name] = Commit(object_id.decode())
+    return tips
+
+
+def _broken(why: str) -> GitError:
+    return GitError("bundle", 1, f"this is no bundle that can be taken in: {why}")
