@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from codeswarm.domain.ids import Commit
+from codeswarm.git.identity import ROUTER, Message
 from codeswarm.git.merge import Conflict, Merged, leftover_markers, merge
 from codeswarm.git.store import Store
-from tests.support.repositories import Files, Link, Script, Submodule, commit_files, own_home, tree, tree_of
+from tests.support.repositories import NOW_MS, Files, Link, Script, Submodule, commit_files, own_home, tree, tree_of
 
 LINES = "".join(f"line {number}\n" for number in range(1, 31))
 
@@ -46,9 +47,7 @@ def conflict(store: Store, base: Files, ours: Files, theirs: Files, ticket: str 
 
 
 def commit_of(store: Store, found: Conflict) -> Commit:
-    from codeswarm.git.identity import ROUTER, Message
-
-    return store.commit_tree(found.tree, [], Message("conflict"), author=ROUTER, at_ms=0)
+    return store.commit_tree(found.tree, [], Message("conflict"), author=ROUTER, at_ms=NOW_MS)
 
 
 # ── clean ────────────────────────────────────────────────────────────────────────────────────────────────────

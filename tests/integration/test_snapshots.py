@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from codeswarm.git.changes import Changes
+from codeswarm.git.checkout import lay_out
 from codeswarm.git.snapshot import Snapshot
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.worker.snapshots import Limits, SnapshotFailed
 from tests.support.repositories import (
+    AGENT,
     SANDBOXES,
     Bench,
     Files,
@@ -243,6 +245,22 @@ async def test_what_lies_too_deep_for_git_is_told_and_stops_nothing_else(bench: 
     assert await made.take() is None
 
 
+async def test_the_longest_path_that_git_checks_out_comes_home_and_one_byte_more_is_left_out(bench: MakeBench) -> None:
+    above = "/".join(["n" * 255] * 15)
+    made = bench({"top": "x", f"{above}/old/{'o' * 251}": "x"})
+    await made.act(
+        "name() { printf %0$1d 0; }; cd $(ls -d nnn*); while ls -d nnn* >/dev/null 2>&1; do cd -P nnn*; done; "
+        "for size in 250 251 252; do echo x > old/$(name $size); done"
+    )
+    snapshot = await made.take_changed("all")
+    assert sorted(map(len, made.tree)) == [3, 4094, 4095, 4095]
+    assert list(told(snapshot).values()) == [2]
+    again = made.root / "again"
+    again.mkdir()
+    lay_out(again, made.store.objects, snapshot.commit, "task/t", AGENT)
+    assert git(again, "status", "--porcelain") == b""
+
+
 async def test_twenty_thousand_files_come_home_and_the_next_snapshot_holds_what_changed(tmp_path: Path) -> None:
     files = {f"folder{number % 200}/sub/file{number}": f"file {number}\n" for number in range(20_000)}
     made = Bench(tmp_path / "bench", SANDBOXES[0].values[0](), {"top": "x"})
@@ -323,6 +341,37 @@ async def test_a_workspace_that_shows_nothing_is_a_failure_and_no_deletion(bench
         made.files.chmod(0o755)
     assert made.tree == tree({"file": "x"})
     assert await made.take() is None
+
+
+@pytest.mark.parametrize("what", ["nothing", "a link", "a file"])
+async def test_a_workspace_that_is_gone_is_a_failure_and_no_deletion(
+    what: str, bench: MakeBench, tmp_path: Path
+) -> None:
+    made = bench({"file": "x"})
+    plant(tmp_path, {"outside/file": "canary"})
+    made.files.rename(made.root / "aside")
+    if what != "nothing":
+        plant(made.place.root, {"files": Link(tmp_path / "outside") if what == "a link" else "x"})
+    with pytest.raises(SnapshotFailed, match="is no folder any more"):
+        await made.take("all")
+    assert (made.uploads, made.holds(b"canary")) == (0, False)
+
+
+async def test_a_walk_that_hangs_is_ended_and_told(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = bench({"file": "x"})
+    made.edit({"file": "y"})
+    (tmp_path / "walker.py").write_text("import signal, sys\nsys.stdin.readline()\nsignal.pause()\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("codeswarm.worker.snapshots.WALKER", tmp_path / "walker.py")
+        patch.setattr("codeswarm.worker.snapshots.DEADLINE_S", 0.1)
+        patch.setattr("codeswarm.worker.snapshots.GRACE_S", 0.2)
+        with pytest.raises(SnapshotFailed, match="it did not end"):
+            await made.take()
+    assert made.uploads == 0
+    await made.take()
+    assert made.tree == tree({"file": "y"})
 
 
 async def test_hundreds_of_left_out_files_are_counted_and_keep_the_workspace(bench: MakeBench) -> None:

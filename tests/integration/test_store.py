@@ -570,7 +570,8 @@ def test_who_borrows_objects_goes_on_while_the_store_is_tidied(plain: Store, tmp
     with ThreadPoolExecutor(2) as pool:
         tidied = pool.submit(lambda: [plain.tidy() for _ in range(3)])
         while not tidied.done():
-            borrower.git("fsck", "--no-dangling")
+            borrower.git("rev-list", "--objects", "--all")
+            borrower.git("archive", "--output", str(tmp_path / "whole.tar"), base)
         tidied.result()
     assert borrower.status == ""
 
@@ -597,3 +598,104 @@ def test_the_bytes_of_a_put_stay_those_of_the_spool(plain: Store) -> None:
     assert [changes.content(each) for each in changes.puts] == list(files.values())
     base = commit_files(plain.path, {})
     assert tree_of(plain.path, take(plain, stream + END, base).commit) == tree(files)
+
+
+# ── commits that an agent made ───────────────────────────────────────────────────────────────────────────────
+
+KEPT = "refs/codeswarm/agent/s/t/1"
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Repository:
+    return Repository.make(tmp_path / "agents", {"a": "x"})
+
+
+def bundled(agents: Repository, *what: str) -> Path:
+    path = agents.path.parent / "commits.bundle"
+    agents.git("bundle", "create", "--quiet", str(path), *(what or ("--all", "HEAD")))
+    return path
+
+
+def test_an_agents_commits_are_kept_under_refs_of_their_own(plain: Store, agents: Repository) -> None:
+    ours = commit_files(plain.path, {"a": "ours"})
+    side = agents.commit({"b": "x"})
+    agents.write({"a": "stashed"})
+    agents.git("stash", "--quiet")
+    agents.git("tag", "-a", "-m", "x", "v1")
+    agents.git("update-ref", "refs/codeswarm/wip/s/t/1", side)
+    agents.git("checkout", "--quiet", "--detach")
+    head = agents.commit({"c": "x"})
+    for _ in range(2):
+        kept = plain.fetch_bundle(bundled(agents), KEPT)
+        assert set(kept) == {
+            f"{KEPT}/{name}" for name in ("HEAD", "heads/main", "stash", "tags/v1", "codeswarm/wip/s/t/1")
+        }
+    assert plain.commit(f"{KEPT}/HEAD") == head
+    assert plain.refs("refs/heads", "refs/codeswarm/wip") == {"refs/heads/main": ours}
+
+
+def test_branches_of_any_name_are_kept_and_can_be_told(plain: Store, agents: Repository) -> None:
+    for name in (b"caf\xe9", "ünï".encode(), b'"q"', b"deep/er", b"a'b$c", b"n" * 200, b"@"):
+        agents.git("update-ref", os.fsdecode(b"refs/heads/" + name), "HEAD", ok=(0, 128))
+    kept = plain.fetch_bundle(bundled(agents), KEPT)
+    assert len(kept) == 9
+    assert all(name.encode() for name in kept)
+    assert f"{KEPT}/heads/ünï" in kept
+    assert plain.refs() == plain.refs("refs")
+    assert take(plain, put("b") + END, agents.head).commit
+
+
+def test_branches_that_take_each_others_places_are_kept_all_the_same(plain: Store, agents: Repository) -> None:
+    agents.git("branch", "side")
+    plain.fetch_bundle(bundled(agents), KEPT)
+    agents.git("branch", "-D", "side")
+    agents.git("branch", "side/deeper")
+    try:
+        kept = plain.fetch_bundle(bundled(agents), KEPT)
+    except GitError:
+        return
+    assert f"{KEPT}/heads/side/deeper" in kept
+
+
+def mktree(agents: Repository, *rows: tuple[str, str, str]) -> str:
+    """A commit of a tree that git itself would not write."""
+    data = b"".join(f"{mode} {name}\0".encode() + bytes.fromhex(blob) for mode, name, blob in rows)
+    made = agents.git("hash-object", "-t", "tree", "-w", "--stdin", "--literally", stdin=data)
+    return agents.git("commit-tree", "-m", "x", made)
+
+
+@pytest.mark.parametrize("what", ["dotgit", "up", "twice", "link", "garbage", "cut off", "empty", "missing", "dates"])
+def test_malformed_commits_of_an_agent_are_refused_and_nothing_moves(
+    what: str, plain: Store, agents: Repository, tmp_path: Path
+) -> None:
+    blob = agents.git("rev-parse", "HEAD:a")
+    commit_files(plain.path, {"a": "ours"})
+    bundle = bundled(agents)
+    if what in ("dotgit", "up", "twice", "link"):
+        rows = {
+            "dotgit": [("100644", ".git", blob)],
+            "up": [("100644", "..", blob)],
+            "twice": [("100644", "a", blob), ("100644", "a", blob)],
+            "link": [("120000", ".gitmodules", blob)],
+        }
+        agents.git("update-ref", "refs/heads/evil", mktree(agents, *rows[what]))
+        bundle = bundled(agents)
+    elif what == "dates":
+        text = f"tree {agents.git('rev-parse', 'HEAD^{tree}')}\nauthor a <b> never\ncommitter a <b> 1 +0000\n\nx\n"
+        evil = agents.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=text.encode())
+        agents.git("update-ref", "refs/heads/evil", evil)
+        bundle = bundled(agents)
+    elif what == "garbage":
+        bundle.write_bytes(b"# v2 git bundle\n" + os.urandom(100))
+    elif what == "cut off":
+        bundle.write_bytes(bundle.read_bytes()[:-30])
+    elif what == "empty":
+        bundle.write_bytes(b"")
+    else:
+        agents.commit({"b": "x"})
+        bundle = bundled(agents, "HEAD", "--not", "HEAD~1")
+    before = plain.refs()
+    with pytest.raises(GitError):
+        plain.fetch_bundle(bundle, KEPT)
+    assert plain.refs() == before
+    git(plain.path, "fsck", "--strict", "--no-dangling")

@@ -136,7 +136,7 @@ MANY_KINDS: dict[bytes, Any] = {
     b".gitignore": b"ignored\n",
     b"ignored": b"tracked although ignored",
     b"sub": Submodule("1" * 40),
-    b".gitmodules": b'[submodule "sub"]\n\tpath = sub\n\turl = ext::sh -c touch% fired\n\tupdate = !touch fired\n',
+    b".gitmodules": b'[submodule "sub"]\n\tpath = sub\n\turl = ext::sh -c touch% fired\n',
 }
 
 
@@ -288,8 +288,9 @@ async def test_what_a_killed_worker_was_keeping_is_made_anew(boxed: Site) -> Non
 async def test_what_set_up_made_is_copied_as_it_is_beside_the_commits_own_files(boxed: Site) -> None:
     script = (
         "mkdir -p lib/new lib/deep/er vendor/.git && echo x > lib/new/a && ln lib/new/a lib/new/b && "
-        "ln -s /etc lib/link && touch 'lib/odd\nname' && printf '\\351' | xargs -I% touch lib/% && echo x > vendor/.git/HEAD && "
-        "echo changed > lib/own && rm lib/gone && chmod 500 lib/new && echo x > .git/setup-was-here"
+        "ln -s /etc lib/link && touch 'lib/odd\nname' && printf '\\351' | xargs -I% touch lib/% && "
+        "echo x > vendor/.git/HEAD && echo changed > lib/own && rm lib/gone && chmod 500 lib/new && "
+        "echo x > .git/setup-was-here"
     )
     start = boxed.commit({"lib/own": "own", "lib/gone": "x", "lib/deep/own": "x"})
     first, second = [await boxed.make(start, setup=script) for _ in range(2)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codeswarm.process import exited
 from codeswarm.sandbox.base import Box, Running, Sandbox
+from codeswarm.sandbox.starting import start
 
 TAIL_BYTES = 6000
 MAX_LOG_BYTES = 8 << 20
@@ -72,7 +73,7 @@ async def run_to_end(
 
     `keep`: where its (capped) output is also written. Raises: SandboxUnavailable, FileNotFoundError.
     """
-    running = await sandbox.start(box, argv, env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.STDOUT)
+    running = await start(sandbox, box, argv, env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.STDOUT)
     log, timed_out = _Log(MAX_LOG_BYTES), False
     reading = asyncio.create_task(_read(running, log))
     try:

@@ -25,6 +25,7 @@ from codeswarm.host import interpreter
 from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
+from codeswarm.sandbox.starting import start
 from codeswarm.worker.places import Place
 
 WALKER = Path(walker.__file__)
@@ -105,7 +106,7 @@ class Snapshotter:
         meta = META_INSIDE if self._sandbox.inside(box).workspace == WORKSPACE else self._place.meta
         order = self._order(scope, self._sandbox.inside(box).workspace, meta)
         argv = [sys.executable, "-I", "-S", str(WALKER)]
-        running = await self._sandbox.start(box, argv, {"PATH": DEFAULT_PATH})
+        running = await start(self._sandbox, box, argv, {"PATH": DEFAULT_PATH})
         process, code = running.process, None
         assert process.stdin is not None
         assert process.stdout is not None

@@ -13,6 +13,7 @@ from codeswarm.agents.recording import Recorder
 from codeswarm.clock import Clock
 from codeswarm.failpoints import reach
 from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
+from codeswarm.sandbox.starting import start
 from codeswarm.worker.transcript import Transcript
 
 
@@ -48,7 +49,7 @@ class WorkerStage:
         self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
     ) -> Running:
         box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
-        running = await self._sandbox.start(box, argv, {**self._environment, **env}, stderr=stderr)
+        running = await start(self._sandbox, box, argv, {**self._environment, **env}, stderr=stderr)
         self._running.append(running)
         reach("worker.agent_started")
         return running

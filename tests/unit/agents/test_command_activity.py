@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -143,10 +145,7 @@ def test_a_failure_says_how_and_with_which_last_words() -> None:
 # ── the prompt ──
 
 
-async def test_a_program_that_does_not_read_its_prompt_is_no_error(tmp_path: object) -> None:
-    import asyncio
-    from pathlib import Path
-
+async def test_a_program_that_does_not_read_its_prompt_is_no_error() -> None:
     pipe = asyncio.subprocess.PIPE
     process = await spawn(["/bin/true"], cwd=Path("/"), env={}, stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin is not None
@@ -155,15 +154,11 @@ async def test_a_program_that_does_not_read_its_prompt_is_no_error(tmp_path: obj
 
 
 async def test_a_prompt_arrives_whole_and_ends() -> None:
-    import asyncio
-    from pathlib import Path
-
     pipe = asyncio.subprocess.PIPE
     process = await spawn(["/bin/cat"], cwd=Path("/"), env={}, stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin is not None
     text = "ü→\n" * 100_000
-    out, _ = await asyncio.gather(
-        process.stdout.read() if process.stdout else asyncio.sleep(0), feed(process.stdin, text)
-    )
+    assert process.stdout is not None
+    out, _ = await asyncio.gather(process.stdout.read(), feed(process.stdin, text))
     assert out == text.encode()
     await process.wait()

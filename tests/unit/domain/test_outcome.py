@@ -84,10 +84,10 @@ def test_only_what_died_counts_towards_a_meltdown(failure: FailureClass) -> None
 
 def test_a_ticket_fails_after_as_many_own_failures_as_are_allowed_in_one_phase() -> None:
     swarm = Swarm("a", settings=settings(bounds=Bounds(max_attempts=3, backoff_base_s=0)))
-    swarm.phase("a", gates="red")
+    swarm.phase("a", files=())
     swarm.phase("a", failure="crashed")
     assert swarm.ticket("a").status is TicketStatus.READY
-    swarm.phase("a", files=())
+    swarm.phase("a", gates="red")
     assert swarm.ticket("a").status is TicketStatus.FAILED
     assert "3 attempts failed in phase implementation" in swarm.ticket("a").reason
 

@@ -1,0 +1,397 @@
+"""What Claude Code says, as it was really said (`transcripts/`, from version 2.1.327) and as it might be garbled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from codeswarm.agents.base import AgentSpec, Ending
+from codeswarm.agents.claude import ClaudeAgent, _Talk, activities, failure_of, usage_of
+from codeswarm.domain.results import FailureClass, Report, Usage
+from codeswarm.environment import Login
+from tests.support.stages import OpenStage, QuietStage, stream_of
+
+F = FailureClass
+FOLDER = Path(__file__).parent / "transcripts"
+TRANSCRIPTS = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*.jsonl"))}
+SUCCESS = TRANSCRIPTS["success"]
+FAILURES = {
+    "unauthorized": F.AUTH,
+    "rate_limited": F.RATE_LIMITED,
+    "quota": F.RATE_LIMITED,  # with an API key, a spent quota and a burst can't be told apart
+    "credit": F.QUOTA,
+    "overloaded": F.OVERLOADED,
+    "unknown_model": F.UNKNOWN_MODEL,
+    "overflow": F.CONTEXT_OVERFLOW,
+    "max_turns": F.CRASHED,
+    "interrupted": F.CANCELLED,
+}
+
+
+def heard(transcript: bytes, code: int = 0, stage: QuietStage | None = None) -> Ending:
+    """How a conversation ends in which the CLI says all this and exits with `code`."""
+
+    async def listen() -> Ending:
+        process: Any = SimpleNamespace(stdout=stream_of(transcript), stderr=stream_of(b"some warning\n"))
+        talk = _Talk(stage or QuietStage(), process)
+        await talk.listen()
+        await talk.listen_to_errors()
+        assert talk.answered.is_set(), "nobody waits for an answer that can't come any more"
+        return talk.ending(code)
+
+    return asyncio.run(listen())
+
+
+def result_line(transcript: bytes) -> dict[str, Any]:
+    return dict(json.loads(transcript.splitlines()[-1]))
+
+
+# ── as it was really said ──
+
+
+def test_a_turn_that_went_well_is_heard_as_what_was_said_done_and_used() -> None:
+    stage = QuietStage()
+    ending = heard(SUCCESS, 0, stage)
+    assert ending == Ending(usage=Usage(input_tokens=3000, output_tokens=150, cost_usd=0.0075), summary="Done.")
+    said = [(activity.type, activity.text) for activity in stage.said if activity.type != "output"]
+    assert said == [
+        ("reasoning", "Hm."),
+        ("assistant", "I'll look."),
+        ("command_started", "echo hi > shell.txt"),
+        ("command_completed", "(Bash completed with no output)"),
+        ("file_change", "written.txt"),
+        ("command_completed", said[5][1]),
+        ("assistant", "Done."),
+        ("usage", ""),
+        ("turn", "Done."),
+    ]
+
+
+def test_each_line_is_kept_once_as_it_was() -> None:
+    stage = QuietStage()
+    heard(SUCCESS, 0, stage)
+    raw = [activity.raw for activity in stage.said if activity.raw]
+    assert raw == SUCCESS.decode().splitlines()
+
+
+@pytest.mark.parametrize("name", list(FAILURES))
+def test_each_fault_is_told_by_its_class(name: str) -> None:
+    failure = heard(TRANSCRIPTS[name], 1).failure
+    assert failure is not None
+    assert failure.failure_class is FAILURES[name]
+    assert failure.message.startswith("claude: ")
+    assert len(failure.message) > len("claude: ")
+
+
+@pytest.mark.parametrize("name", list(FAILURES))
+def test_an_exit_code_of_0_makes_no_failure_a_success(name: str) -> None:
+    assert heard(TRANSCRIPTS[name], 0).failure is not None
+
+
+def test_success_with_is_error_is_no_success() -> None:
+    line = result_line(TRANSCRIPTS["unauthorized"])
+    assert (line["subtype"], line["is_error"]) == ("success", True)
+    assert failure_of(line, {}) is not None
+
+
+def test_a_good_result_with_a_bad_exit_code_is_a_crash() -> None:
+    for code in (1, 143, -9):
+        failure = heard(SUCCESS, code).failure
+        assert failure is not None
+        assert failure.failure_class is F.CRASHED
+
+
+def test_a_conversation_without_a_result_is_a_crash_whatever_its_exit_code() -> None:
+    lines = SUCCESS.splitlines(keepends=True)
+    for kept in range(len(lines)):
+        for code in (0, 1, -15):
+            ending = heard(b"".join(lines[:kept]), code)
+            assert ending.failure is not None
+            assert ending.failure.failure_class is F.CRASHED
+            assert "before the end of its turn" in ending.failure.message
+    assert heard(b"".join(lines[:-1]), 0).summary == "Done.", "its last words are kept all the same"
+
+
+def test_what_it_said_on_standard_error_is_in_the_message_of_a_crash() -> None:
+    failure = heard(b"", 1).failure
+    assert failure is not None
+    assert failure.message == "claude exited with 1 before the end of its turn: some warning"
+
+
+def test_a_result_that_is_too_long_to_be_read_is_no_success() -> None:
+    line = result_line(SUCCESS) | {"result": "x" * (2 << 20)}
+    assert heard(json.dumps(line).encode() + b"\n", 0).failure is not None
+
+
+# ── quota ──
+
+
+def limited(**info: Any) -> bytes:
+    event = {"type": "rate_limit_event", "rate_limit_info": info}
+    return json.dumps(event).encode() + b"\n" + TRANSCRIPTS["quota"]
+
+
+def test_a_rejected_usage_window_is_a_spent_quota_until_it_resets() -> None:
+    stage = QuietStage()
+    ending = heard(limited(status="rejected", resetsAt=1_800_000_000, rateLimitType="five_hour"), 1, stage)
+    assert ending.failure is not None
+    assert (ending.failure.failure_class, ending.failure.retry_at_ms) == (F.QUOTA, 1_800_000_000_000)
+    assert stage.said[0].type == "rate_limit"
+
+
+def test_a_window_that_is_only_warned_of_is_a_burst() -> None:
+    failure = heard(limited(status="allowed_warning", resetsAt=1_800_000_000), 1).failure
+    assert failure is not None
+    assert (failure.failure_class, failure.retry_at_ms) == (F.RATE_LIMITED, None)
+
+
+@pytest.mark.parametrize(
+    "resets", [None, True, "soon", -1, 0, 1e30, 2**70, 10**400, float("nan"), float("inf"), [], {}, 1.8e12]
+)
+def test_a_moment_of_reset_that_is_none_is_no_promise(resets: object) -> None:
+    info = {"status": "rejected", "resetsAt": resets}
+    failure = failure_of(result_line(TRANSCRIPTS["quota"]), info)
+    assert failure is not None
+    assert (failure.failure_class, failure.retry_at_ms) == (F.QUOTA, None)
+
+
+# ── usage ──
+
+
+def test_usage_is_the_sum_over_all_models_caches_included() -> None:
+    row = {"inputTokens": 10, "outputTokens": 3, "cacheReadInputTokens": 100, "cacheCreationInputTokens": 5}
+    found = usage_of({"modelUsage": {"a": row, "b": row}, "total_cost_usd": 1})
+    assert found == Usage(input_tokens=230, output_tokens=6, cost_usd=1.0)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"modelUsage": {}, "total_cost_usd": None},
+        {"modelUsage": [], "total_cost_usd": "0"},
+        {"modelUsage": {"a": 3}, "total_cost_usd": True},
+        {"total_cost_usd": float("nan")},
+        {"total_cost_usd": 10**400},
+        {"total_cost_usd": -1},
+    ],
+)
+def test_figures_that_are_none_are_unknown_and_not_zero(result: dict[str, Any]) -> None:
+    assert usage_of(result) == Usage()
+
+
+# ── whatever it may say ──
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": None},
+        {"type": ["assistant"]},
+        {"type": "assistant"},
+        {"type": "assistant", "message": "hello"},
+        {"type": "assistant", "message": {"content": 3}},
+        {
+            "type": "assistant",
+            "message": {"content": [3, None, {}, {"type": "text"}, {"type": "tool_use", "input": 3}]},
+        },
+        {"type": "assistant", "message": {"content": "as one text"}},
+        {"type": "user", "message": {"content": [{"type": "tool_result", "content": [{"text": 3}, "x"]}]}},
+        {"type": "user", "message": {"content": [{"type": "tool_result", "content": {"a": 1}}]}},
+        {"type": "system", "subtype": ["odd"]},
+        {"type": "rate_limit_event", "rate_limit_info": "x"},
+        {"type": "result", "result": {"a": 1}, "modelUsage": 3},
+        {"type": "control_response"},
+    ],
+)
+def test_a_line_of_any_shape_is_at_least_one_activity(message: dict[str, Any]) -> None:
+    assert activities(message, json.dumps(message))
+
+
+JUNK: tuple[Any, ...] = (
+    None,
+    0,
+    1,
+    -1,
+    "",
+    "false",
+    "success",
+    [],
+    {},
+    [[[]]],
+    10**30,
+    1e300,
+    "\ud800",
+    "\x00",
+    "x" * 5000,
+)
+"""Never `False` and never what would spell out a success: that would be another message, not a garbled one."""
+
+
+def garble(transcript: bytes, dice: random.Random) -> bytes:
+    """One accident of those that happen to streams and to programs."""
+    lines = transcript.splitlines(keepends=True)
+    place = dice.randrange(len(lines))
+    spot = dice.randrange(len(transcript))
+    kind = dice.randrange(9)
+    if kind == 0:
+        return transcript[:spot]
+    if kind == 1:
+        return b"".join(lines[:place] + lines[place + 1 :])
+    if kind == 2:
+        return b"".join(lines[:place] + [lines[place]] * 3 + lines[place + 1 :])
+    if kind == 3:
+        dice.shuffle(lines)
+        return b"".join(lines)
+    if kind == 4:
+        noise = dice.choice((b"\x00", b"\xff\xfe", b"\n", b"\r\n", b'{"', b"}" * 50, b"[" * 5000, b"\xed\xa0\x80"))
+        return transcript[:spot] + noise + transcript[spot:]
+    if kind == 5:
+        return transcript[:spot] + transcript[spot + dice.randrange(1, 40) :]
+    if kind == 6:
+        return transcript.replace(b"\n", b"", 1 + dice.randrange(3))
+    if kind == 7:
+        return transcript[:spot] + bytes([dice.randrange(256)]) + transcript[spot + 1 :]
+    return b"".join([*lines[:place], _garbled_value(lines[place], dice), *lines[place + 1 :]])
+
+
+def _garbled_value(line: bytes, dice: random.Random) -> bytes:
+    """A line in which one value, however deep, is something else."""
+    message: Any = json.loads(line)
+    spots = []
+
+    def collect(value: Any) -> None:
+        for key in value if isinstance(value, dict) else range(len(value)):
+            spots.append((value, key))
+            if isinstance(value[key], dict | list):
+                collect(value[key])
+
+    collect(message)
+    holder, key = dice.choice(spots)
+    holder[key] = dice.choice(JUNK)
+    return json.dumps(message).encode() + b"\n"
+
+
+def fit_to_be_reported(ending: Ending) -> bool:
+    report = Report(failure=ending.failure, usage=ending.usage, summary=ending.summary)
+    return Report.model_validate_json(report.model_dump_json()) == report
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from(sorted(FAILURES)), st.integers(0, 2**32), st.integers(1, 3), st.sampled_from((0, 1, 137, -9)))
+def test_a_garbled_failure_is_still_a_failure(name: str, seed: int, accidents: int, code: int) -> None:
+    dice, transcript = random.Random(seed), TRANSCRIPTS[name]
+    for _ in range(accidents):
+        try:
+            transcript = garble(transcript, dice) or b"\n"
+        except ValueError:
+            continue  # what an earlier accident left is no JSON, and its values can't be exchanged
+    ending = heard(transcript, code)
+    assert ending.failure is not None
+    assert fit_to_be_reported(ending)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**32), st.sampled_from((0, 0, 1)))
+def test_a_garbled_success_is_heard_without_a_fault_and_succeeds_only_by_a_whole_result(seed: int, code: int) -> None:
+    transcript = garble(SUCCESS, random.Random(seed))
+    ending = heard(transcript, code)
+    assert fit_to_be_reported(ending)
+    if ending.failure is None:
+        assert code == 0
+        assert b'"subtype":"success"' in transcript.replace(b": ", b":")
+
+
+# ── a whole run of the adapter, with a program in the CLI's place ──
+
+STAND_IN = """#!/bin/sh
+echo "$@" > "$HOME/flags"
+env > "$HOME/env"
+read -r first
+printf '%s\\n' "$first" > "$HOME/heard"
+{then}
+"""
+
+
+def stand_in(folder: Path, then: str) -> ClaudeAgent:
+    """An adapter that finds a shell script where the CLI would be."""
+    binary = folder / "bin" / "claude"
+    binary.parent.mkdir()
+    binary.write_text(STAND_IN.replace("{then}", then))
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    login = Login(f"{binary.parent}:/usr/bin:/bin", {"ANTHROPIC_API_KEY": "k"})
+    return ClaudeAgent(AgentSpec.parse("claude:haiku"), login)
+
+
+async def test_the_prompt_is_told_as_a_user_turn_and_the_end_of_the_turn_ends_the_run(tmp_path: Path) -> None:
+    stage = OpenStage(tmp_path)
+    agent = stand_in(tmp_path, f"cat {FOLDER / 'success.jsonl'}\ncat > /dev/null")
+    ending = await agent.run(stage.task("Do ticket 7, “please”."), stage)
+    assert ending.failure is None
+    spoken = json.loads((stage.box.home / "heard").read_text())
+    assert spoken == {"type": "user", "message": {"role": "user", "content": "Do ticket 7, “please”."}}
+    flags = (stage.box.home / "flags").read_text().split()
+    assert flags[flags.index("--model") + 1] == "haiku"
+    assert flags[flags.index("--session-id") + 1] == "c-1"
+    environment = dict(line.split("=", 1) for line in (stage.box.home / "env").read_text().splitlines() if "=" in line)
+    assert environment["ANTHROPIC_API_KEY"] == "k"
+    assert environment["CODESWARM_EPOCH"] == "5"
+
+
+async def test_an_earlier_conversation_is_gone_on_with_by_its_id(tmp_path: Path) -> None:
+    stage = OpenStage(tmp_path)
+    agent = stand_in(tmp_path, f"cat {FOLDER / 'success.jsonl'}")
+    await agent.run(stage.task(conversation="c-0", resume=True), stage)
+    flags = (stage.box.home / "flags").read_text().split()
+    assert flags[flags.index("--resume") + 1] == "c-0"
+    assert "--session-id" not in flags
+
+
+async def test_words_of_a_person_reach_the_running_turn(tmp_path: Path) -> None:
+    stage = OpenStage(tmp_path)
+    agent = stand_in(
+        tmp_path, f'read -r second\nprintf "%s" "$second" > "$HOME/second"\ncat {FOLDER / "success.jsonl"}'
+    )
+    stage.messages.put_nowait("use the new API")
+    ending = await agent.run(stage.task(), stage)
+    assert ending.failure is None
+    assert json.loads((stage.box.home / "second").read_text())["message"]["content"] == "use the new API"
+    stage.messages.put_nowait("too late")
+    assert stage.messages.get_nowait() == "too late", "nobody reads on when the turn is over"
+
+
+async def test_told_to_stop_it_interrupts_its_turn_and_waits_for_the_answer(tmp_path: Path) -> None:
+    stage = OpenStage(tmp_path)
+    then = f'echo "{{}}"\nread -r second\nprintf "%s" "$second" > "$HOME/second"\ncat {FOLDER / "interrupted.jsonl"}'
+    agent = stand_in(tmp_path, then)
+    running = asyncio.create_task(agent.run(stage.task(), stage))
+    await stage.heard.wait()
+    stage.stop.set()
+    ending = await running
+    assert ending.failure is not None
+    assert ending.failure.failure_class is F.CANCELLED
+    assert json.loads((stage.box.home / "second").read_text())["request"] == {"subtype": "interrupt"}
+
+
+async def test_what_it_leaves_running_does_not_hold_the_run_open(tmp_path: Path) -> None:
+    stage = OpenStage(tmp_path)
+    agent = stand_in(tmp_path, f"sleep 600 &\ncat {FOLDER / 'success.jsonl'}")
+    ending = await asyncio.wait_for(agent.run(stage.task(), stage), 60)
+    assert ending.failure is None
+
+
+def test_without_the_cli_or_a_login_it_says_how_to_get_them(tmp_path: Path) -> None:
+    agent = stand_in(tmp_path, "true")
+    assert agent.check().works
+    without_login = ClaudeAgent(agent.spec, Login(str(tmp_path / "bin"), {})).check()
+    assert not without_login.works
+    assert "ANTHROPIC_API_KEY" in without_login.fix
