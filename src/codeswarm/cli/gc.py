@@ -8,7 +8,7 @@ import typer
 
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import joined_or_hosting
-from codeswarm.cli.output import say, say_json
+from codeswarm.cli.output import count, say, say_json
 
 MOST_PACKS = 20
 
@@ -74,4 +74,4 @@ def _tell(here: Here, found: list[Any], stays: list[Any], *, dry_run: bool) -> N
     for item in stays:
         say(f"stays: {item.path}: {item.why}")
     verb = "would go" if dry_run else "gone"
-    say(f"{len(gone)} folders {verb}, {sum(item.bytes for item in gone) >> 20} MiB")
+    say(f"{count(len(gone), 'folder')} {verb}, {sum(item.bytes for item in gone) >> 20} MiB")

@@ -14,6 +14,9 @@ from rich.table import Table
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError
 
+UNFOLDED = 1000
+"""Columns of a table that no person's terminal folds."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """A console that colours only a terminal, and not where NO_COLOR says so."""
@@ -54,13 +57,16 @@ def report_error(error: CodeswarmError, *, as_json: bool) -> int:
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """A plain table for people."""
+    """A plain table for people: folded to a terminal's width, one line a row where it goes elsewhere."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(str(cell) for cell in row))
-    Console(highlight=False, no_color=not Environment.read().colour).print(shown)
+    out = Console(highlight=False, no_color=not Environment.read().colour)
+    if not out.is_terminal:
+        out.width = UNFOLDED
+    out.print(shown)
 
 
 def clock_time(at_ms: int) -> str:
@@ -74,6 +80,11 @@ def day_and_time(at_ms: int | None) -> str:
 
 def iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 file`, `3 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from codeswarm.cli.output import duration
+from codeswarm.cli.output import count, duration
 
 Data = dict[str, Any]
 
@@ -26,14 +26,14 @@ def _failure(data: Data) -> str:
     charged = "" if data["charged"] else " (not charged)"
     first = str(failure["message"]).strip().splitlines()
     words = f"attempt {data['epoch']} failed: {failure['failure_class']}{charged}: {first[0] if first else ''}"
-    return words + (f" [{len(again)} gate runs]" if again else "")
+    return words + (f" [{count(len(again), 'gate run')}]" if again else "")
 
 
 def _succeeded(data: Data) -> str:
     report = data["report"]
     parts = []
     if report.get("work"):
-        parts.append(f"{len(report['work']['changed_files'])} files changed")
+        parts.append(f"{count(len(report['work']['changed_files']), 'file')} changed")
         if report["work"]["restored"]:
             parts.append(f"contract files put back: {', '.join(report['work']['restored'])}")
     parts += [f"{run['name']} gate {run['outcome']} in {duration(run['duration_s'])}" for run in report["gate_runs"]]
@@ -43,7 +43,7 @@ def _succeeded(data: Data) -> str:
 
 
 def _landed(data: Data) -> str:
-    return f"landed as {data['new'][:10]} (landing {data['landing']}, {len(data['receipts'])} receipts)"
+    return f"landed as {data['new'][:10]} (landing {data['landing']}, {count(len(data['receipts']), 'receipt')})"
 
 
 def _bounced(data: Data) -> str:
@@ -70,12 +70,12 @@ def _leased(data: Data) -> str:
 
 def _snapshot(data: Data) -> str:
     left = f", left out: {', '.join(item['path'] for item in data['left_out'][:5])}" if data["left_out"] else ""
-    return f"snapshot {data['commit'][:10]} of attempt {data['epoch']} ({data['files']} files{left})"
+    return f"snapshot {data['commit'][:10]} of attempt {data['epoch']} ({count(data['files'], 'file')}{left})"
 
 
 def _findings(data: Data) -> str:
     first = str(data["findings"][0]["text"]).splitlines()[0] if data["findings"] else ""
-    return f"changes asked for by {data['by']} ({len(data['findings'])} findings): {first}"
+    return f"changes asked for by {data['by']} ({count(len(data['findings']), 'finding')}): {first}"
 
 
 def _prepared(data: Data) -> str:
@@ -100,7 +100,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     ),
     "SessionFinalized": lambda d: f"finalized: {d['outcome']}" + (f": {d['reason']}" if d["reason"] else ""),
     "SessionCancelled": lambda d: f"cancelled by {d['by']}",
-    "PlanProposed": lambda d: f"plan {d['plan']} proposed: {len(d['tickets'])} tickets",
+    "PlanProposed": lambda d: f"plan {d['plan']} proposed: {count(len(d['tickets']), 'ticket')}",
     "PlanAccepted": lambda d: f"plan {d['plan']} accepted by {d['by']}",
     "PlanRejected": lambda d: f"plan {d['plan']} rejected by {d['by']}: {d['why']}",
     "AttemptLeased": _leased,
@@ -110,7 +110,9 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     ),
     "AttemptGating": lambda d: f"attempt {d['epoch']} is at its gate",
     "SnapshotTaken": _snapshot,
-    "WorkSalvaged": lambda d: f"work of attempt {d['epoch']} salvaged as {d['commit'][:10]} ({d['files']} files)",
+    "WorkSalvaged": lambda d: (
+        f"work of attempt {d['epoch']} salvaged as {d['commit'][:10]} ({count(d['files'], 'file')})"
+    ),
     "CommitsKept": lambda d: f"its own commits of attempt {d['epoch']} kept: {', '.join(d['refs'])}",
     "AttemptSucceeded": _succeeded,
     "AttemptFailed": _failure,
