@@ -8,10 +8,14 @@ from codeswarm.cli.follow import Follower, Rest
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, choose, is_terminal
 from codeswarm.cli.output import duration, say
+from codeswarm.domain.results import GateOutcome
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, TicketStatus
 from codeswarm.errors import RouterUnreachable
 from codeswarm.router_client import RouterClient
+
+MOST_TAIL = 30
+"""Lines of a gate's output that are shown where it ends a run."""
 
 
 async def finish(here: Here, client: RouterClient, conversation: Conversation, rest: Rest | None) -> int:
@@ -24,10 +28,22 @@ async def finish(here: Here, client: RouterClient, conversation: Conversation, r
             f"codeswarm resume {follower.session.id}",
         )
     if not here.json:
+        for line in _red_base(here, follower.session):
+            say(f"  {line}")
         _tell(follower.session, rest)
     if _may_ask_to_save(here, follower.session):
         return await _ask_to_save(here, client, follower)
     return conversation.interrupts.exit_code or rest.exit_code
+
+
+def _red_base(here: Here, session: Session) -> list[str]:
+    """The end of what the gate said on the base, where that is why nothing was begun."""
+    if session.status is not SessionStatus.FINALIZED or "red on the base" not in session.detail:
+        return []
+    with here.ledger() as ledger:
+        finished = [record.event for record in ledger.history(session.id) if record.event.kind == "GateFinished"]
+    tails = [run.tail for event in finished for run in event.runs if run.outcome is GateOutcome.RED]
+    return tails[-1].splitlines()[-MOST_TAIL:] if tails else []
 
 
 def _may_ask_to_save(here: Here, session: Session) -> bool:

@@ -116,18 +116,18 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         code = 0
     except (typer.TyperException, typer.Abort) as error:
-        code = _usage(error)
+        code = _usage(error, as_json="--json" in words)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage(error: Exception) -> int:
+def _usage(error: Exception, *, as_json: bool) -> int:
     """The parser's own complaints about what was typed, in our three lines."""
     if not isinstance(error, typer.TyperException):
         return INTERRUPTED
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "codeswarm"
     problem = UsageError(_message(error), "it does not fit what the command takes", f"{command} --help")
-    return report_error(problem, as_json=False)
+    return report_error(problem, as_json=as_json)
 
 
 def _message(error: typer.TyperException) -> str:

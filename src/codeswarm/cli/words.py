@@ -55,7 +55,10 @@ def _bounced(data: Data) -> str:
 
 
 def _gate_finished(data: Data) -> str:
-    runs = ", ".join(f"`{run['command']}` {run['outcome']}" for run in data["runs"])
+    known = " (as on the base)" if data["green"] else ""
+    runs = ", ".join(
+        f"`{run['command']}` {run['outcome']}{known if run['outcome'] == 'red' else ''}" for run in data["runs"]
+    )
     return f"gate {'green' if data['green'] else 'red'}: {runs}"
 
 

@@ -30,7 +30,9 @@ def work(
     say(f"ticket {row['id']}: {row['title']} — {row['status']}{': ' + row['reason'] if row['reason'] else ''}")
     table(("epoch", "phase", "agent", "state", "started", "why", "kept in"), (_row(a) for a in found["attempts"]))
     for receipt in found["receipts"]:
-        say(f"receipt {receipt['id']}: `{receipt['command']}` {receipt['outcome']} on tree {receipt['tree'][:10]}")
+        what = f"`{receipt['command']}`" if receipt["command"] else receipt["name"]
+        by = f" by {receipt['given_by']}" if receipt["given_by"] else ""
+        say(f"receipt {receipt['id']}: {what} {receipt['outcome']}{by} on tree {receipt['tree'][:10]}")
     for landing in found["landings"]:
         say(f"landing {landing['landing']}: {landing['state']} {landing['reason']} {landing['new'][:10]}".rstrip())
     for place in found["workspaces"]:
