@@ -70,6 +70,9 @@ def _session(session: Session) -> Iterator[str]:
     for id_ in session.landing_queue:
         if session.tickets[id_].status is not T.LANDING:
             yield f"ticket {id_} queues for a landing but is {session.tickets[id_].status}"
+    for id_ in session.right_of_way:
+        if session.tickets[id_].status not in (T.READY, T.IN_PROGRESS, T.LANDING):
+            yield f"ticket {id_} has the right of way but is {session.tickets[id_].status}"
     for approval in session.approvals.values():
         if (approval.state == "open") != (approval.id in session.open_approvals):
             yield f"approval {approval.id} is {approval.state} but counted otherwise"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
@@ -17,11 +19,21 @@ Decision = list[ev.Event] | Rejection
 
 
 def next_to_land(session: Session) -> Ticket | None:
-    """The ticket that the lander may merge now. First come, first served; a save drains before it starts."""
+    """The ticket that the lander may merge now. First come, first served; a save drains before it starts.
+
+    But who had to give way once (a conflict) has the right of way from then on: what touches its files waits until it
+    has landed. Else a ticket of a file that everyone edits could come back from each landing in vain.
+    """
     if session.status is not SessionStatus.ACTIVE or session.landing is not None or session.save is not None:
         return None
-    first = next(iter(session.landing_queue), None)
-    return None if first is None else session.tickets[first]
+    queue = (session.tickets[id_] for id_ in session.landing_queue)
+    return next((ticket for ticket in queue if not _must_give_way(session, ticket)), None)
+
+
+def _must_give_way(session: Session, ticket: Ticket) -> bool:
+    before = takewhile(lambda id_: id_ != ticket.id, session.right_of_way)
+    mine = set(ticket.files)
+    return any(not mine.isdisjoint(session.tickets[id_].files) for id_ in before)
 
 
 def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Decision:

@@ -106,10 +106,12 @@ def _has_agent(session: Session, role: Role, kinds: frozenset[str]) -> bool:
 
 
 def _finest(session: Session, best: list[Ticket], command: cmd.Claim) -> Ticket:
-    """Among equals in priority: first those that touch no file which is being worked on, then those that this
-    worker knows already (their HOME and conversation are there), then by score.
+    """Who has the right of way; then, among equals in priority: first those that touch no file which is being worked
+    on, then those that this worker knows already (their HOME and conversation are there), then by score.
     """
     first = best[0]
+    if first.id in session.right_of_way:
+        return first
     busy = [session.tickets[id_].spec.files for id_ in session.in_progress]
     peers = [ticket for ticket in best if ticket.spec.priority == first.spec.priority]
 

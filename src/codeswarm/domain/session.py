@@ -325,6 +325,8 @@ class Session:
     all_gates: dict[GateId, Gate] = field(default_factory=dict)
     landing_queue: dict[TicketId, None] = field(default_factory=dict)
     """In the order of arrival."""
+    right_of_way: dict[TicketId, None] = field(default_factory=dict)
+    """Tickets that came back from a conflict, in that order: what touches their files lands after them."""
     landing: Landing | None = None
     """The one under way."""
     landings: dict[int, Landing] = field(default_factory=dict)

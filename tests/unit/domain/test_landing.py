@@ -179,6 +179,55 @@ def test_bounces_are_bounded() -> None:
     assert "bounced 3 times" in swarm.ticket("a").reason
 
 
+def who_met() -> Swarm:
+    """`a` came back from a conflict with what landed before; `b` has changed a file of `a`'s, too, `c` has not."""
+    swarm = Swarm("a", "b", "c", settings=settings(bounds=Bounds(max_attempts=1)))
+    for id_, file in (("a", "hot.py"), ("b", "hot.py"), ("c", "cool.py")):
+        swarm.phase(id_, files=(file,))
+    swarm.merge(conflicts=("hot.py",))
+    return swarm
+
+
+def land_next(swarm: Swarm) -> str | None:
+    """Land whatever may land next."""
+    ticket = landing.next_to_land(swarm.session)
+    if ticket is None:
+        return None
+    swarm.merge()
+    swarm.gate()
+    swarm.land(files=ticket.files)
+    return ticket.id
+
+
+def test_who_came_back_from_a_conflict_lands_before_what_touches_its_files() -> None:
+    swarm = who_met()
+    assert [land_next(swarm), land_next(swarm)] == ["c", None]
+    swarm.phase("a", files=("hot.py",))
+    assert [land_next(swarm), land_next(swarm)] == ["a", "b"]
+
+
+def test_who_came_back_from_a_conflict_is_claimed_first_whatever_its_priority() -> None:
+    swarm = Swarm(spec("a", priority=4), spec("b", priority=0))
+    swarm.begin("b")
+    swarm.phase("a")
+    swarm.release_lease("b")
+    swarm.merge(conflicts=("hot.py",))
+    assert swarm.claims() == ["a", "b"]
+
+
+@pytest.mark.parametrize("end", ["held", "cancelled", "failed"])
+def test_the_right_of_way_ends_with_the_ticket(end: str) -> None:
+    swarm = who_met()
+    if end == "held":
+        swarm.hold("a")
+    elif end == "cancelled":
+        swarm.do(cmd.CancelTicket(ticket=A, by="ada"))
+    else:
+        swarm.phase("a", gates="red")
+    assert not swarm.session.right_of_way
+    assert land_next(swarm) == "b"
+
+
 def test_a_landing_gate_that_could_not_run_is_run_again_and_nobody_is_blamed() -> None:
     swarm = queued("a")
     swarm.merge()

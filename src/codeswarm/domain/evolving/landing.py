@@ -110,6 +110,7 @@ def _landing_bounced(session: Session, event: ev.LandingBounced, at_ms: int) -> 
     ticket.approved_work = None
     if event.reason == "conflict":
         ticket.conflict = 1
+        session.right_of_way.setdefault(ticket.id)
     source = "conflict" if event.reason == "conflict" else "gate"
     send_back(session, ticket, Feedback(source, event.detail, ticket.epoch, event.findings, event.files), at_ms)
 

@@ -15,6 +15,11 @@ E = TypeVar("E", bound=Event)
 HANDLERS: dict[type[Event], Callable[[Session, Event, int], None]] = {}
 
 
+_UNDER_WAY = (TicketStatus.READY, TicketStatus.IN_PROGRESS, TicketStatus.LANDING)
+FIRST = -1
+"""Before any priority that a person can give: others wait for this ticket."""
+
+
 class IllegalMove(Exception):
     """An event asks for a move that the state machine does not have."""
 
@@ -40,6 +45,8 @@ def move(session: Session, ticket: Ticket, to: TicketStatus) -> None:
         raise IllegalMove(f"ticket {ticket.id}: {ticket.status} → {to}")
     session.ready.discard(ticket.id)
     session.landing_queue.pop(ticket.id, None)
+    if to not in _UNDER_WAY:
+        session.right_of_way.pop(ticket.id, None)
     ticket.status = to
     ticket.waiting = None
     ticket.waiting_detail = ""
@@ -59,7 +66,8 @@ def enqueue(session: Session, ticket: Ticket) -> None:
     if ticket.open_blockers == 0 and ticket.id not in session.ready:
         spec = ticket.spec
         deadline_ms = None if spec.deadline is None else int(spec.deadline.timestamp() * 1000)
-        key = score_key(spec.priority, deadline_ms, ticket.road_s, ticket.ready_ms, ticket.place)
+        priority = FIRST if ticket.id in session.right_of_way else spec.priority
+        key = score_key(priority, deadline_ms, ticket.road_s, ticket.ready_ms, ticket.place)
         lane = (ticket.phase.role, frozenset(spec.requires))
         session.ready.add(ticket.id, lane, key, ticket.not_before_ms)
 

@@ -68,6 +68,7 @@ def _ticket_held(session: Session, event: ev.TicketHeld, at_ms: int) -> None:
 def _ticket_failed(session: Session, event: ev.TicketFailed, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
     session.ready.discard(ticket.id)
+    session.right_of_way.pop(ticket.id, None)
     ticket.status = TicketStatus.FAILED
     ticket.reason = event.reason
 
