@@ -14,6 +14,8 @@ from rich.table import Table
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError
 
+FALLBACK = {3: "codeswarm status"}
+"""Exit code → what to do where an error has no word on that itself: 3 is a state that does not allow it."""
 UNFOLDED = 1000
 """Columns of a table that no person's terminal folds."""
 
@@ -52,7 +54,7 @@ def report_error(error: CodeswarmError, *, as_json: bool) -> int:
     out = console(stderr=True)
     out.print(f"error: {error.what}", markup=False, style="bold red")
     out.print(f"why: {error.why or 'no more is known'}", markup=False)
-    out.print(f"do: {error.hint or 'codeswarm doctor'}", markup=False)
+    out.print(f"do: {error.hint or FALLBACK.get(error.exit_code, 'codeswarm doctor')}", markup=False)
     return error.exit_code
 
 
