@@ -24,6 +24,8 @@ class Place:
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)
+    """What every command is run through, such as `nsenter` with its options."""
 
     @property
     def repository(self) -> Path:
@@ -82,7 +84,7 @@ class Place:
     def run(self, *words: str, env: Mapping[str, str] = {}, timeout_s: float = 240, stdin: str = "") -> Finished:
         """A command to its end."""
         done = subprocess.run(
-            [*CODESWARM, *words],
+            [*self.prefix, *CODESWARM, *words],
             cwd=self.repository if self.repository.is_dir() else self.root,
             env=self.env(env),
             input=stdin,
@@ -95,8 +97,8 @@ class Place:
 
     async def start(self, *words: str, env: Mapping[str, str] = {}) -> Started:
         """A command that goes on, with `--json`: its events are read as they come."""
-        errors = (self.root / f"stderr-{os.urandom(3).hex()}").open("wb")
         process = await asyncio.create_subprocess_exec(
+            *self.prefix,
             *CODESWARM,
             "--json",
             *words,
@@ -104,11 +106,10 @@ class Place:
             env=self.env(env),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
+            stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             limit=1 << 26,
         )
-        errors.close()
         return Started(process)
 
 
@@ -132,6 +133,27 @@ class Started:
     process: asyncio.subprocess.Process
     events: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    told: list[str] = field(default_factory=list)
+    """Lines on its standard error."""
+
+    def __post_init__(self) -> None:
+        self._news = asyncio.Event()
+        self._hearing = asyncio.create_task(self._hear())
+
+    async def _hear(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.told.append(line.decode(errors="replace").rstrip())
+            self._news.set()
+
+    async def until_told(self, text: str) -> str:
+        """The first line of its standard error that holds `text`. Raises: AssertionError where that ends first."""
+        self._hearing.add_done_callback(lambda _: self._news.set())
+        while not (found := [line for line in self.told if text in line]):
+            assert not self._hearing.done(), self.told
+            self._news.clear()
+            await self._news.wait()
+        return found[0]
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         assert self.process.stdout is not None
@@ -156,4 +178,5 @@ class Started:
         """Read to the end; the exit code."""
         async for _ in self:
             pass
+        await self._hearing
         return await self.process.wait()

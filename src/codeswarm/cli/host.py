@@ -20,10 +20,13 @@ from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.session import Session
-from codeswarm.errors import CodeswarmError
+from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.router_client import RouterClient
 
 INTERRUPTED = 130
+BEGIN_S = 30.0
+BEGIN_PAUSE_S = 0.05
+"""How long a router that holds the lock, but does not answer, is waited for, and how often it is asked."""
 
 
 def is_terminal() -> bool:
@@ -60,14 +63,20 @@ class Conversation:
         self.interrupts = Interrupts()
         self.follower = Follower(session, self._show, known)
 
+    def move_to(self, client: RouterClient) -> None:
+        """Go on at another router: the one that we had is gone."""
+        self._client = client
+
     async def follow(self) -> Rest | None:
-        """Until the session rests, or the router is gone (None)."""
+        """Until the session rests, or the router is gone (None). Goes on where an earlier call ended."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         for ending in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(ending, self._end_now)
         try:
-            async with self._client.events(self._id, 0) as events:
+            if self.interrupts.count:
+                await self._stop(self.interrupts.count > 1)  # what was asked of a router that is gone by now
+            async with self._client.events(self._id, self.follower.last) as events:
                 return await self.follower.until_rest(self._asking(events), self._goes_on)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -170,12 +179,31 @@ async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIt
     """
     from codeswarm.wiring import RouterLive, router
 
-    if not here.live:
+    while not await _answers(here):
         try:
             async with router(here.home, make_plan(), here.environment) as hosted, here.client() as client:
                 yield client, hosted
                 return
         except RouterLive:
-            progress("another process became the router here just now; joining it")
+            continue  # another process became the router here just now: it is joined
     async with here.client() as client:
         yield client, None
+
+
+async def _answers(here: Here) -> bool:
+    """Whether a router is live here. One that only begins is waited for, and so is the end of one that ends.
+
+    Raises: RouterUnreachable where it does not answer for a long time.
+    """
+    deadline = asyncio.get_running_loop().time() + BEGIN_S
+    while here.live:
+        async with here.client() as client:
+            try:
+                await client.get("/approvals")
+            except RouterUnreachable:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            else:
+                return True
+        await asyncio.sleep(BEGIN_PAUSE_S)
+    return False

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from codeswarm.cli.ending import finish
 from codeswarm.cli.here import Here, run_async
-from codeswarm.cli.host import Conversation, joined_or_hosting
+from codeswarm.cli.host import Conversation
 from codeswarm.cli.output import progress
+from codeswarm.cli.sharing import converse
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import UsageError
+from codeswarm.router_client import RouterClient
 
 
 def resume(
@@ -57,13 +58,12 @@ async def _resume(
         slots = workers or _configured_workers(here, session)
         return WorkerPlan(slots, here.directory, record=None if record is None else here.directory / record)
 
-    async with joined_or_hosting(here, plan) as (client, hosted):
+    async def begin(client: RouterClient, joined: bool) -> Conversation:
         await client.post(f"/sessions/{session}/commands", body)
-        progress(f"session {session} goes on" + ("" if hosted else "; joined the router that is live here"))
-        known = here.session(session)["version"]
-        conversation = Conversation(here, client, session, wait=wait, known=known)
-        rest = await conversation.follow()
-        return await finish(here, client, conversation, rest)
+        progress(f"session {session} goes on" + ("; joined the router that is live here" if joined else ""))
+        return Conversation(here, client, session, wait=wait, known=here.session(session)["version"])
+
+    return await converse(here, plan, begin)
 
 
 def _configured_workers(here: Here, session: SessionId) -> int:

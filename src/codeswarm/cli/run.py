@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from codeswarm.cli.ending import finish
 from codeswarm.cli.here import Here, parse_pair, run_async
-from codeswarm.cli.host import Conversation, is_terminal, joined_or_hosting
+from codeswarm.cli.host import Conversation, is_terminal
 from codeswarm.cli.output import progress, say, say_json
+from codeswarm.cli.sharing import converse
 from codeswarm.cli.tickets_file import read_tickets
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import UsageError
+from codeswarm.router_client import RouterClient
 
 Flags = dict[str, dict[str, Any]]
 
@@ -116,13 +118,14 @@ def _flags(
 
 
 async def _run(here: Here, wish: Wish, plan: dict[str, Any]) -> int:
-    async with joined_or_hosting(here, lambda: _worker_plan(here, wish)) as (client, hosted):
-        started = await client.post("/sessions", _request(here, wish, plan), timeout_s=300)
-        session = SessionId(started["session"])
-        _announce(here, started, wish, joined=hosted is None)
-        conversation = Conversation(here, client, session, wait=wish.wait)
-        rest = await conversation.follow()
-        return await finish(here, client, conversation, rest)
+    key = str(uuid.uuid4())
+
+    async def begin(client: RouterClient, joined: bool) -> Conversation:
+        started = await client.post("/sessions", _request(here, wish, plan), key=key, timeout_s=300)
+        _announce(here, started, joined=joined)
+        return Conversation(here, client, SessionId(started["session"]), wait=wish.wait)
+
+    return await converse(here, lambda: _worker_plan(here, wish), begin)
 
 
 def _worker_plan(here: Here, wish: Wish) -> Any:
@@ -152,7 +155,7 @@ def _request(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _announce(here: Here, started: dict[str, Any], wish: Wish, *, joined: bool) -> None:
+def _announce(here: Here, started: dict[str, Any], *, joined: bool) -> None:
     base = started["base"]
     unseen = started["unseen"]
     line = f"session {started['session']} on {base['branch']} at {base['commit'][:10]}"

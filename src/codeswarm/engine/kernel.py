@@ -176,6 +176,11 @@ class Kernel:
                 subscriber.overflown = len(subscriber.queue) > BACKLOG
             subscriber.news.set()
 
+    @property
+    def followed(self) -> set[SessionId]:
+        """Sessions that somebody follows just now."""
+        return {subscriber.session for subscriber in self._subscribers if subscriber.session is not None}
+
     async def subscribe(self, after: int, session: SessionId | None = None) -> AsyncIterator[Recorded]:
         """All committed events with a number greater than `after`, then each new one: no gap, no repeat.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -96,7 +97,9 @@ def command_routes(engine: Engine, sessions: Sessions) -> APIRouter:
     @routes.post("/sessions", status_code=201)
     async def start(body: SessionRequest, key: Key = None) -> dict[str, Any]:
         if key and (known := engine.kernel.ledger.reply(key)):
-            return {"session": known.partition(':"')[2].rstrip('"}'), "notes": [], "unseen": []}
+            row = _find(engine, json.loads(known)["session"])
+            base = {"branch": row["base_branch"], "commit": row["base"]}
+            return {"session": row["id"], "base": base, "unseen": [], "notes": []}
         started = await sessions.start(body, key)
         return {
             "session": started.session,
