@@ -44,6 +44,8 @@ class GatesConfig(Section):
 
 
 class WorkspaceConfig(Section):
+    kind: Literal["auto", "overlay", "checkout"] = "auto"
+    """Overlays are ready sooner and take less room; `auto` makes checkouts where they don't work."""
     setup: str | None = None
     setup_inputs: list[str] = []
     setup_network: list[str] = []

@@ -196,4 +196,4 @@ def look_at_what_is_kept(place: Place, events: list[dict[str, Any]], sandbox: st
     stays = {path.name for path in (place.root / "cache").glob("codeswarm/*/attempts/*")}
     unreadable = {f"{session}.swap.1"} if sandbox == "none" else set()
     assert stays == {f"{session}.too-big.1"} | unreadable, "only workspaces with something in no ref stay"
-    assert os.path.getsize(next((place.root / "cache").glob("codeswarm/*/attempts/*/files/huge.bin"))) == 3 << 20
+    assert os.path.getsize(next((place.root / "cache").glob("codeswarm/*/attempts/*/*/huge.bin"))) == 3 << 20

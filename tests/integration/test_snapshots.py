@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from codeswarm.git.changes import Changes
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.snapshot import Snapshot
 from codeswarm.sandbox.base import Sandbox
+from codeswarm.sandbox.none import NoSandbox
 from codeswarm.worker.snapshots import Limits, SnapshotFailed
 from tests.support.repositories import (
     AGENT,
-    SANDBOXES,
+    KINDS,
     Bench,
     Files,
+    Kind,
     Link,
     Repository,
     Script,
@@ -31,6 +34,7 @@ from tests.support.repositories import (
     git,
     own_home,
     plant,
+    skip_without_overlays,
     tree,
     tree_of,
 )
@@ -76,18 +80,30 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_home(tmp_path / "person", monkeypatch)
 
 
-@pytest.fixture(params=SANDBOXES)
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    made: Sandbox = request.param()
-    return made
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kind:
+    found: Kind = request.param
+    if found.overlay:
+        skip_without_overlays(tmp_path_factory.getbasetemp())
+    return found
 
 
 @pytest.fixture
-def bench(tmp_path: Path, sandbox: Sandbox) -> MakeBench:
-    def make(files: Files, **more: Any) -> Bench:
-        return Bench(tmp_path / "bench", sandbox, files, **more)
+def sandbox(kind: Kind) -> Sandbox:
+    return kind.sandbox()
 
-    return make
+
+@pytest.fixture
+def bench(tmp_path: Path, kind: Kind, sandbox: Sandbox) -> Iterator[MakeBench]:
+    made: list[Bench] = []
+
+    def make(files: Files, **more: Any) -> Bench:
+        made.append(Bench(tmp_path / "bench", sandbox, files, overlay=kind.overlay, **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.view.close()
 
 
 def reads_all(sandbox: Sandbox) -> bool:
@@ -209,7 +225,7 @@ async def test_files_folders_and_links_may_take_each_others_places(bench: MakeBe
 
 
 async def test_of_what_is_no_file_only_the_absence_comes_home(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+    bench: MakeBench, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = bench({"pipe": "was a file", "socket": "was a file", "device": "was a file", "other": "x"})
     for name in ("pipe", "socket", "device"):
@@ -218,7 +234,7 @@ async def test_of_what_is_no_file_only_the_absence_comes_home(
     monkeypatch.chdir(made.files)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not kind.overlay:  # in an overlay nobody can make one
         os.mknod(made.files / "device", stat.S_IFCHR | 0o666, os.makedev(1, 5))
     snapshot = await made.take_changed()
     assert made.tree == tree({"other": "x"})
@@ -263,7 +279,7 @@ async def test_the_longest_path_that_git_checks_out_comes_home_and_one_byte_more
 
 async def test_twenty_thousand_files_come_home_and_the_next_snapshot_holds_what_changed(tmp_path: Path) -> None:
     files = {f"folder{number % 200}/sub/file{number}": f"file {number}\n" for number in range(20_000)}
-    made = Bench(tmp_path / "bench", SANDBOXES[0].values[0](), {"top": "x"})
+    made = Bench(tmp_path / "bench", NoSandbox(), {"top": "x"})
     made.edit(files)
     first = await made.take_changed()
     assert first.files == 20_000
@@ -345,13 +361,18 @@ async def test_a_workspace_that_shows_nothing_is_a_failure_and_no_deletion(bench
 
 @pytest.mark.parametrize("what", ["nothing", "a link", "a file"])
 async def test_a_workspace_that_is_gone_is_a_failure_and_no_deletion(
-    what: str, bench: MakeBench, tmp_path: Path
+    what: str, bench: MakeBench, kind: Kind, tmp_path: Path
 ) -> None:
     made = bench({"file": "x"})
     plant(tmp_path, {"outside/file": "canary"})
-    made.files.rename(made.root / "aside")
+    if kind.overlay:
+        made.view.close()
+        made.place.mount.rmdir()
+    else:
+        made.files.rename(made.root / "aside")
     if what != "nothing":
-        plant(made.place.root, {"files": Link(tmp_path / "outside") if what == "a link" else "x"})
+        where = f"mount/{made.place.name}" if kind.overlay else "files"
+        plant(made.place.root, {where: Link(tmp_path / "outside") if what == "a link" else "x"})
     with pytest.raises(SnapshotFailed, match="is no folder any more"):
         await made.take("all")
     assert (made.uploads, made.holds(b"canary")) == (0, False)
@@ -575,7 +596,7 @@ async def test_nothing_that_an_agent_leaves_in_a_git_directory_is_ever_run(
     own = made.files / ".git"
     elsewhere = made.files / "elsewhere"
     if attack in ("file", "link", "commondir"):
-        Repository.make(elsewhere)
+        shutil.copytree(Repository.make(tmp_path / "elsewhere").path, elsewhere)
         (elsewhere / ".git" / "config").write_text(config)
         await made.act("rm -rf .git" if attack != "commondir" else "true")
     if attack == "file":
@@ -587,7 +608,7 @@ async def test_nothing_that_an_agent_leaves_in_a_git_directory_is_ever_run(
     elif attack == "bare":
         plant(made.files, {"HEAD": "ref: refs/heads/main\n", "config": config, "objects/x": "", "refs/x": ""})
     elif attack == "objects":
-        poisoned = git(made.files, "--git-dir=.git", "rev-parse", "HEAD:code").decode().strip()
+        poisoned = (await made.act("git rev-parse HEAD:code")).strip()
         plant(own, {f"objects/{poisoned[:2]}/{poisoned[2:]}": b"poison", "objects/info/alternates": "/elsewhere\n"})
     else:
         (own / "config").write_text(config)
@@ -687,12 +708,12 @@ async def test_what_arrived_without_an_answer_is_put_right_by_the_next_snapshot(
         raise ConnectionError("the answer was lost")
 
     made.edit({"short-lived": "x", "ignored-later": "x", "edited": "1"})
-    (made.files / "comes-back").rename(made.root / "aside")
+    shutil.move(made.files / "comes-back", made.root / "aside")
     with pytest.raises(ConnectionError):
         await made.snapshots.take("work", lose_the_answer)
     assert b"short-lived" in made.tree
     made.edit({"short-lived": None, ".gitignore": "ignored-later\n", "second": "x", "edited": "2"})
-    (made.root / "aside").rename(made.files / "comes-back")
+    shutil.move(made.root / "aside", made.files / "comes-back")
     with pytest.raises(ConnectionError):
         await made.snapshots.take("work", lose_the_answer)
     made.edit({"second": None})

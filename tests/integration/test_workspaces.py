@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from codeswarm.git.identity import Identity
 from codeswarm.git.store import Store
 from codeswarm.host import interpreter
 from codeswarm.protocol import WorkspaceOrder
-from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.testing.sandbox_contract import run
@@ -31,10 +32,11 @@ from codeswarm.worker.snapshots import Snapshotter
 from codeswarm.worker.workspace import Workspace, WorkspaceMaker
 from tests.support.repositories import (
     AGENT,
+    KINDS,
     LIMITS,
     PROBE,
-    SANDBOXES,
     Files,
+    Kind,
     Link,
     Repository,
     Script,
@@ -43,6 +45,7 @@ from tests.support.repositories import (
     found_in,
     own_home,
     plant,
+    skip_without_overlays,
     tree,
     tree_of,
 )
@@ -58,13 +61,16 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Site:
     """A project with a store, and a worker that makes workspaces for it."""
 
-    def __init__(self, root: Path, sandbox: Sandbox) -> None:
+    def __init__(self, root: Path, kind: Kind) -> None:
         self.root = root
-        self.sandbox = sandbox
+        self.kind = "overlay" if kind.overlay else "checkout"
+        self.sandbox = kind.sandbox()
         self.store = Store.open(root / "store.git")
         self.person = Repository.make(root / "person-checkout")
         self.places = Places(root / "cache")
-        self.maker = WorkspaceMaker(self.places, sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}))
+        self.maker = WorkspaceMaker(
+            self.places, self.sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)})
+        )
         self.made: list[Workspace] = []
         self.session = f"s{os.getpid()}-{id(self)}"
 
@@ -77,7 +83,9 @@ class Site:
 
     async def make_at(self, place: Place, start: Commit, *, author: Identity = AGENT, **settings: Any) -> Workspace:
         order = WorkspaceOrder(
-            repository=str(self.person.path), objects=str(self.store.objects), settings=WorkspaceSettings(**settings)
+            repository=str(self.person.path),
+            objects=str(self.store.objects),
+            settings=WorkspaceSettings(kind=self.kind, **settings),
         )
         home = self.places.home(self.session, place.name)
         made = await self.maker.make(place, order, start, "task/t", author, home, network=False)
@@ -92,7 +100,7 @@ class Site:
     async def changes(self, workspace: Workspace) -> list[bytes]:
         """What a snapshot would send."""
         seen: list[bytes] = []
-        snapshots = Snapshotter(workspace.place, self.sandbox, LIMITS, never=workspace.secrets)
+        snapshots = Snapshotter(workspace.place, self.sandbox, LIMITS, never=workspace.secrets, view=workspace.view)
 
         async def upload(spool: Path) -> None:
             snapshots.show_changes(lambda changes: seen.extend([*(put.path for put in changes.puts), *changes.deletes]))
@@ -101,17 +109,23 @@ class Site:
         return seen
 
 
-@pytest.fixture(params=SANDBOXES)
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    made = Site(tmp_path / "site", request.param())
-    yield made
-    for workspace in made.made:
-        workspace.let_go()
+WALLED = [param for param in KINDS if param.id != "none"]
 
 
-@pytest.fixture
-def boxed(tmp_path: Path) -> Any:
-    made = Site(tmp_path / "site", Bubblewrap())
+@pytest.fixture(params=KINDS)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    yield from made_site(request.param, tmp_path)
+
+
+@pytest.fixture(params=WALLED)
+def boxed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    yield from made_site(request.param, tmp_path)
+
+
+def made_site(kind: Kind, tmp_path: Path) -> Iterator[Site]:
+    if kind.overlay:
+        skip_without_overlays(tmp_path.parent)
+    made = Site(tmp_path / "site", kind)
     yield made
     for workspace in made.made:
         workspace.let_go()
@@ -148,7 +162,7 @@ async def test_a_workspace_holds_its_commit_byte_for_byte_and_git_sees_no_change
     made = await site.make(start)
     wanted = tree(MANY_KINDS)
     del wanted[b"sub"]
-    assert found_in(made.place.files) == wanted
+    assert found_in(made.files) == wanted
     assert await site.act(made, "git status --porcelain --ignored") == ""
     assert (await site.act(made, "git rev-parse HEAD; git symbolic-ref HEAD")).split() == [start, "refs/heads/task/t"]
     assert await site.changes(made) == []
@@ -184,10 +198,10 @@ async def test_two_workspaces_of_one_commit_know_nothing_of_each_other(site: Sit
 async def test_a_folder_that_is_there_already_is_never_taken_over(site: Site) -> None:
     start = site.commit({"a": "x"})
     made = await site.make(start)
-    plant(made.place.files, {"work": "unsaved"})
+    plant(made.files, {"work": "unsaved"})
     with pytest.raises(FileExistsError):
         await site.make_at(made.place, start)
-    assert (made.place.files / "work").read_text() == "unsaved"
+    assert (made.files / "work").read_text() == "unsaved"
     with pytest.raises(GitError):
         await site.make(Commit("f" * 40))
 
@@ -198,10 +212,9 @@ TOKEN = "mkdir -p made && tr -dc a-z < /dev/urandom | head -c 20 > made/token &&
 
 
 def token(made: Workspace) -> str:
-    return (made.place.files / "made" / "token").read_text()
+    return (made.files / "made" / "token").read_text()
 
 
-@walled
 async def test_set_up_runs_once_for_what_it_depends_on(boxed: Site) -> None:
     first = boxed.commit({"lock": "1", "code": "1"})
     second = boxed.commit({"code": "2"}, first)
@@ -213,20 +226,19 @@ async def test_set_up_runs_once_for_what_it_depends_on(boxed: Site) -> None:
     other = await boxed.make(first, setup=TOKEN + " ", setup_inputs=("lock",))
     assert token(other) not in tokens
     for each in (*made, other):
-        assert (each.place.files / "made" / "token").stat().st_mode & 0o777 == 0o600
+        assert (each.files / "made" / "token").stat().st_mode & 0o777 == 0o600
         assert await boxed.changes(each) == []
         assert await boxed.act(each, "git status --porcelain") == "?? made/\n"
 
 
 async def test_without_walls_set_up_runs_in_each_workspace(tmp_path: Path) -> None:
-    site = Site(tmp_path / "site", NoSandbox())
+    site = Site(tmp_path / "site", Kind(NoSandbox))
     start = site.commit({"lock": "1"})
     made = [await site.make(start, setup=TOKEN, setup_inputs=("lock",)) for _ in range(2)]
     assert token(made[0]) != token(made[1])
     assert not site.places.setup.exists()
 
 
-@walled
 async def test_of_many_who_make_workspaces_at_once_one_runs_the_set_up(boxed: Site) -> None:
     """More of them than the process has threads: who waits must not keep the one from working."""
     start = boxed.commit({"lock": "1"})
@@ -235,7 +247,6 @@ async def test_of_many_who_make_workspaces_at_once_one_runs_the_set_up(boxed: Si
     assert len({token(each) for each in made}) == 1
 
 
-@walled
 async def test_another_process_that_sets_up_is_waited_for(boxed: Site) -> None:
     start = boxed.commit({"lock": "1"})
     await boxed.make(start, setup=TOKEN)
@@ -260,7 +271,6 @@ async def test_another_process_that_sets_up_is_waited_for(boxed: Site) -> None:
     assert token(await making) == (kept / "made" / "token").read_text()
 
 
-@walled
 @pytest.mark.parametrize(("command", "how"), [("echo why; false", "exited with 1"), ("echo why; sleep 60", "in time")])
 async def test_a_set_up_that_fails_leaves_nothing_to_be_taken(command: str, how: str, boxed: Site) -> None:
     start = boxed.commit({"lock": "1"})
@@ -272,7 +282,6 @@ async def test_a_set_up_that_fails_leaves_nothing_to_be_taken(command: str, how:
     assert [path.suffix for path in boxed.places.setup.iterdir()] == [".lock"]
 
 
-@walled
 async def test_what_a_killed_worker_was_keeping_is_made_anew(boxed: Site) -> None:
     start = boxed.commit({"lock": "1"})
     first = await boxed.make(start, setup=TOKEN)
@@ -284,7 +293,6 @@ async def test_what_a_killed_worker_was_keeping_is_made_anew(boxed: Site) -> Non
     assert token(await boxed.make(start, setup=TOKEN)) == token(again)
 
 
-@walled
 async def test_what_set_up_made_is_copied_as_it_is_beside_the_commits_own_files(boxed: Site) -> None:
     script = (
         "mkdir -p lib/new lib/deep/er vendor/.git && echo x > lib/new/a && ln lib/new/a lib/new/b && "
@@ -294,20 +302,19 @@ async def test_what_set_up_made_is_copied_as_it_is_beside_the_commits_own_files(
     )
     start = boxed.commit({"lib/own": "own", "lib/gone": "x", "lib/deep/own": "x"})
     first, second = [await boxed.make(start, setup=script) for _ in range(2)]
-    one, two = found_in(first.place.files), found_in(second.place.files)
+    one, two = found_in(first.files), found_in(second.files)
     assert one.pop(b"lib/own")[1] == b"changed\n"
     assert two.pop(b"lib/own")[1] == b"own"
     assert two.pop(b"lib/gone")
     assert one == two
     assert b"lib/odd\nname" in two
     assert two[b"lib/link"] == ("120000", b"/etc")
-    new = second.place.files / "lib" / "new"
+    new = second.files / "lib" / "new"
     assert new.stat().st_mode & 0o777 == 0o500
     assert (new / "a").stat().st_nlink == 2
-    assert not (second.place.files / ".git" / "setup-was-here").exists()
+    assert not (second.files / ".git" / "setup-was-here").exists()
 
 
-@walled
 async def test_a_later_commits_links_never_lead_a_set_up_out_of_the_workspace(boxed: Site, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     plant(outside, {"file": "precious", "folder/x": "precious"})
@@ -319,9 +326,9 @@ async def test_a_later_commits_links_never_lead_a_set_up_out_of_the_workspace(bo
     hostile: Files = {"out": Link(outside / "file"), "folder": Link(outside / "folder"), "tracked": "the commit's own"}
     second = await boxed.make(boxed.commit(hostile, first), setup=script)
     assert found_in(outside) == tree({"file": "precious", "folder/x": "precious"})
-    assert found_in(second.place.files) == tree({"lock": "1", **hostile})
+    assert found_in(second.files) == tree({"lock": "1", **hostile})
     third = await boxed.make(boxed.commit({"folder/own": "x", "out/own": "x"}, first), setup=script)
-    assert found_in(third.place.files) == tree(
+    assert found_in(third.files) == tree(
         {
             "lock": "1",
             "folder/own": "x",
@@ -333,7 +340,6 @@ async def test_a_later_commits_links_never_lead_a_set_up_out_of_the_workspace(bo
     )
 
 
-@walled
 async def test_set_up_may_leave_anything_that_a_file_system_takes(boxed: Site) -> None:
     script = (
         "mkdir shut blind && touch shut/x blind/x && mkfifo pipe && ln -s loop loop && git init -q nested && "
@@ -365,8 +371,8 @@ async def test_files_are_copied_as_they_are_and_known_as_secrets(site: Site) -> 
     names = (".env", "conf/deep/key", "tool", "café", '"caf\\351"', "missing", "conf/missing", ".env/x")
     made = await site.make(site.commit({".gitignore": ".env\n"}), copies=names)
     assert made.secrets == (".env", "conf/deep/key", "tool", "café", '"caf\\351"')
-    assert found_in(made.place.files) == tree({".gitignore": ".env\n", **files}) | {b"caf\xe9": ("100644", b"bytes")}
-    assert (made.place.files / "conf" / "deep" / "key").stat().st_mode & 0o777 == 0o600
+    assert found_in(made.files) == tree({".gitignore": ".env\n", **files}) | {b"caf\xe9": ("100644", b"bytes")}
+    assert (made.files / "conf" / "deep" / "key").stat().st_mode & 0o777 == 0o600
     assert await site.changes(made) == []
     await site.act(made, "echo 2 >> .env; echo 2 >> conf/deep/key")
     assert await site.changes(made) == []
@@ -393,10 +399,9 @@ async def test_nothing_outside_the_persons_checkout_is_copied(site: Site, tmp_pa
     assert not (tmp_path / "target").exists()
     made = await site.make(site.commit({"a": "x"}), copies=tuple(name for name in names if "\0" not in name))
     assert made.secrets == ()
-    assert found_in(made.place.files) == tree({"a": "x"})
+    assert found_in(made.files) == tree({"a": "x"})
 
 
-@walled
 async def test_no_link_in_a_workspace_leads_a_copy_out_of_it(boxed: Site, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     plant(outside, {"file": "precious", "folder/key": "precious"})
@@ -406,17 +411,17 @@ async def test_no_link_in_a_workspace_leads_a_copy_out_of_it(boxed: Site, tmp_pa
     made = await boxed.make(start, setup=script, copies=(".env", "conf/key", "own/key", "in/the/way"))
     assert found_in(outside) == tree({"file": "precious", "folder/key": "precious"})
     assert made.secrets == (".env",)
-    assert (made.place.files / ".env").read_text() == "secret"
-    assert not (made.place.files / ".env").is_symlink()
-    assert (made.place.files / "own").is_symlink()
+    assert (made.files / ".env").read_text() == "secret"
+    assert not (made.files / ".env").is_symlink()
+    assert (made.files / "own").is_symlink()
 
 
 async def test_what_the_commit_has_of_its_own_is_not_copied_over(site: Site) -> None:
     site.person.write({".env": "the person's"})
     made = await site.make(site.commit({".env": "the commit's"}), copies=(".env",))
     assert made.secrets == ()
-    assert (made.place.files / ".env").read_text() == "the commit's"
-    plant(made.place.files, {".env": "edited"})
+    assert (made.files / ".env").read_text() == "the commit's"
+    plant(made.files, {".env": "edited"})
     assert await site.changes(made) == [b".env"]
 
 

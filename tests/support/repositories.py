@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,12 @@ from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.testing.sandbox_contract import run
+from codeswarm.worker.lowers import Lowers
+from codeswarm.worker.mounting import probe as probe_overlays
+from codeswarm.worker.overlays import open_over
 from codeswarm.worker.places import Place
 from codeswarm.worker.snapshots import Limits, Scope, Snapshotter, baseline
+from codeswarm.worker.view import View
 
 PROBE = probe()
 _numbers = itertools.count()
@@ -40,6 +45,28 @@ SANDBOXES = [
         marks=pytest.mark.skipif(not PROBE.works, reason=f"{PROBE.why}: {PROBE.fix}"),
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way in which workspaces are made, and the walls around them."""
+
+    sandbox: Callable[[], Sandbox]
+    overlay: bool = False
+
+
+KINDS = [
+    *(pytest.param(Kind(param.values[0]), id=param.id, marks=param.marks) for param in SANDBOXES),
+    pytest.param(Kind(Bubblewrap, overlay=True), id="overlay"),
+]
+
+
+@cache
+def skip_without_overlays(folder: Path) -> None:
+    """Skip a test where `folder` takes no overlays."""
+    found = probe_overlays(folder, Bubblewrap())
+    if not found.works:
+        pytest.skip(f"no overlays in {folder}: {found.why}")
 
 
 @dataclass(frozen=True)
@@ -233,6 +260,7 @@ class Bench:
     never: tuple[str, ...] = ()
     made_by_setup: Files = field(default_factory=dict)
     object_format: str = "sha1"
+    overlay: bool = False
     uploads: int = 0
 
     def __post_init__(self) -> None:
@@ -241,20 +269,38 @@ class Bench:
         self.base = self.start
         self.name = f"s{os.getpid()}-{next(_numbers)}"  # boxes are told apart by name on the whole machine
         self.place = Place(self.root / "attempts" / f"{self.name}.t.1")
-        self.place.create()
-        lay_out(self.files, self.store.objects, self.start, "task/t", AGENT)
-        baseline(self.place, TRACKED)
+        self.view = self._lay_over() if self.overlay else self._lay_out()
         plant(self.files, self.made_by_setup)
-        baseline(self.place, SETUP)
+        baseline(self.files, self.place.manifest, SETUP)
         self.snapshots = self.snapshotter()
+
+    def _lay_out(self) -> View:
+        self.place.create()
+        lay_out(self.place.files, self.store.objects, self.start, "task/t", AGENT)
+        baseline(self.place.files, self.place.manifest, TRACKED)
+        return View.of_checkout(self.place)
+
+    def _lay_over(self) -> View:
+        """Over a commit that has half of the files, one of them another one, and one more: all have to come right."""
+        half: Files = dict(list(self.files_at_start.items())[::2]) | {b"only-below": "x"}  # type: ignore[arg-type]
+        lowers = Lowers(self.root / "lower")
+        (self.root / "lower").mkdir(parents=True)
+        below = commit_files(self.store.path, half, ref="refs/heads/below")
+        objects = self.store.objects
+        lowers.under(Place(self.root / "attempts" / f"{self.name}.below.1"), objects, below)
+        lower, changes = lowers.under(self.place, objects, self.start)
+        assert lower.commit == below
+        return open_over(self.place, lower, changes, objects, self.start, "task/t", AGENT)
 
     @property
     def files(self) -> Path:
-        return self.place.files
+        return self.view.files
 
     def snapshotter(self) -> Snapshotter:
         """As a worker has it that knows nothing but the folder."""
-        return Snapshotter(self.place, self.sandbox, self.limits, gitlinks=self.gitlinks, never=self.never)
+        return Snapshotter(
+            self.place, self.sandbox, self.limits, gitlinks=self.gitlinks, never=self.never, view=self.view
+        )
 
     def edit(self, files: Files) -> None:
         plant(self.files, files)
@@ -263,7 +309,15 @@ class Bench:
         """What an agent does behind the walls."""
         home = self.root / "agent-home"
         home.mkdir(exist_ok=True)
-        box = Box(f"{self.name}.agent", self.files, home, self.place.run, self.place.tmp, (Mount(self.store.objects),))
+        box = Box(
+            f"{self.name}.agent",
+            self.view.source,
+            home,
+            self.place.run,
+            self.place.tmp,
+            (Mount(self.store.objects),),
+            namespaces=self.view.namespaces,
+        )
         code, out = await run(self.sandbox, box, script)
         assert code == 0, out
         return out

@@ -87,6 +87,8 @@ class BudgetSettings(Frozen):
 class WorkspaceSettings(Frozen):
     """How workers make workspaces. Nothing is decided by it; it is recorded so that a resumed session works alike."""
 
+    kind: str = "auto"
+    """auto · overlay · checkout"""
     setup: str | None = None
     setup_inputs: tuple[str, ...] = ()
     setup_network: bool = False

@@ -168,6 +168,7 @@ class Sessions:
         workspace = config.workspace
         included = self._engine.project.included()
         return WorkspaceSettings(
+            kind=workspace.kind,
             setup=workspace.setup,
             setup_inputs=tuple(workspace.setup_inputs),
             setup_network=bool(workspace.setup_network),

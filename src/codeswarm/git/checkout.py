@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codeswarm.domain.ids import Commit
 from codeswarm.git.command import Git
-from codeswarm.git.identity import Identity, clean
+from codeswarm.git.identity import ROUTER, Identity, clean
 from codeswarm.git.store import BYTE_EXACT
 
 CONFIG = """[core]
@@ -27,23 +27,55 @@ CONFIG = """[core]
 """
 
 
-def lay_out(files: Path, objects: Path, start: Commit, branch: str, author: Identity, *, populate: bool = True) -> None:
+def lay_out(files: Path, objects: Path, start: Commit, branch: str, author: Identity) -> None:
     """Make `files` a repository at `start`, on a branch of its own, with its files checked out byte for byte.
 
-    `populate` False leaves the files to someone else (an overlay that shows them already) and only writes the index.
     Raises: GitError.
     """
-    git_dir = files / ".git"
-    _skeleton(git_dir, objects, branch, author, sha256=len(start) == 64)
+    _skeleton(files / ".git", objects, branch, author, sha256=len(start) == 64)
+    _begin_branch(files / ".git", branch, start)
+    _check_out(Git(files / ".git", work_tree=files), "--reset", start)
+
+
+def lay_under(files: Path, objects: Path, commit: Commit) -> None:
+    """Make `files` a repository at `commit` that others are laid over: it has no branch, and nobody works in it.
+
+    Raises: GitError.
+    """
+    _skeleton(files / ".git", objects, "none", ROUTER, sha256=len(commit) == 64)
+    _check_out(Git(files / ".git", work_tree=files), "--reset", commit)
+
+
+def lay_over(files: Path, git: Git, objects: Path, below: Commit, start: Commit, branch: str, author: Identity) -> None:
+    """Make of what `lay_under` made at `below`, as an overlay shows it, what `lay_out` makes at `start`.
+
+    Only what differs between the two is written. Args: git: on `files`, from where they are mounted. Raises: GitError.
+    """
+    _own(files / ".git", objects, branch, author, sha256=len(start) == 64)
+    _begin_branch(files / ".git", branch, start)
+    if below != start:
+        _check_out(git, "-m", below, start)
+
+
+def _check_out(git: Git, *how: str) -> None:
+    git.run("-c", "core.fsync=none", "read-tree", "-u", *how)
+
+
+def _begin_branch(git_dir: Path, branch: str, start: Commit) -> None:
     (git_dir / "refs" / "heads" / branch).parent.mkdir(parents=True, exist_ok=True)
     (git_dir / "refs" / "heads" / branch).write_text(f"{start}\n")
-    git = Git(git_dir, work_tree=files)
-    git.run("-c", "core.fsync=none", "read-tree", "--reset", *(["-u"] if populate else []), start)
 
 
 def _skeleton(git_dir: Path, objects: Path, branch: str, author: Identity, *, sha256: bool) -> None:
     for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
         (git_dir / folder).mkdir(parents=True)
+    _own(git_dir, objects, branch, author, sha256=sha256)
+    (git_dir / "info" / "attributes").write_text(BYTE_EXACT)
+    (git_dir / "info" / "exclude").write_text("")
+
+
+def _own(git_dir: Path, objects: Path, branch: str, author: Identity, *, sha256: bool) -> None:
+    """What tells one workspace's repository from another's."""
     extensions = "[extensions]\n\tobjectformat = sha256\n" if sha256 else ""
     text = CONFIG.format(
         version=1 if sha256 else 0, extensions=extensions, name=_value(author.name), email=_value(author.email)
@@ -51,8 +83,6 @@ def _skeleton(git_dir: Path, objects: Path, branch: str, author: Identity, *, sh
     (git_dir / "config").write_text(text)
     (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
     (git_dir / "objects" / "info" / "alternates").write_text(f"{objects}\n")
-    (git_dir / "info" / "attributes").write_text(BYTE_EXACT)
-    (git_dir / "info" / "exclude").write_text("")
 
 
 def _value(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -60,9 +60,18 @@ _SCRUBBED = {
 class Git:
     """git on a directory of ours, named explicitly: it never looks around for one."""
 
-    def __init__(self, git_dir: Path, *, work_tree: Path | None = None, env: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        git_dir: Path,
+        *,
+        work_tree: Path | None = None,
+        env: Mapping[str, str] = {},
+        entering: Sequence[str] = (),
+    ) -> None:
+        """`entering`: what git is put behind, to run where the paths are that it is given, if not on the host."""
         self.git_dir = git_dir
         self.work_tree = work_tree
+        self._entering = entering
         self._env = {"PATH": Environment.read().path, **_SCRUBBED, **env}
 
     def run(
@@ -84,11 +93,12 @@ class Git:
         ok: Container[int] = (0,),
         timeout_s: float = 600,
     ) -> subprocess.CompletedProcess[bytes]:
-        argv = ["git", f"--git-dir={self.git_dir}"]
+        argv = [*self._entering, "git", f"--git-dir={self.git_dir}"]
         if self.work_tree is not None:
             argv.append(f"--work-tree={self.work_tree}")
         argv += _configured()
-        return _run([*argv, *args], self.work_tree or self.git_dir, {**self._env, **env}, stdin, ok, timeout_s)
+        cwd = Path("/") if self._entering else self.work_tree or self.git_dir
+        return _run([*argv, *args], cwd, {**self._env, **env}, stdin, ok, timeout_s)
 
     def line(self, *args: str, ok: Container[int] = (0,)) -> str:
         """The one line that a command prints, without its end."""
@@ -137,7 +147,7 @@ def _run(
 
 def _command(argv: list[str]) -> str:
     """Which of git's commands it is: the first word that is neither an option nor the value of one."""
-    words = iter(argv[1:])
+    words = iter(argv[argv.index("git") + 1 :])
     for word in words:
         if word == "-c":
             next(words, None)

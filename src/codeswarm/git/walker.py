@@ -122,7 +122,7 @@ class Walk:
             os.close(root)
             self.end_checker()
         if self.baseline_only:
-            self.let_the_tick_pass()
+            let_the_tick_pass(self.newest_ns)
         else:
             self.deletions()
         self.frame({"op": "end", "files": self.count})
@@ -272,12 +272,6 @@ class Walk:
         racy = not self.baseline_only and self.started_ns - signature[3] < RACY_NS
         self.new[path] = (kind, None if racy else signature)
 
-    def let_the_tick_pass(self) -> None:
-        """Whoever changes the newest file after a baseline must do so in another tick than its own."""
-        left_ns = self.newest_ns + RACY_NS - time.time_ns()
-        if 0 < left_ns <= RACY_NS:
-            time.sleep(left_ns / 1e9)
-
     def deletions(self) -> None:
         for path, (kind, _) in self.old.items():
             if kind in (TRACKED, KEPT) and self.new.get(path, (IGNORED, None))[0] == IGNORED:
@@ -408,6 +402,13 @@ class Walk:
             self.checker.kill()
             with self.checker:
                 self.checker = None
+
+
+def let_the_tick_pass(newest_ns: int) -> None:
+    """Whoever changes the newest file after a baseline must do so in another tick than its own."""
+    left_ns = newest_ns + RACY_NS - time.time_ns()
+    if 0 < left_ns <= RACY_NS:
+        time.sleep(left_ns / 1e9)
 
 
 def signature_of(info: os.stat_result) -> Signature:

@@ -6,6 +6,7 @@ Paths inside are constant, so that conversations, caches and set-up results fit 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,24 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Namespaces:
+    """Where something is mounted that the host does not see: descriptors of this process, which keep it there.
+
+    Descriptors and not a process that waits inside: there is nothing to be killed, and no pid to be taken for another.
+    """
+
+    user: int
+    mount: int
+
+    @property
+    def entering(self) -> tuple[str, ...]:
+        """What a command is put behind, to run in there. Its descriptors stay out of the command's own."""
+        ours = f"/proc/{os.getpid()}/fd"
+        user, mount = f"--user={ours}/{self.user}", f"--mount={ours}/{self.mount}"
+        return ("nsenter", user, mount, "--preserve-credentials", "--")
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """What one run may see and do. Folders are the host's; each is writable."""
 
@@ -44,8 +63,8 @@ class Box:
     mounts: tuple[Mount, ...] = ()
     network: bool = False
     read_only_workspace: bool = False
-    enter_pid: int | None = None
-    """A process in whose namespaces the workspace is mounted; None: it stands on the host."""
+    namespaces: Namespaces | None = None
+    """Where the workspace is mounted; None: it stands on the host."""
 
 
 @dataclass(frozen=True, slots=True)

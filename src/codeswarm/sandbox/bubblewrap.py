@@ -17,7 +17,7 @@ from pathlib import Path
 
 from codeswarm.errors import SandboxUnavailable
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
-from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mount, Probe, Running
+from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mount, Namespaces, Probe, Running
 
 UID = 1000
 PASSWD = f"root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
@@ -70,7 +70,8 @@ class Bubblewrap:
         pipe = asyncio.subprocess.PIPE
         status_read, status_write = os.pipe()
         passed = (status_write, _memory_file(PASSWD), _memory_file(GROUP))
-        command = [*_enter(box), self._executable, *self._flags(box, *passed), "--", *argv]
+        entering = box.namespaces.entering if box.namespaces else ()
+        command = [*entering, self._executable, *self._flags(box, *passed), "--", *argv]
         try:
             process = await spawn(
                 command,
@@ -148,13 +149,6 @@ def environment(env: Mapping[str, str], inside: Inside) -> dict[str, str]:
     return {**places, "USER": "agent", "LOGNAME": "agent", "SHELL": "/bin/sh", "TERM": "dumb", **env}
 
 
-def _enter(box: Box) -> list[str]:
-    """Where the workspace is mounted in a holder's namespaces, start from there."""
-    if box.enter_pid is None:
-        return []
-    return ["nsenter", f"--target={box.enter_pid}", "--user", "--mount", "--preserve-credentials", "--wdns=/", "--"]
-
-
 def _memory_file(text: str) -> int:
     fd = os.memfd_create("codeswarm")
     os.write(fd, text.encode())
@@ -203,12 +197,13 @@ def _etc(*, network: bool) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def probe(executable: str | None = None) -> Probe:
-    """Whether it works here, tried with the very flags that runs get."""
+def probe(executable: str | None = None, namespaces: Namespaces | None = None) -> Probe:
+    """Whether it works here (or from within namespaces), tried with the very flags that runs get."""
     found = executable or shutil.which("bwrap")
     if found is None:
         return Probe(works=False, why="bubblewrap is not installed", fix="apt-get install bubblewrap")
-    argv = [found, *NAMESPACES, *_system(), *_etc(network=False), "--proc", "/proc", "--dev", "/dev", "--", "/bin/true"]
+    flags = [*NAMESPACES, *_system(), *_etc(network=False), "--proc", "/proc", "--dev", "/dev"]
+    argv = [*(namespaces.entering if namespaces else ()), found, *flags, "--", "/bin/true"]
     try:
         done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, timeout_s=20)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -33,6 +33,7 @@ from codeswarm.worker.salvage import salvage
 from codeswarm.worker.setup import SetupFailed
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.verify import post, run_gates
+from codeswarm.worker.view import View
 from codeswarm.worker.watch import Stop
 from codeswarm.worker.workspace import Workspace
 
@@ -78,7 +79,8 @@ class Attempt:
         agent = self._agent
         if agent is None or not agent.can_resume or not self.offer.conversation or not self._home.is_dir():
             return False
-        box = self._tools.maker.box(self._place, self.offer.workspace, self._home, network=False)
+        view = View.of_checkout(self._place)
+        box = self._tools.maker.box(self._place, view, self.offer.workspace, self._home, network=False)
         return self._tools.sandbox.inside(box).workspace == WORKSPACE
 
     async def _work(self, preparation: Preparation) -> Report:

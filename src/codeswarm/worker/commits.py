@@ -16,6 +16,7 @@ from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
+from codeswarm.worker.view import View
 
 NOTHING, BROKEN = 4, 5
 TIMEOUT_S = 120.0
@@ -32,7 +33,7 @@ exec git bundle create --quiet "$OUT/commits.bundle" --all HEAD --not "$START"
 
 
 async def keep_commits(
-    place: Place, sandbox: Sandbox, objects: Path, start: str, upload: Upload, *, enter_pid: int | None = None
+    place: Place, view: View, sandbox: Sandbox, objects: Path, start: str, upload: Upload
 ) -> str | None:
     """Send the commits that `start` does not reach, if there are any; why that was not possible, or None."""
     scratch = place.meta / "commits"
@@ -40,13 +41,13 @@ async def keep_commits(
         folder.mkdir(parents=True, exist_ok=True)
     box = Box(
         name=f"commits-{place.name}",
-        workspace=place.files,
+        workspace=view.source,
         home=scratch / "home",
         run=scratch / "run",
         tmp=scratch / "tmp",
         mounts=(Mount(objects),),
         read_only_workspace=True,
-        enter_pid=enter_pid,
+        namespaces=view.namespaces,
     )
     out = sandbox.inside(box).run
     environment = {"PATH": DEFAULT_PATH, "START": start, "OUT": str(out), "GIT_OPTIONAL_LOCKS": "0"}

@@ -90,7 +90,7 @@ class GateRunner:
         report, result = "gate-report.xml", "gate-result.json"
         for name in (report, result):
             await asyncio.to_thread(_clear, place.run / name)
-        text = fill(command.command, context, str(inside.run / report), place.files)
+        text = fill(command.command, context, str(inside.run / report), workspace.files)
         environment = {**workspace.environment, **_told(context, place.run, inside.run)}
         environment["CODESWARM_RESULT"] = str(inside.run / result)
         began = self._clock.monotonic()

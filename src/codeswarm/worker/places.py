@@ -1,18 +1,23 @@
 """Where a worker keeps things: one folder of the cache per project, disposable but for what no ref holds yet.
 
-attempts/SESSION.SUBJECT.EPOCH[.gate]/   files/ (the workspace) · run/ · tmp/ · meta/ (ours alone)
+attempts/SESSION.SUBJECT.EPOCH[.gate]/   files/ (a checkout) or upper/ · work/ · mount/ (an overlay) · run/ · tmp/
+                                         meta/ (ours alone)
 homes/SESSION.TICKET/                    a HOME that lasts as long as its ticket
 setup/KEY/                               what a set-up command made, by the hash of what it depends on
-lower/COMMIT/                            immutable checkouts under overlays
+lower/SESSION.COMMIT/                    checkouts under overlays, which nobody writes
 outbox/                                  completions on their way to the router
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from codeswarm.process import run_sync
 
 ATTEMPTS, HOMES, SETUP, LOWER, OUTBOX = "attempts", "homes", "setup", "lower", "outbox"
 
@@ -28,8 +33,24 @@ class Place:
         return self.root.name
 
     @property
+    def session(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
     def files(self) -> Path:
+        """The workspace, where it is a checkout."""
         return self.root / "files"
+
+    @property
+    def mount(self) -> Path:
+        """Below it the workspace is mounted, where it is an overlay. The host never sees it there."""
+        return self.root / "mount"
+
+    @property
+    def lower(self) -> str:
+        """The name of the checkout under its overlay; empty where it has none."""
+        path = self.meta / "lower"
+        return path.read_text() if path.is_file() else ""
 
     @property
     def run(self) -> Path:
@@ -51,6 +72,11 @@ class Place:
     def create(self) -> None:
         for folder in (self.files, self.run, self.tmp, self.meta):
             folder.mkdir(parents=True)
+
+    def create_overlay(self, lower: str) -> None:
+        for folder in (self.meta, self.run, self.tmp, self.mount, self.root / "upper", self.root / "work"):
+            folder.mkdir(parents=True)
+        (self.meta / "lower").write_text(lower)
 
     def remember(self, **facts: Any) -> None:
         """Write down what a later process needs to know of this folder, over what was known."""
@@ -91,3 +117,14 @@ class Places:
     @property
     def outbox(self) -> Path:
         return self.root / OUTBOX
+
+
+def remove(root: Path) -> None:
+    """Remove a folder, whatever permissions an agent left in it, and however deep it is. Raises: OSError."""
+    env = {"PATH": os.defpath, "LC_ALL": "C"}
+    done = run_sync(["rm", "-rf", "--", str(root)], cwd=Path("/"), env=env)
+    if done.returncode != 0:
+        run_sync(["chmod", "-R", "u+rwx", "--", str(root)], cwd=Path("/"), env=env)
+        done = run_sync(["rm", "-rf", "--", str(root)], cwd=Path("/"), env=env)
+    if done.returncode != 0:
+        raise OSError(errno.EACCES, done.stderr.decode(errors="replace").strip()[-500:], str(root))

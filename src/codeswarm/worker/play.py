@@ -57,7 +57,7 @@ class Play:
             Limits(offer.workspace.settings.max_file_bytes, offer.workspace.settings.max_ignored_bytes),
             gitlinks=preparation.gitlinks,
             never=workspace.secrets,
-            enter_pid=workspace.box.enter_pid,
+            view=workspace.view,
         )
         self.transcript = Transcript(workspace.place.meta / "transcript.jsonl", tools.clock, self._ship)
         self._stage = WorkerStage(
@@ -192,11 +192,11 @@ class Play:
 
         problem = await keep_commits(
             self._workspace.place,
+            self._workspace.view,
             self._tools.sandbox,
             Path(offer.workspace.objects),
             self._preparation.start,
             upload,
-            enter_pid=self._workspace.box.enter_pid,
         )
         if problem is None:
             return home

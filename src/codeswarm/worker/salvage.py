@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from codeswarm.errors import CodeswarmError
 from codeswarm.protocol import SnapshotAnswer
@@ -11,6 +12,7 @@ from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.places import Place
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.tools import Tools
+from codeswarm.worker.view import View
 
 
 async def salvage(tools: Tools, place: Place) -> bool:
@@ -25,10 +27,21 @@ async def salvage(tools: Tools, place: Place) -> bool:
     if not facts or not place.manifest.is_file():
         await asyncio.to_thread(tools.maker.remove, place)
         return False
+    try:
+        view = await tools.maker.reopen(place, Path(facts["objects"]))
+    except (CodeswarmError, OSError) as error:
+        place.remember(salvage_failed=str(error))
+        return False
+    try:
+        return await _bring_home(tools, place, view, facts)
+    finally:
+        view.close()
+
+
+async def _bring_home(tools: Tools, place: Place, view: View, facts: dict[str, Any]) -> bool:
     limits = Limits(facts["max_file_bytes"], facts["max_ignored_bytes"])
-    snapshots = Snapshotter(
-        place, tools.sandbox, limits, gitlinks=tuple(facts["gitlinks"]), never=tuple(facts["never"])
-    )
+    never, gitlinks = tuple(facts["never"]), tuple(facts["gitlinks"])
+    snapshots = Snapshotter(place, tools.sandbox, limits, gitlinks=gitlinks, never=never, view=view)
 
     async def upload(spool: Path) -> SnapshotAnswer:
         return await tools.line.salvage(facts["session"], facts["ticket"], facts["epoch"], spool)
@@ -41,12 +54,13 @@ async def salvage(tools: Tools, place: Place) -> bool:
     except (CodeswarmError, OSError) as error:
         place.remember(salvage_failed=str(error))
         return False
-    problem = await keep_commits(place, tools.sandbox, Path(facts["objects"]), facts["start"], upload_commits)
+    problem = await keep_commits(place, view, tools.sandbox, Path(facts["objects"]), facts["start"], upload_commits)
     if problem is not None:
         place.remember(salvage_failed=problem)
         return False
     if any(item.size is not None for item in answer.left_out):
         place.remember(left_out=[item.model_dump() for item in answer.left_out])
         return True
+    view.close()
     await asyncio.to_thread(tools.maker.remove, place)
     return True

@@ -7,13 +7,11 @@ anew in each.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from codeswarm.domain.settings import WorkspaceSettings
@@ -23,11 +21,10 @@ from codeswarm.git.walker import parents
 from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Sandbox
 from codeswarm.worker.borrow import read_beneath
+from codeswarm.worker.locks import locked
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
 from codeswarm.worker.snapshots import tracked_paths
-
-POLL_S = 0.05
 
 
 class SetupFailed(CodeswarmError):
@@ -40,20 +37,26 @@ class SetupCache:
         self._sandbox = sandbox
 
     async def apply(
-        self, place: Place, box: Box, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]
+        self,
+        place: Place,
+        files: Path,
+        box: Box,
+        settings: WorkspaceSettings,
+        command: str,
+        environment: Mapping[str, str],
     ) -> None:
         """Set a fresh workspace up. Raises: SetupFailed."""
         if self._sandbox.inside(box).workspace != WORKSPACE:
             await self._run(place, box, settings, command, environment)
             return
-        kept = self._folder / self._key(place.files, settings, command, environment)
+        kept = self._folder / self._key(files, settings, command, environment)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        async with _locked(kept.with_suffix(".lock")):
+        async with locked(kept.with_suffix(".lock")):
             if not kept.is_dir():
                 await self._run(place, box, settings, command, environment)
-                await asyncio.to_thread(_keep, place, kept)
+                await asyncio.to_thread(_keep, place, files, kept)
                 return
-        await asyncio.to_thread(_copy_untracked, kept, place.files, b"", _with_folders(tracked_paths(place)))
+        await asyncio.to_thread(_copy_untracked, kept, files, b"", _with_folders(tracked_paths(place)))
 
     def _key(self, files: Path, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]) -> str:
         """The hash of all that the outcome depends on."""
@@ -75,33 +78,12 @@ class SetupCache:
             raise SetupFailed(f"the set-up `{command}` {how}", done.tail)
 
 
-@contextlib.asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a lock file, so that of many workers one runs a set-up and the others take what it made.
-
-    It is asked for again and again, rather than waited for in a thread: the waiters of one process would take every
-    thread that its holder needs.
-    """
-    with path.open("a") as file:
-        while not _try_lock(file.fileno()):  # noqa: ASYNC110 - other processes hold it, too
-            await asyncio.sleep(POLL_S)
-        yield
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _keep(place: Place, kept: Path) -> None:
+def _keep(place: Place, files: Path, kept: Path) -> None:
     """Keep what set-up added beside the commit's own files, under its key, all or nothing, also after a power loss."""
     growing = kept.with_suffix(".growing")
     shutil.rmtree(growing, ignore_errors=True)
     growing.mkdir()
-    _copy_untracked(place.files, growing, b"", _with_folders(tracked_paths(place)))
+    _copy_untracked(files, growing, b"", _with_folders(tracked_paths(place)))
     _run_tool("sync", "--file-system", str(growing))
     growing.rename(kept)
 

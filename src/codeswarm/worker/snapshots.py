@@ -10,8 +10,10 @@ import asyncio
 import json
 import marshal
 import os
+import shutil
+import stat
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +29,7 @@ from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.sandbox.starting import start
 from codeswarm.worker.places import Place
+from codeswarm.worker.view import View
 
 WALKER = Path(walker.__file__)
 META_INSIDE = Path("/codeswarm/meta")
@@ -62,15 +65,15 @@ class Snapshotter:
         *,
         gitlinks: tuple[str, ...] = (),
         never: tuple[str, ...] = (),
-        enter_pid: int | None = None,
+        view: View | None = None,
     ) -> None:
-        """`never`: paths that must not reach any ref (copied secrets)."""
+        """`never`: paths that must not reach any ref (copied secrets). `view`: None is that of a checkout."""
         self._place = place
+        self._view = view or View.of_checkout(place)
         self._sandbox = sandbox
         self._limits = limits
         self._gitlinks = gitlinks
         self._never = never
-        self._enter_pid = enter_pid
         self._lock = asyncio.Lock()
 
     async def take(self, scope: Scope, upload: Upload) -> Any:
@@ -98,8 +101,8 @@ class Snapshotter:
         self._place.manifest.with_suffix(".unsure").unlink(missing_ok=True)
 
     async def _walk(self, scope: Scope, spool: Path) -> None:
-        if self._place.files.is_symlink() or not self._place.files.is_dir():
-            why = f"{self._place.files} is no folder any more"
+        if self._view.files.is_symlink() or not self._view.files.is_dir():
+            why = f"{self._view.source} is no folder any more"
             raise SnapshotFailed("a workspace could not be snapshotted", why, "nothing of it is taken for deleted")
         judge_directory(self._place.meta / "judge")
         box = self._box()
@@ -127,7 +130,7 @@ class Snapshotter:
             said = (await errors).decode(errors="replace").strip()
         if code != 0:
             last = said.splitlines()[-1] if said else "it did not end" if code is None else f"exit code {code}"
-            raise SnapshotFailed("a workspace could not be snapshotted", last, f"its files stay in {self._place.files}")
+            raise SnapshotFailed("a workspace could not be snapshotted", last, f"its files stay in {self._place.root}")
 
     def _box(self) -> Box:
         scratch = self._place.meta / "walk"
@@ -136,13 +139,13 @@ class Snapshotter:
         mounts = (*map(Mount, interpreter()), Mount(WALKER), Mount(self._place.meta, META_INSIDE, writable=True))
         return Box(
             name=f"snapshot-{self._place.name}",
-            workspace=self._place.files,
+            workspace=self._view.source,
             home=scratch / "home",
             run=scratch / "run",
             tmp=scratch / "tmp",
             mounts=mounts,
             read_only_workspace=True,
-            enter_pid=self._enter_pid,
+            namespaces=self._view.namespaces,
         )
 
     def _order(self, scope: Scope, root: Path, meta: Path) -> dict[str, Any]:
@@ -160,15 +163,15 @@ class Snapshotter:
         }
 
 
-def baseline(place: Place, kind: int) -> None:
+def baseline(files: Path, manifest: Path, kind: int) -> None:
     """Remember every file as it stands, before any agent has seen the workspace; new ones as of `kind`.
 
     Runs without walls: nothing hostile has been here yet. Raises: SnapshotFailed.
     """
     order = {
-        "root": str(place.files),
+        "root": str(files),
         "git_dir": "",
-        "manifest": str(place.manifest),
+        "manifest": str(manifest),
         "scope": "baseline",
         "gitlinks": [],
         "never": [],
@@ -179,17 +182,43 @@ def baseline(place: Place, kind: int) -> None:
         "mark_new_as": kind,
     }
     argv = [sys.executable, "-I", "-S", str(WALKER)]
-    done = run_sync(argv, cwd=place.root, env={"PATH": DEFAULT_PATH}, stdin=json.dumps(order).encode() + b"\n")
+    done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, stdin=json.dumps(order).encode() + b"\n")
     if done.returncode != 0:
         raise SnapshotFailed("a new workspace could not be looked through", done.stderr.decode(errors="replace")[-500:])
-    place.manifest.with_suffix(".next").replace(place.manifest)
+    manifest.with_suffix(".next").replace(manifest)
+
+
+def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[bytes, bool]) -> None:
+    """What `baseline` makes of a commit's files, from the manifest of others that differ from them by `changes`.
+
+    Args: changes: path → whether there is still something at it.
+    """
+    if not changes:
+        shutil.copyfile(below, manifest)
+        return
+    known, newest_ns = _read_manifest(below), 0
+    root = os.open(files, os.O_PATH | os.O_DIRECTORY)  # beneath it, a path may be as long as git makes them
+    try:
+        for path, is_there in changes.items():
+            known.pop(path, None)
+            if is_there and not stat.S_ISDIR((info := os.stat(path, dir_fd=root, follow_symlinks=False)).st_mode):
+                known[path] = (walker.TRACKED, walker.signature_of(info))
+                newest_ns = max(newest_ns, info.st_ctime_ns)
+    finally:
+        os.close(root)
+    manifest.write_bytes(marshal.dumps(known))
+    walker.let_the_tick_pass(newest_ns)
 
 
 def tracked_paths(place: Place) -> set[bytes]:
     """What stands in the commit that a workspace was made at, by its manifest."""
-    with place.manifest.open("rb") as file:
-        manifest = marshal.load(file)  # noqa: S302 - a file of ours, which no agent can reach
-    return {path for path, (kind, _) in manifest.items() if kind == walker.TRACKED}
+    return {path for path, (kind, _) in _read_manifest(place.manifest).items() if kind == walker.TRACKED}
+
+
+def _read_manifest(path: Path) -> walker.Manifest:
+    with path.open("rb") as file:
+        manifest: walker.Manifest = marshal.load(file)  # noqa: S302 - a file of ours, which no agent can reach
+    return manifest
 
 
 def _is_empty(spool: Path) -> bool:

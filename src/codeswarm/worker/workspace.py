@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codeswarm.domain.ids import Commit
 from codeswarm.environment import Environment
@@ -16,13 +17,18 @@ from codeswarm.git.identity import Identity
 from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import SETUP, TRACKED
 from codeswarm.host import toolchains
-from codeswarm.process import run_sync
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, free_ports
-from codeswarm.worker.places import Place, Places
+from codeswarm.worker.mounting import OverlayFailed
+from codeswarm.worker.overlays import Overlays
+from codeswarm.worker.places import Place, Places, remove
 from codeswarm.worker.setup import SetupCache
 from codeswarm.worker.snapshots import baseline, tracked_paths
+from codeswarm.worker.view import View
+
+OVERLAY, CHECKOUT = "overlay", "checkout"
+"""Kinds that a person can ask for; `auto`, the third, is an overlay where that works."""
 
 
 @dataclass(slots=True)
@@ -30,6 +36,7 @@ class Workspace:
     """A workspace that is ready for an agent or a gate."""
 
     place: Place
+    view: View
     box: Box
     environment: dict[str, str]
     """PATH and ports."""
@@ -38,7 +45,14 @@ class Workspace:
     sockets: list[socket.socket] = field(default_factory=list)
     """They hold the ports until the workspace is let go."""
 
+    @property
+    def files(self) -> Path:
+        """Where its files are for this process, until it is let go."""
+        return self.view.files
+
     def let_go(self) -> None:
+        """Give back what it holds; its files stay. Idempotent."""
+        self.view.close()
         for held in self.sockets:
             held.close()
 
@@ -49,6 +63,7 @@ class WorkspaceMaker:
         self._sandbox = sandbox
         self._environment = environment
         self._setup = SetupCache(places.setup, sandbox)
+        self.overlays = Overlays(places, sandbox)
 
     async def make(
         self,
@@ -62,61 +77,100 @@ class WorkspaceMaker:
         network: bool,
     ) -> Workspace:
         """A workspace at `start`, whole. Raises: SetupFailed, GitError, OSError."""
-        await asyncio.to_thread(self._lay_out, place, order, start, branch, author, home)
-        ports, sockets = free_ports(order.settings.ports)
-        environment = {"PATH": self._environment.path, **ports}
-        box = self.box(place, order, home, network=network)
-        workspace = Workspace(place, box, environment, sockets=sockets)
+        view = await _whole(self._lay_out(place, order, start, branch, author))
+        box = self.box(place, view, order, home, network=network)
+        workspace = Workspace(place, view, box, {"PATH": self._environment.path})
         try:
+            await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
+            ports, workspace.sockets = free_ports(order.settings.ports)
+            workspace.environment |= ports
             if order.settings.setup:
-                await self._setup.apply(place, box, order.settings, order.settings.setup, environment)
-            workspace.secrets = await asyncio.to_thread(_copy_secrets, place, order)
-            await asyncio.to_thread(baseline, place, SETUP)
+                await self._setup.apply(
+                    place, view.files, box, order.settings, order.settings.setup, workspace.environment
+                )
+            workspace.secrets = await asyncio.to_thread(_copy_secrets, place, view.files, order)
+            if order.settings.setup or workspace.secrets:
+                await asyncio.to_thread(baseline, view.files, place.manifest, SETUP)
         except BaseException:
             workspace.let_go()
             raise
         return workspace
 
-    def _lay_out(
-        self, place: Place, order: WorkspaceOrder, start: Commit, branch: str, author: Identity, home: Path
-    ) -> None:
+    # ── laying out ──
+
+    async def _lay_out(self, place: Place, order: WorkspaceOrder, start: Commit, branch: str, author: Identity) -> View:
         if place.root.exists():
             raise FileExistsError(errno.EEXIST, "an attempt's folder is there already", str(place.root))
-        place.create()
-        home.mkdir(parents=True, exist_ok=True)
-        lay_out(place.files, Path(order.objects), start, branch, author)
-        baseline(place, TRACKED)
+        kind, objects = order.settings.kind, Path(order.objects)
+        try:
+            if kind != CHECKOUT and await self._can_overlay(kind):
+                return await self.overlays.lay_out(place, objects, start, branch, author)
+        except OverlayFailed:
+            if kind == OVERLAY:
+                raise
+            await asyncio.to_thread(remove, place.root)
+        return await asyncio.to_thread(_check_out, place, objects, start, branch, author)
 
-    def box(self, place: Place, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
+    async def _can_overlay(self, kind: str) -> bool:
+        """Raises: OverlayFailed where the person asked for nothing else."""
+        tried = await self.overlays.probe()
+        if kind == OVERLAY and not tried.works:
+            raise OverlayFailed("workspaces can't be overlays here", tried.why, tried.fix)
+        return tried.works
+
+    async def reopen(self, place: Place, objects: Path) -> View:
+        """A workspace that someone left behind, as they left it. Raises: CodeswarmError, OSError."""
+        return await _whole(self.overlays.reopen(place, objects)) if place.lower else View.of_checkout(place)
+
+    def box(self, place: Place, view: View, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
         """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
         shown = map(Mount, toolchains(self._environment.path, self._environment.home))
         extra = tuple(Mount(Path(path)) for path in order.settings.visible)
         mounts = (*shown, *extra, Mount(Path(order.objects)))
-        return Box(place.name, place.files, home, place.run, place.tmp, mounts=mounts, network=network)
+        return Box(
+            place.name,
+            view.source,
+            home,
+            place.run,
+            place.tmp,
+            mounts=mounts,
+            network=network,
+            namespaces=view.namespaces,
+        )
 
     # ── the end ──
 
     @staticmethod
     def remove(place: Place) -> None:
         """Take a workspace away. The caller knows that nothing in it is needed any more."""
-        _remove(place.root)
+        remove(place.root)
 
 
-def _copy_secrets(place: Place, order: WorkspaceOrder) -> tuple[str, ...]:
+async def _whole(laying: Coroutine[Any, Any, View]) -> View:
+    """A view, made to its end even for a caller that is cancelled: then nothing is left open, and no thread writes on
+    into a folder that the caller takes for its own again.
+    """
+    task = asyncio.ensure_future(laying)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            task.result().close()
+        raise
+
+
+def _check_out(place: Place, objects: Path, start: Commit, branch: str, author: Identity) -> View:
+    place.create()
+    lay_out(place.files, objects, start, branch, author)
+    baseline(place.files, place.manifest, TRACKED)
+    return View.of_checkout(place)
+
+
+def _copy_secrets(place: Place, files: Path, order: WorkspaceOrder) -> tuple[str, ...]:
     """The files to copy, but for those that the commit has of its own: a copy over them would hide every edit."""
     if not order.repository or not order.settings.copies:
         return ()
     tracked = tracked_paths(place)
     names = [name for name in order.settings.copies if as_bytes(name) not in tracked]
-    return copy_files(Path(order.repository), names, place.files)
-
-
-def _remove(root: Path) -> None:
-    """Remove a folder, whatever permissions an agent left in it, and however deep it is. Raises: OSError."""
-    env = {"PATH": os.defpath, "LC_ALL": "C"}
-    done = run_sync(["rm", "-rf", "--", str(root)], cwd=Path("/"), env=env)
-    if done.returncode != 0:
-        run_sync(["chmod", "-R", "u+rwx", "--", str(root)], cwd=Path("/"), env=env)
-        done = run_sync(["rm", "-rf", "--", str(root)], cwd=Path("/"), env=env)
-    if done.returncode != 0:
-        raise OSError(errno.EACCES, done.stderr.decode(errors="replace").strip()[-500:], str(root))
+    return copy_files(Path(order.repository), names, files)

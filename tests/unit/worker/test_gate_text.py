@@ -35,6 +35,7 @@ from codeswarm.worker.gate import (
     read_failing,
 )
 from codeswarm.worker.places import Place
+from codeswarm.worker.view import View
 from codeswarm.worker.workspace import Workspace
 
 COMMIT = Commit("0" * 40)
@@ -350,7 +351,7 @@ class Bench:
         self.place.create()
         (folder / "home").mkdir()
         box = Box(f"gate-{folder.name}", self.place.files, folder / "home", self.place.run, self.place.tmp)
-        self.workspace = Workspace(self.place, box, {"PATH": os.defpath})
+        self.workspace = Workspace(self.place, View.of_checkout(self.place), box, {"PATH": os.defpath})
         self.logs: list[bytes] = []
 
     async def store(self, log: bytes) -> str:
