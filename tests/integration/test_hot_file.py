@@ -14,7 +14,8 @@ import os, pathlib
 name = os.environ["CODESWARM_TICKET"]
 with pathlib.Path("lib.py").open("a") as file:
     file.write(f"\\n\\ndef {name}():\\n    return {name!r}\\n")
-pathlib.Path(f"tests/test_{name}.py").write_text(f"import lib\\n\\n\\ndef test_it():\\n    assert lib.{name}() == {name!r}\\n")
+test = f"import lib\\n\\n\\ndef test_it():\\n    assert lib.{name}() == {name!r}\\n"
+pathlib.Path(f"tests/test_{name}.py").write_text(test)
 """
 
 

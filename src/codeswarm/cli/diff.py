@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from codeswarm.cli.here import Here
-from codeswarm.cli.output import say, say_json
+from codeswarm.cli.output import progress, say_json, say_patch
 
 
 def diff(
@@ -59,10 +59,10 @@ def _ticket_range(here: Here, ticket: str) -> tuple[str, str]:
 def _show(here: Here, old: str, new: str, *, stat: bool) -> None:
     from codeswarm.git.store import Store
 
-    text = Store(here.home.data.store).diff(old, new, stat=stat)
+    patch = Store(here.home.data.store).patch(old, new, stat=stat)
     if here.json:
-        say_json({"old": old, "new": new, "diff": text})
-    elif text:
-        say(text.rstrip("\n"))
+        say_json({"old": old, "new": new, "diff": patch.decode(errors="replace")})
+    elif patch:
+        say_patch(patch)
     else:
-        say("no changes")
+        progress("no changes")

@@ -24,6 +24,8 @@ from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.router_client import RouterClient
 
 INTERRUPTED = 130
+MOST_TICKETS = 30
+"""So many of a plan's tickets are listed when it is asked about."""
 BEGIN_S = 30.0
 BEGIN_PAUSE_S = 0.05
 """How long a router that holds the lock, but does not answer, is waited for, and how often it is asked."""
@@ -146,9 +148,12 @@ class Conversation:
         out = console()
         out.print(f"approval {approval.id} ({approval.ticket or approval.subject}): {approval.why}", markup=False)
         if approval.subject == "plan" and session.plan is not None:
-            for spec in session.plan.tickets:
+            tickets = session.plan.tickets
+            for spec in tickets[:MOST_TICKETS]:
                 after = f" (after {', '.join(spec.blocked_by)})" if spec.blocked_by else ""
                 out.print(f"  {spec.id}: {spec.title}{after}", markup=False)
+            if len(tickets) > MOST_TICKETS:
+                out.print(f"  and {len(tickets) - MOST_TICKETS} more: codeswarm ticket list", markup=False)
         elif approval.ticket is not None:
             out.print(f"  see it: codeswarm diff {session.id}/{approval.ticket}", markup=False)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError
@@ -20,15 +23,45 @@ UNFOLDED = 1000
 """Columns of a table that no person's terminal folds."""
 
 
-def console(*, stderr: bool = False) -> Console:
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and newline, and those that turn the direction of writing."""
+
+
+def visible(text: str) -> str:
+    """Text that others wrote, made harmless: what would move a terminal's cursor or hide words is shown, not done."""
+    return _UNSEEN.sub(lambda hit: hit.group().encode("unicode_escape").decode(), text)
+
+
+class _Console(Console):
+    """What agents, repositories and tickets say can't steer the terminal: only rich itself sends control codes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+def console(*, stderr: bool = False, soft_wrap: bool = True) -> Console:
     """A console that colours only a terminal, and not where NO_COLOR says so."""
     colour = Environment.read().colour
-    return Console(stderr=stderr, highlight=False, no_color=not colour, soft_wrap=True)
+    return _Console(stderr=stderr, highlight=False, no_color=not colour, soft_wrap=soft_wrap)
 
 
 def say(text: str = "") -> None:
     """One line of the answer."""
     console().print(text, markup=False)
+
+
+def say_patch(patch: bytes) -> None:
+    """A patch: in colour and harmless on a terminal, else byte for byte, so that it can be applied."""
+    out = console()
+    if not out.is_terminal:
+        sys.stdout.buffer.write(patch)
+        return
+    for line in patch.decode(errors="replace").splitlines():
+        out.print(Text(line, style=_PATCH_STYLES.get(line[:1], "")))
+
+
+_PATCH_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def progress(text: str) -> None:
@@ -65,7 +98,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(str(cell) for cell in row))
-    out = Console(highlight=False, no_color=not Environment.read().colour)
+    out = console(soft_wrap=False)
     if not out.is_terminal:
         out.width = UNFOLDED
     out.print(shown)

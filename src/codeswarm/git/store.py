@@ -100,14 +100,18 @@ class Store:
         out = self.git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
         return tuple(as_text(part) for part in out.split(b"\0") if part)
 
-    def diff(self, old: str, new: str, *, stat: bool = False, paths: Iterable[str] = ()) -> str:
-        """The difference for people, as git shows it."""
+    def diff(self, old: str, new: str, *, paths: Iterable[str] = ()) -> str:
+        """The difference as text, for a prompt."""
+        return self.patch(old, new, paths=paths).decode(errors="replace")
+
+    def patch(self, old: str, new: str, *, stat: bool = False, paths: Iterable[str] = ()) -> bytes:
+        """The difference as git shows it, byte for byte: what it shows can be applied again."""
         told = [*(["--stat"] if stat else ["--patch"]), "--no-ext-diff", "--no-textconv"]
         parts = [
             self.git.run("--literal-pathspecs", "diff-tree", "-r", *told, old, new, "--", *some)
             for some in _batches(paths)
         ]
-        return b"".join(parts).decode(errors="replace")
+        return b"".join(parts)
 
     def file(self, revision: str, path: str) -> bytes | None:
         """The content of a file in a commit, or None where it is not there."""

@@ -169,8 +169,8 @@ def view_routes(engine: Engine) -> APIRouter:
     @routes.get("/sessions/{session}/diff")
     async def diff(session: str, stat: bool = False) -> dict[str, str]:
         row = _find(engine, session)
-        text = await asyncio.to_thread(engine.store.diff, row["base"], row["tip"], stat=stat)
-        return {"old": row["base"], "new": row["tip"], "diff": text}
+        patch = await asyncio.to_thread(engine.store.patch, row["base"], row["tip"], stat=stat)
+        return {"old": row["base"], "new": row["tip"], "diff": patch.decode(errors="replace")}
 
     @routes.get("/approvals")
     def approvals(state: str = "open") -> list[dict[str, Any]]:
