@@ -10,6 +10,7 @@ import typer
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation
 from codeswarm.cli.output import progress
+from codeswarm.cli.roles import every_role
 from codeswarm.cli.sharing import converse
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import UsageError
@@ -38,7 +39,7 @@ def resume(
         raise UsageError(
             f"session {row['id']} is {row['status']}", "nothing in it can change any more", "codeswarm run …"
         )
-    roles = {"*": agent} if agent else {}
+    roles = every_role(agent or [])
     body = {
         "command": "resume",
         "by": here.by,

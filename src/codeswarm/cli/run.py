@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from codeswarm.cli.here import Here, parse_pair, run_async
+from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation, is_terminal
 from codeswarm.cli.output import progress, say, say_json
+from codeswarm.cli.roles import chosen_agents, told
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.tickets_file import read_tickets
 from codeswarm.domain.ids import SessionId
@@ -99,12 +100,8 @@ def _flags(
     sandbox: str | None,
 ) -> Flags:
     """What was typed, as settings by section and key."""
-    chosen: dict[str, Any] = {"*": agents} if agents else {}
-    for pair in roles or []:
-        key, value = parse_pair(pair, "--role")
-        chosen[key] = [spec.strip() for spec in value.split(",")]
     typed: dict[str, dict[str, Any]] = {
-        "roles": chosen,
+        "roles": chosen_agents(agents or [], roles or []),
         "swarm": {"workers": workers},
         "pipeline": {"default": pipeline},
         "policy": {"approve": [word.strip() for word in approve.split(",")] if approve else None},
@@ -192,7 +189,7 @@ def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
         "base": {"branch": base.branch, "commit": base.commit},
         "unseen": list(here.home.project.unseen()),
         "gates": config.gates.model_dump(include={"fast", "full", "contract"}),
-        "roles": config.roles or {"*": ["claude"]},
+        "roles": told(config.roles) or {"*": ["claude"]},
         "workers": config.swarm.workers,
         "sandbox": config.sandbox.kind,
         "pipeline": config.pipeline.default,

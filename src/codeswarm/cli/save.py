@@ -11,7 +11,7 @@ from codeswarm.cli.follow import Follower
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import joined_or_hosting
 from codeswarm.cli.lines import Silent
-from codeswarm.cli.output import day_and_time, say, say_json, table
+from codeswarm.cli.output import count, day_and_time, say, say_json, table
 from codeswarm.domain.ids import SessionId
 
 __all__ = ["checkpoints", "save", "show_diff"]
@@ -49,7 +49,9 @@ def _dry_run(here: Here, row: dict[str, Any], into: str) -> None:
     if here.json:
         say_json(document)
     else:
-        say(f"{branch} would move to {row['tip'][:10]} ({row['landed']} landed tickets of session {row['id']})")
+        say(
+            f"{branch} would move to {row['tip'][:10]} ({count(row['landed'], 'landed ticket')} of session {row['id']})"
+        )
 
 
 async def _save(here: Here, session: SessionId, body: dict[str, Any]) -> int:

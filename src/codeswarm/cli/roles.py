@@ -1,0 +1,36 @@
+"""`--agent` and `--role`: who does what, as settings by role. What is typed holds against every file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from codeswarm.cli.here import parse_pair
+from codeswarm.domain.pipeline import Role
+from codeswarm.errors import UsageError
+
+ALL = "*"
+AGENT_ROLES = tuple(str(role) for role in Role if role is not Role.VERIFIER)
+Agents = dict[str, list[str]]
+
+
+def every_role(agents: Sequence[str]) -> Agents:
+    """Agents for each role by name, too: a file that names a role would come before `*`."""
+    return {role: list(agents) for role in (ALL, *AGENT_ROLES)} if agents else {}
+
+
+def chosen_agents(agents: Sequence[str], pairs: Iterable[str]) -> Agents:
+    """What `--agent` and `--role` say together. Raises: UsageError for a role that there is not."""
+    chosen = every_role(agents)
+    for pair in pairs:
+        role, specs = parse_pair(pair, "--role")
+        if role not in AGENT_ROLES:
+            raise UsageError(
+                f"there is no role {role!r}", f"known are {', '.join(AGENT_ROLES)}", "--role implementer=claude:sonnet"
+            )
+        chosen[role] = [spec.strip() for spec in specs.split(",")]
+    return chosen
+
+
+def told(roles: Mapping[str, list[str]]) -> Agents:
+    """As a person should read it: roles that have the agents of all the others are not told by name."""
+    return {role: specs for role, specs in roles.items() if role == ALL or specs != roles.get(ALL)}
