@@ -265,3 +265,19 @@ def test_an_agent_without_a_login_is_named_with_the_way_to_one(place: Place) -> 
     path = place.tickets([ticket("a", pipeline="single")])
     done = place.run("run", "--tickets", str(path), "--agent", "claude", "--sandbox", KIND)
     assert_three_lines(done, "claude", "ANTHROPIC_API_KEY")
+
+
+def test_a_ticket_that_no_worker_may_take_suspends_the_session_and_says_which(tmp_path: Path) -> None:
+    place = small_place(tmp_path)
+    tickets = place.tickets([ticket("a", pipeline="single"), ticket("b", pipeline="single", requires=["gpu", "big"])])
+    done = place.run("--json", "run", "--tickets", str(tickets), "--agent", agent_of(place), "--sandbox", KIND)
+    assert done.code == 4
+    assert [e["data"]["ticket"] for e in done.lines() if e["kind"] == "TicketLanded"] == ["a"]
+    suspended = next(e["data"] for e in done.lines() if e["kind"] == "SessionSuspended")
+    assert suspended["reason"] == "missing_worker"
+    assert suspended["detail"] == "ticket b requires a worker with big, gpu, and none is here"
+    again = place.run("resume")
+    assert again.code == 4
+    assert "ticket b requires a worker with big, gpu" in again.out + again.err
+    place.run("ticket", "cancel", "b")
+    assert place.run("resume").code == 1, "one of two did not land"

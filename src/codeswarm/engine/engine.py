@@ -17,6 +17,7 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
 from codeswarm.engine.attempts import Attempts
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.labels import LabelWatch
 from codeswarm.engine.lander import Lander
 from codeswarm.engine.leases import LeaseDesk
 from codeswarm.engine.offers import Offers
@@ -104,6 +105,7 @@ class Engine:
         self.rescuer = Rescuer(self.kernel, self.desk, clock)
         registry = Registry(data.workers)
         self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs)
+        self._labels = LabelWatch(self.kernel, self.workers)
         self._reconciler = Reconciler(self.kernel, self.desk, store, self.lander, registry)
 
     @contextlib.asynccontextmanager
@@ -112,7 +114,7 @@ class Engine:
         self.kernel.start()
         self.desk.start()
         await self._reconciler.reconcile()
-        movers = [self.lander.run(), self.saver.run(), self.rescuer.run()]
+        movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self._labels.run()]
         if slots:
             movers.append(self.workers.run(slots))
         async with asyncio.TaskGroup() as tasks:

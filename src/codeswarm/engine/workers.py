@@ -43,6 +43,12 @@ class WorkerProcess:
     started: float
     boot: str
     slots: int
+    labels: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, hello: WorkerHello) -> WorkerProcess:
+        labels = frozenset(hello.labels)
+        return cls(WorkerId(hello.worker), hello.pid, hello.started, hello.boot, hello.slots, labels)
 
     @property
     def alive(self) -> bool:
@@ -61,7 +67,7 @@ class Registry:
         temporary = path.with_suffix(".new")
         temporary.write_text(hello.model_dump_json(), encoding="utf-8")
         temporary.replace(path)
-        return WorkerProcess(WorkerId(hello.worker), hello.pid, hello.started, hello.boot, hello.slots)
+        return WorkerProcess.of(hello)
 
     def read(self) -> dict[WorkerId, WorkerProcess]:
         found = {}
@@ -70,8 +76,7 @@ class Registry:
                 hello = WorkerHello.model_validate_json(path.read_bytes())
             except ValueError:
                 continue
-            worker = WorkerId(hello.worker)
-            found[worker] = WorkerProcess(worker, hello.pid, hello.started, hello.boot, hello.slots)
+            found[WorkerId(hello.worker)] = WorkerProcess.of(hello)
         return found
 
     def forget(self, worker: WorkerId) -> None:
@@ -99,6 +104,7 @@ class WorkerSupervisor:
         self._logs = logs
         self._count = 0
         self._live: dict[WorkerId, WorkerProcess] = {}
+        self._observers: list[Callable[[], None]] = []
         self._wanted: set[str] | None = None
         """The names of the workers that make up our slots; None: we start none, and anyone may come."""
 
@@ -115,6 +121,12 @@ class WorkerSupervisor:
             raise Refused(wrong_state(f"every slot is served without worker {hello.worker}: it can end"))
         process = self._registry.write(hello)
         self._live[process.worker] = process
+        for tell in self._observers:
+            tell()
+
+    def observe(self, observer: Callable[[], None]) -> None:
+        """Call `observer` in the loop whenever a worker has presented itself. It must not block."""
+        self._observers.append(observer)
 
     async def run(self, slots: int) -> None:
         """Until cancelled: adopt who is there, start the rest, and start again who dies."""
