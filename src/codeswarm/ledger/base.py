@@ -62,7 +62,8 @@ class Ledger(Protocol):
         """Queue a batch. The future is done once it is synced to disk, in order of commit.
 
         It fails with VersionConflict (the session has moved on), LedgerFull, LedgerUnavailable or LedgerBroken;
-        then nothing of the batch, nor of any batch queued behind it before the failure was seen, is recorded.
+        then nothing of the batch is recorded, nor of any batch behind it (after a VersionConflict: of its session)
+        until `forgive` is called.
         """
         ...
 

@@ -23,6 +23,7 @@ class MemoryLedger:
         self._replies: dict[str, str] = {}
         self._listeners: list[Listener] = []
         self._failed: LedgerError | None = None
+        self._conflicts: dict[SessionId, VersionConflict] = {}
         self.fail_next: LedgerError | None = None
 
     def append(self, batch: Batch) -> Future[list[Recorded]]:
@@ -31,12 +32,11 @@ class MemoryLedger:
         if self.fail_next is not None:
             self._failed, self.fail_next = self.fail_next, None
         version = self._versions.get(batch.session, 0)
-        if self._failed is not None:
-            future.set_exception(self._failed)
-        elif version != batch.expected_version:
-            future.set_exception(
-                VersionConflict(f"session {batch.session} is at version {version}, not {batch.expected_version}")
-            )
+        if version != batch.expected_version:
+            what = f"session {batch.session} is at version {version}, not {batch.expected_version}"
+            self._conflicts.setdefault(batch.session, VersionConflict(what))
+        if (error := self._failed or self._conflicts.get(batch.session)) is not None:
+            future.set_exception(error)
         else:
             recorded = self._write(batch, version)
             for listener in self._listeners:
@@ -58,11 +58,12 @@ class MemoryLedger:
             for row in rows:
                 self._tables[name][TABLES[name].key_of(row)] = row
         if batch.reply is not None:
-            self._replies[batch.reply.key] = batch.reply.body
+            self._replies.setdefault(batch.reply.key, batch.reply.body)
         return recorded
 
     def forgive(self) -> None:
         self._failed = None
+        self._conflicts.clear()
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)

@@ -151,6 +151,8 @@ class SqliteLedger:
         self._listeners: list[Listener] = []
         self._queue: queue.SimpleQueue[_Item | _Forgive | None] = queue.SimpleQueue()
         self._failed: LedgerError | None = None
+        self._conflicts: dict[str, VersionConflict] = {}
+        """Sessions of which a batch was refused: those behind it were decided on top of it."""
         self._writer: threading.Thread | None = None
         if not read_only:
             self._db = connect(path)
@@ -209,6 +211,7 @@ class SqliteLedger:
                 return
             if isinstance(item, _Forgive):
                 self._failed = None
+                self._conflicts.clear()
 
     def _next(self, *, wait: bool) -> _Item | _Forgive | object | None:
         """The next thing in the queue; None where it is empty and we don't wait."""
@@ -268,12 +271,16 @@ class SqliteLedger:
 
     def _write(self, batch: Batch) -> list[Recorded] | VersionConflict:
         version = self._versions.get(batch.session, 0)
+        if batch.session in self._conflicts:
+            return self._conflicts[batch.session]
         if version != batch.expected_version:
-            return VersionConflict(
+            conflict = VersionConflict(
                 f"session {batch.session} is at version {version}, not {batch.expected_version}",
                 "someone else has changed it meanwhile",
                 "read it again and decide anew",
             )
+            self._conflicts[batch.session] = conflict
+            return conflict
         if batch.reply is not None:
             self._db.execute(SQL["add_reply"], (batch.reply.key, batch.at_ms, batch.reply.body))
         recorded: list[Recorded] = []

@@ -84,8 +84,23 @@ class LedgerContract:
         for wrong in (0, 2):
             with pytest.raises(VersionConflict):
                 self.append(ledger, ONE, wrong, note("never"))
+            ledger.forgive()
         assert ledger.head()[0] == 1
         self.append(ledger, ONE, 1, note("goes on"))
+
+    def test_what_is_queued_behind_a_refused_batch_of_its_session_is_refused_until_that_is_forgiven(
+        self, ledger: Ledger
+    ) -> None:
+        """It was decided on top of what is not there, even where its version happens to fit."""
+        self.append(ledger, ONE, 0, started(ONE), note("unseen by whoever decides next"))
+        behind = [ledger.append(Batch(ONE, version, 0, [note("never")])) for version in (1, 2)]
+        other = ledger.append(Batch(TWO, 0, 0, [started(TWO)]))
+        for future in behind:
+            with pytest.raises(VersionConflict):
+                future.result(10)
+        assert [record.seq for record in other.result(10)] == [3], "other sessions are not concerned"
+        ledger.forgive()
+        assert [record.version for record in self.append(ledger, ONE, 2, note("goes on"))] == [3]
 
     def test_events_are_chained_by_their_hashes(self, ledger: Ledger) -> None:
         self.append(ledger, ONE, 0, started(ONE), note("a"))
@@ -126,6 +141,11 @@ class LedgerContract:
         assert ledger.reply("key") is None
         ledger.append(Batch(ONE, 0, 0, [started(ONE)], reply=Reply("key", '{"ok":true}'))).result(10)
         assert ledger.reply("key") == '{"ok":true}'
+
+    def test_the_first_reply_under_a_key_stays(self, ledger: Ledger) -> None:
+        ledger.append(Batch(ONE, 0, 0, [started(ONE)], reply=Reply("key", "first"))).result(10)
+        ledger.append(Batch(TWO, 0, 0, [started(TWO)], reply=Reply("key", "second"))).result(10)
+        assert ledger.reply("key") == "first"
 
     def test_a_refused_batch_leaves_no_reply_and_no_rows(self, ledger: Ledger) -> None:
         session, rows = self.planned(ONE)
