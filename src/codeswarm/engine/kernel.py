@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
@@ -21,7 +22,7 @@ from codeswarm.domain.evolve import evolve
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import Rejection, unknown
 from codeswarm.domain.session import Session
-from codeswarm.errors import LedgerError, Refused
+from codeswarm.errors import LedgerBroken, LedgerCorrupt, Refused, VersionConflict
 from codeswarm.ledger.base import Batch, Ledger, Recorded, Reply
 from codeswarm.ledger.projection import rows_after
 
@@ -55,7 +56,8 @@ class Kernel:
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.ledger = ledger
         self.clock = clock
-        self._sessions: dict[SessionId, Session] = {}
+        self._sessions: dict[SessionId, Session | None] = {}
+        """None: dropped from memory, and read again when it is next looked at."""
         self._pending: dict[SessionId, Future[list[Recorded]]] = {}
         self._generation = 0
         self._subscribers: list[_Subscriber] = []
@@ -74,17 +76,30 @@ class Kernel:
 
     def session(self, id_: SessionId) -> Session:
         """The live state of a session. Raises: Refused (unknown) where it has no history."""
-        session = self._sessions.get(id_)
-        if session is None:
-            session = replay(self.ledger, id_)
-            if not session.version:
-                raise Refused(unknown(f"there is no session {id_!r}", "codeswarm session list"))
-            self._sessions[id_] = session
+        session = self._sessions.get(id_) or self._load(id_)
+        if not session.version:
+            raise Refused(unknown(f"there is no session {id_!r}", "codeswarm session list"))
         return session
 
     def live_sessions(self) -> list[Session]:
-        """Every session in memory, oldest first."""
-        return list(self._sessions.values())
+        """Every session that was looked at since the start or was not over then, oldest first."""
+        found = [session or self._load(id_) for id_, session in list(self._sessions.items())]
+        return [session for session in found if session.version]
+
+    def _load(self, id_: SessionId) -> Session:
+        """Read a session from the ledger; version 0 where it has no history.
+
+        What is still on its way to the disk must arrive first, or a state without it would be decided on.
+        """
+        pending = self._pending.pop(id_, None)
+        if pending is not None:
+            wait((pending,))
+        session = replay(self.ledger, id_)
+        if session.version:
+            self._sessions[id_] = session
+        else:
+            self._sessions.pop(id_, None)
+        return session
 
     # ── commands ──
 
@@ -100,14 +115,14 @@ class Kernel:
     def submit(self, id_: SessionId, command: cmd.Command, *, reply: Reply | None = None) -> Submitted:
         """Decide and queue for recording, without waiting. Raises: Refused."""
         if isinstance(command, cmd.StartSession):
-            session = self._sessions.get(id_) or replay(self.ledger, id_)
+            session = self._sessions.get(id_) or self._load(id_)
         else:
             session = self.session(id_)
         version, now_ms = session.version, self.clock.now_ms()
         try:
             answer = handle(session, command, now_ms)
         except Exception:
-            self._sessions.pop(id_, None)
+            self._sessions[id_] = None
             raise
         if isinstance(answer, Rejection):
             raise Refused(answer)
@@ -130,30 +145,40 @@ class Kernel:
         rows = rows_after(session, events, now_ms)
         future = self.ledger.append(Batch(session.id, version, now_ms, events, rows, reply))
         self._pending[session.id] = future
+        future.add_done_callback(partial(self._settled, session.id, self._generation))
         return future
 
     async def durable(self, submitted: Submitted) -> list[Recorded]:
         """Wait until a submitted command is on disk. Raises: LedgerError."""
         if submitted.future is None:
             return []
-        generation = self._generation
-        try:
-            recorded = await asyncio.wrap_future(submitted.future)
-        except LedgerError:
-            self._forget(generation)
-            raise
+        recorded = await asyncio.wrap_future(submitted.future)
         return recorded if submitted.events else []
 
-    def _forget(self, generation: int) -> None:
-        """Drop all that ran ahead of the disk, once per failure, and let the ledger try again."""
-        if generation != self._generation:
+    def _settled(self, id_: SessionId, generation: int, future: Future[list[Recorded]]) -> None:
+        """Called in the ledger's thread, before whoever waits for the command is told, and if nobody does."""
+        error = future.exception()
+        if error is not None:
+            assert self._loop is not None
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._forget, id_, generation, error)
+
+    def _forget(self, id_: SessionId, generation: int, error: BaseException) -> None:
+        """Drop all that ran ahead of the disk, once per failure, and let the ledger try again.
+
+        Not after an I/O error: what the disk holds is uncertain then, and nothing more is written by this process.
+        """
+        if isinstance(error, VersionConflict):
+            self._sessions[id_] = None
+        elif generation == self._generation:
+            self._generation += 1
+            for lost, future in self._pending.items():
+                if not future.done() or future.exception() is not None:
+                    self._sessions[lost] = None
+        else:
             return
-        self._generation += 1
-        for id_, future in self._pending.items():
-            if not future.done() or future.exception() is not None:
-                self._sessions.pop(id_, None)
-        self._pending.clear()
-        self.ledger.forgive()
+        if not isinstance(error, LedgerBroken | LedgerCorrupt):
+            self.ledger.forgive()
 
     # ── subscribers ──
 
@@ -162,14 +187,16 @@ class Kernel:
         self._observers.append(observer)
 
     def _committed(self, recorded: list[Recorded]) -> None:
-        """Called in the ledger's thread. A loop that was closed meanwhile has nobody left to tell."""
+        """Called in the ledger's thread. A loop that was closed meanwhile has nobody left to tell.
+
+        Each is told by a call of its own: one that fails keeps the news from nobody else.
+        """
         assert self._loop is not None
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._publish, recorded)
+            for tell in (self._publish, *self._observers):
+                self._loop.call_soon_threadsafe(tell, recorded)
 
     def _publish(self, recorded: list[Recorded]) -> None:
-        for observer in self._observers:
-            observer(recorded)
         for subscriber in self._subscribers:
             if not subscriber.overflown:
                 subscriber.queue.extend(record for record in recorded if subscriber.session in (None, record.session))
