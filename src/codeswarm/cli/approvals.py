@@ -70,6 +70,8 @@ def _open(here: Here) -> list[dict[str, Any]]:
 
 
 def _answer(here: Here, wanted: str | None, body: dict[str, Any]) -> None:
+    from codeswarm.ledger import views
+
     found = _choose(here, wanted)
     path = f"/sessions/{found['session']}/approvals/{found['id']}"
     answer = here.ask(path, {**body, "by": here.by})
@@ -78,7 +80,7 @@ def _answer(here: Here, wanted: str | None, body: dict[str, Any]) -> None:
     else:
         done = "approved" if body["answer"] == "approve" else "rejected"
         say(f"{found['id']} ({found['ticket'] or found['subject']}) {done}")
-        if not here.live:
+        if not here.live and here.session(found["session"])["status"] not in views.OVER:
             say(f"go on: codeswarm resume {found['session']}")
 
 
