@@ -13,6 +13,7 @@ Until then nobody knows whether the frames arrived: the paths that they tell of 
 
 from __future__ import annotations
 
+import gc
 import json
 import marshal
 import os
@@ -99,13 +100,13 @@ class Walk:
     def load(self, suffix: str) -> Any:
         try:
             with open(self.manifest_path + suffix, "rb") as file:
-                return marshal.load(file)  # a file of ours, which no agent can reach
+                return marshal.loads(file.read())  # a file of ours, which no agent can reach; `load` reads bit by bit
         except FileNotFoundError:
             return None
 
     def save(self, suffix: str, value: Any) -> None:
         with open(self.manifest_path + suffix + ".new", "wb") as file:
-            marshal.dump(value, file)
+            file.write(marshal.dumps(value))
         os.replace(self.manifest_path + suffix + ".new", self.manifest_path + suffix)
 
     def doubt(self) -> None:
@@ -449,6 +450,7 @@ def parents(paths: Iterable[bytes]) -> set[bytes]:
 
 
 def main() -> None:
+    gc.disable()  # it would look through a large manifest again and again
     Walk(json.loads(sys.stdin.buffer.readline())).run()
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +106,16 @@ class Lowers:
         lay_under(growing.files, objects, lower.commit)
         baseline(growing.files, growing.manifest, TRACKED)
         _sync(growing.root)
+        _settle(growing.files / ".git" / "index")
         growing.root.chmod(0o555)
         growing.root.rename(lower.root)
         return lower
+
+
+def _settle(index: Path) -> None:
+    """Leave no doubt to git: of a file as young as its index, to the second, it reads the content each time."""
+    time.sleep(max(int(index.stat().st_mtime) + 1 - time.time(), 0))
+    os.utime(index)
 
 
 def _sync(folder: Path) -> None:

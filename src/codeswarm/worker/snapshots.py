@@ -216,8 +216,7 @@ def tracked_paths(place: Place) -> set[bytes]:
 
 
 def _read_manifest(path: Path) -> walker.Manifest:
-    with path.open("rb") as file:
-        manifest: walker.Manifest = marshal.load(file)  # noqa: S302 - a file of ours, which no agent can reach
+    manifest: walker.Manifest = marshal.loads(path.read_bytes())  # noqa: S302 - a file of ours, which no agent can reach
     return manifest
 
 
