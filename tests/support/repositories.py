@@ -26,7 +26,7 @@ from codeswarm.testing.sandbox_contract import run
 from codeswarm.worker.lowers import Lowers
 from codeswarm.worker.mounting import probe as probe_overlays
 from codeswarm.worker.overlays import open_over
-from codeswarm.worker.places import Place
+from codeswarm.worker.places import Place, Places
 from codeswarm.worker.snapshots import Limits, Scope, Snapshotter, baseline
 from codeswarm.worker.view import View
 
@@ -64,7 +64,7 @@ KINDS = [
 @cache
 def skip_without_overlays(folder: Path) -> None:
     """Skip a test where `folder` takes no overlays."""
-    found = probe_overlays(folder, Bubblewrap())
+    found = probe_overlays(Places(folder), Bubblewrap())
     if not found.works:
         pytest.skip(f"no overlays in {folder}: {found.why}")
 

@@ -49,6 +49,7 @@ def _checks(here: Here) -> Iterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
     yield _git()
     yield _sandbox()
+    yield from _workspaces(here)
     yield from _agents(here)
     yield from _repository(here)
 
@@ -69,6 +70,36 @@ def _sandbox() -> Finding:
     if found.works:
         return Finding("sandbox", True, f"bubblewrap: {Bubblewrap.promises}")
     return Finding("sandbox", False, found.why, f"{found.fix}; or, at your own risk: --sandbox none")
+
+
+def _workspaces(here: Here) -> Iterator[Finding]:
+    """How workspaces are made here. Where they can't be overlays they are checkouts, and nothing is lost but time."""
+    from codeswarm.sandbox import bubblewrap
+    from codeswarm.worker.mounting import probe
+    from codeswarm.worker.places import Places
+
+    if not bubblewrap.probe().works:
+        return
+    try:
+        folder, kind = here.home.workspaces, _configured_kind(here)
+    except CodeswarmError:
+        return  # said by another line
+    if kind == "checkout":
+        yield Finding("workspaces", True, 'checkouts, as [workspace] kind = "checkout" asks for')
+        return
+    found = probe(Places(folder), bubblewrap.Bubblewrap())
+    if found.works:
+        yield Finding("workspaces", True, f"overlays over one checkout a session, in {folder}")
+    else:
+        detail = f"checkouts, since overlays don't work in {folder}: {found.why}"
+        yield Finding("workspaces", False, detail, found.fix, needed=kind == "overlay")
+
+
+def _configured_kind(here: Here) -> str:
+    from codeswarm.config import FILE, load
+
+    project = here.home.project
+    return load(here.environment, project.file_at(project.base(None).commit, FILE)).config.workspace.kind
 
 
 def _agents(here: Here) -> Iterator[Finding]:

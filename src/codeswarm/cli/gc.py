@@ -17,7 +17,8 @@ def gc(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
 ) -> None:
-    """Remove workspaces, HOMEs and set-ups that are not needed; what no ref holds is first brought home, or stays.
+    """Remove workspaces, HOMEs, set-ups and shared checkouts that are not needed; what no ref holds is first brought
+    home, or stays.
 
     Example: codeswarm gc --dry-run
     """

@@ -1,4 +1,5 @@
-"""What may be thrown away: workspaces whose content is safe, HOMEs of tickets that are done, set-ups nobody asks for.
+"""What may be thrown away: workspaces whose content is safe, HOMEs of tickets that are done, and what sessions shared
+(set-ups, checkouts under overlays) once they are over.
 
 A workspace goes only when everything kept in it is reachable from a ref; one that is not yet is first brought home, and
 one that can't be stays and is named.
@@ -34,7 +35,12 @@ class Litter:
 
 def look(places: Places, ledger: Ledger) -> list[Litter]:
     """Everything that lies about, and what is to be done with it. Changes nothing."""
-    return [*_workspaces(places, ledger), *_homes(places, ledger), *_setups(places, ledger)]
+    return [
+        *_workspaces(places, ledger),
+        *_homes(places, ledger),
+        *_setups(places, ledger),
+        *_lowers(places, ledger),
+    ]
 
 
 def _workspaces(places: Places, ledger: Ledger) -> Iterator[Litter]:
@@ -80,6 +86,16 @@ def _setups(places: Places, ledger: Ledger) -> Iterator[Litter]:
     if all(row["status"] in OVER for row in ledger.table("sessions")):
         for root in _folders(places.setup):
             yield Litter(root, "remove", "a kept set-up, and no session is open", size_of(root))
+
+
+def _lowers(places: Places, ledger: Ledger) -> Iterator[Litter]:
+    """Checkouts under overlays of sessions that are over, once no workspace stands on them."""
+    sessions = {row["id"]: row["status"] for row in ledger.table("sessions")}
+    used = {Place(root).lower for root in _folders(places.root / ATTEMPTS)}
+    for path in sorted(places.lower.iterdir()) if places.lower.is_dir() else ():
+        session = path.name.partition(".")[0]
+        if path.name not in used and (session not in sessions or sessions[session] in OVER):
+            yield Litter(path, "remove", "a checkout under overlays, of a session that is over", size_of(path))
 
 
 async def clean(litter: Iterable[Litter], tools: Tools) -> list[Litter]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from codeswarm.process import run_sync
 from codeswarm.sandbox import bubblewrap
 from codeswarm.sandbox.base import Namespaces, Probe, Sandbox
 from codeswarm.worker import mounter
-from codeswarm.worker.places import Place
+from codeswarm.worker.places import ATTEMPTS, Place, Places, remove
 from codeswarm.worker.view import View
 
 MOUNTER = Path(mounter.__file__)
@@ -51,29 +50,34 @@ def mount(place: Place, lower: Path) -> View:
 
 def _receive(sender: socket.socket) -> array.array[int]:
     """The three descriptors that the mounter sends, closed in every program that is started from here."""
-    numbers = array.array("i", [0] * 3)
-    flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-    _, [(_, _, data)], _, _ = sender.recvmsg(1, socket.CMSG_SPACE(numbers.itemsize * 3), flags)
     received = array.array("i")
-    received.frombytes(data)
+    flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+    _, messages, _, _ = sender.recvmsg(1, socket.CMSG_SPACE(received.itemsize * 3), flags)
+    for _, _, data in messages:
+        received.frombytes(data)
+    if len(received) != 3:
+        for number in received:
+            os.close(number)
+        raise OverlayFailed("a workspace was mounted and could not be taken over", "too many files are open", FIX)
     return received
 
 
-def probe(folder: Path, sandbox: Sandbox) -> Probe:
-    """Whether workspaces can be overlays in `folder`, tried with a small one, with walls in it and all."""
+def probe(places: Places, sandbox: Sandbox) -> Probe:
+    """Whether workspaces can be overlays here, tried with a small one, with walls in it and all."""
     if sandbox.kind != bubblewrap.Bubblewrap.kind:
         return Probe(works=False, why=f"the sandbox {sandbox.kind} does not run in namespaces of ours", fix=FIX)
     try:
+        folder = places.root / ATTEMPTS  # where `gc` finds what a killed trial leaves
         folder.mkdir(parents=True, exist_ok=True)
         trial = Path(tempfile.mkdtemp(prefix="probe.", dir=folder))
     except OSError as error:
-        return Probe(works=False, why=f"{folder} can't be written: {error}", fix=FIX)
+        return Probe(works=False, why=f"workspaces can't be written: {error}", fix=FIX)
     try:
         why = _try_out(trial)
     except (CodeswarmError, OSError) as error:
         why = getattr(error, "why", "") or str(error)
     finally:
-        shutil.rmtree(trial, ignore_errors=True)
+        remove(trial)
     return Probe(works=not why, why=why, fix=FIX if why else "")
 
 

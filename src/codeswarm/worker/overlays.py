@@ -33,7 +33,7 @@ class Overlays:
         """Whether they work here. It is tried once."""
         async with self._trying:
             if self._tried is None:
-                self._tried = await asyncio.to_thread(probe, self._places.root, self._sandbox)
+                self._tried = await asyncio.to_thread(probe, self._places, self._sandbox)
         return self._tried
 
     async def lay_out(self, place: Place, objects: Path, start: Commit, branch: str, author: Identity) -> View:
