@@ -188,11 +188,22 @@ class Attempts:
         """Take a running attempt's changes into its wip ref. Raises: Refused (stale), BrokenChanges."""
         session, ticket, attempt = self._held(session_id, ticket_id, epoch)
         snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
+        return await self._record(cmd.RecordSnapshot, session_id, ticket, attempt, snapshot)
+
+    async def _record(
+        self,
+        kind: type[cmd.RecordSnapshot | cmd.RecordSalvage],
+        session_id: SessionId,
+        ticket: Ticket,
+        attempt: Attempt,
+        snapshot: Snapshot,
+    ) -> SnapshotAnswer:
+        """Tell the ledger of a snapshot that changed something."""
         changed = snapshot.commit != (attempt.snapshot or attempt.start)
         if changed:
-            command = cmd.RecordSnapshot(
-                ticket=ticket_id,
-                epoch=epoch,
+            command = kind(
+                ticket=ticket.id,
+                epoch=attempt.epoch,
                 commit=snapshot.commit,
                 files=snapshot.files,
                 left_out=snapshot.left_out,
@@ -259,17 +270,7 @@ class Attempts:
         if attempt.live:
             raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
         snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
-        changed = snapshot.commit != (attempt.snapshot or attempt.start)
-        if changed:
-            command = cmd.RecordSalvage(
-                ticket=ticket_id,
-                epoch=epoch,
-                commit=snapshot.commit,
-                files=snapshot.files,
-                left_out=snapshot.left_out,
-            )
-            await self._kernel.execute(session_id, command)
-        return SnapshotAnswer(commit=snapshot.commit, tree=snapshot.tree, changed=changed, left_out=snapshot.left_out)
+        return await self._record(cmd.RecordSalvage, session_id, ticket, attempt, snapshot)
 
     async def keep_commits(
         self, session_id: SessionId, ticket_id: TicketId, epoch: int, bundle: Path

@@ -23,6 +23,7 @@ from codeswarm.domain.results import Receipt
 from codeswarm.domain.session import Landing, Session, Ticket
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.mover import Mover
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.threads import in_thread
@@ -31,40 +32,18 @@ from codeswarm.failpoints import reach
 from codeswarm.git.identity import Message, agent_identity
 from codeswarm.git.merge import Conflict, merge
 from codeswarm.git.store import Store
-from codeswarm.ledger.base import Recorded
 
 
-class Lander:
+class Lander(Mover):
     def __init__(
         self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock, turn: asyncio.Lock
     ) -> None:
-        """`turn`: held for each step that moves a session's tip, by lander and saver alike."""
-        self._kernel = kernel
+        super().__init__(kernel, turn)
         self._store = store
         self._project = project
         self._signer = signer
         self._clock = clock
-        self._turn = turn
-        self._news = asyncio.Event()
         self._published: dict[SessionId, Commit] = {}
-        kernel.observe(self._observe)
-
-    def _observe(self, records: list[Recorded]) -> None:
-        self._news.set()
-
-    async def run(self) -> None:
-        """Land whatever can land, again after each change. Until cancelled."""
-        while True:
-            self._news.clear()
-            for session in self._kernel.live_sessions():
-                while await self.step(session.id):
-                    pass
-            await self._news.wait()
-
-    async def step(self, session_id: SessionId) -> bool:
-        """One step of one landing. Whether there was one to take."""
-        async with self._turn:
-            return await self._step(session_id)
 
     async def _step(self, session_id: SessionId) -> bool:
         session = self._kernel.session(session_id)

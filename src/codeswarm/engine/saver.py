@@ -24,6 +24,7 @@ from codeswarm.domain.session import Checkpoint, Save, Session
 from codeswarm.engine import refs
 from codeswarm.engine.fast_forward import Blocked, Moved, fast_forward
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.mover import Mover
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.threads import in_thread
@@ -32,7 +33,6 @@ from codeswarm.failpoints import reach
 from codeswarm.git.identity import ROUTER, Message
 from codeswarm.git.merge import Conflict, merge
 from codeswarm.git.store import Store
-from codeswarm.ledger.base import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +43,17 @@ class _Refusal:
     commands: tuple[str, ...] = ()
 
 
-class Saver:
+class Saver(Mover):
     def __init__(
         self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock, turn: asyncio.Lock
     ) -> None:
-        """`turn`: held for each step that moves a session's tip, by lander and saver alike."""
-        self._kernel = kernel
+        super().__init__(kernel, turn)
         self._store = store
         self._project = project
         self._signer = signer
         self._clock = clock
-        self._turn = turn
-        self._news = asyncio.Event()
         self._intended_here: set[str] = set()
         """Moves that this process has not tried yet: there is nothing to take up from a killed one."""
-        kernel.observe(self._observe)
-
-    def _observe(self, records: list[Recorded]) -> None:
-        self._news.set()
-
-    async def run(self) -> None:
-        """Take every save as far as it can go, again after each change. Until cancelled."""
-        while True:
-            self._news.clear()
-            for session in self._kernel.live_sessions():
-                while await self.step(session.id):
-                    pass
-            await self._news.wait()
-
-    async def step(self, session_id: SessionId) -> bool:
-        """One step of a session's save. Whether there was one to take."""
-        async with self._turn:
-            return await self._step(session_id)
 
     async def _step(self, session_id: SessionId) -> bool:
         session = self._kernel.session(session_id)
