@@ -14,6 +14,7 @@
     ├── Suspended
     ├── SandboxUnavailable
     ├── AgentUnavailable
+    ├── DiskFull              no room for anything but the ledger, which has its own word for it
     ├── LedgerError
     │   ├── LedgerUnavailable     retry later; nothing was recorded
     │   │   └── LedgerFull
@@ -28,6 +29,8 @@ Each says what happened, why, and what to do; the edge turns the kind into an ex
 """
 
 from __future__ import annotations
+
+import errno
 
 from codeswarm.domain.rejection import Refusal, Rejection
 
@@ -117,6 +120,12 @@ class AgentUnavailable(UsageError):
     http_status = 503
 
 
+class DiskFull(CodeswarmError):
+    """Nothing can be written for want of room. `disk_full` recognises it in what others raise."""
+
+    http_status = 503
+
+
 class LedgerError(CodeswarmError):
     http_status = 503
 
@@ -157,3 +166,23 @@ class StoreDiverged(CodeswarmError):
 
 class RouterUnreachable(CodeswarmError):
     http_status = 502
+
+
+FREE_SOME = "free some space: a live session then goes on by itself, any other by codeswarm resume"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM_SAID = ("No space left on device", "Disk quota exceeded")
+"""How git and our own helpers say it: they run with LC_ALL=C."""
+
+
+def disk_full(error: BaseException) -> CodeswarmError | None:
+    """What is to be told where an error means that a disk is full, by the system's word or by git's; else None."""
+    if isinstance(error, LedgerFull | DiskFull):
+        return error
+    if isinstance(error, OSError):
+        if error.errno not in _NO_ROOM:
+            return None
+        where = f": {error.filename} can't be written" if error.filename else ""
+        return DiskFull(f"the disk is full{where}", str(error), FREE_SOME)
+    if isinstance(error, CodeswarmError) and any(text in error.why for text in _NO_ROOM_SAID):
+        return DiskFull(f"the disk is full: {error.what}", error.why, FREE_SOME)
+    return None

@@ -19,6 +19,7 @@ from pathlib import Path
 from codeswarm.clock import SystemClock
 from codeswarm.engine.engine import Data, Engine
 from codeswarm.engine.project import Project
+from codeswarm.engine.room import Tell
 from codeswarm.engine.sessions import Sessions
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError
@@ -74,8 +75,9 @@ def router_lock(data: Data) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RouterLive("a router is live here already", f"its process is {_holder(data)}") from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"pid": os.getpid()}).encode(), 0)
+        with contextlib.suppress(OSError):  # who it is only makes for a better message; a full disk is told elsewhere
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid()}).encode(), 0)
         yield
     finally:
         os.close(fd)
@@ -121,7 +123,7 @@ class Router:
     sessions: Sessions
 
 
-def open_engine(home: Home, plan: WorkerPlan) -> Engine:
+def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None) -> Engine:
     """Ledger, store and engine of a home. The caller holds the router's lock. Raises: LedgerError, LedgerTooNew."""
 
     def order(worker: str, slots: int) -> dict[str, object]:
@@ -138,12 +140,14 @@ def open_engine(home: Home, plan: WorkerPlan) -> Engine:
 
     store = Store.open(home.data.store, object_format=home.project.object_format)
     ledger = SqliteLedger(home.data.ledger)
-    return Engine(home.data, ledger, store, home.project, SystemClock(), order)
+    return Engine(home.data, ledger, store, home.project, SystemClock(), order, tell)
 
 
 @contextlib.asynccontextmanager
-async def router(home: Home, plan: WorkerPlan, environment: Environment) -> AsyncIterator[Router]:
-    """Be the router of a home for as long as the context lasts: engine, workers, socket.
+async def router(
+    home: Home, plan: WorkerPlan, environment: Environment, tell: Tell = lambda problem: None
+) -> AsyncIterator[Router]:
+    """Be the router of a home for as long as the context lasts: engine, workers, socket. `tell`: see `Engine`.
 
     Raises: RouterLive, LedgerError, StoreDiverged.
     """
@@ -152,7 +156,7 @@ async def router(home: Home, plan: WorkerPlan, environment: Environment) -> Asyn
     from codeswarm.router.server import bind, serving  # noqa: PLC0415
 
     with router_lock(home.data):
-        engine = open_engine(home, plan)
+        engine = open_engine(home, plan, tell)
         try:
             sessions = Sessions(engine, environment, plan.directory, new_session_id)
             listener = bind(home.data.socket)
@@ -166,8 +170,9 @@ async def router(home: Home, plan: WorkerPlan, environment: Environment) -> Asyn
 
 def _logger(data: Data) -> Callable[[str], None]:
     def log(text: str) -> None:
-        data.logs.mkdir(parents=True, exist_ok=True)
-        with (data.logs / "router.log").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with contextlib.suppress(OSError):  # a log that can't be written must not fail what it tells of
+            data.logs.mkdir(parents=True, exist_ok=True)
+            with (data.logs / "router.log").open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
 
     return log

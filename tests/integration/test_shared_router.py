@@ -11,46 +11,17 @@ import pytest
 
 from codeswarm.process import gone
 from codeswarm.sandbox.bubblewrap import probe
+from tests.support.held_agent import begin, held_place, let_go, words
 from tests.support.processes import left_behind
 from tests.support.runs import Place, Started
-from tests.support.small_swarm import agent_of, small_place, ticket
+from tests.support.small_swarm import ticket
 
 KIND = "bubblewrap" if probe().works else "none"
-
-HELD_AGENT = '''\
-"""Writes its file, and ends once a file with the name of its ticket lies in the folder that it is told."""
-
-import json, os, pathlib, sys, time
-
-name = os.environ["CODESWARM_TICKET"]
-pathlib.Path(f"mod_{name}.py").write_text("half = True\\n")
-print(json.dumps({"type": "turn", "text": "begun"}), flush=True)
-while not pathlib.Path(sys.argv[1], name).exists():
-    time.sleep(0.02)
-pathlib.Path(f"mod_{name}.py").write_text("half = False\\n")
-'''
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    place = small_place(tmp_path)
-    (tmp_path / "agent" / "agent.py").write_text(HELD_AGENT)
-    (tmp_path / "let-go").mkdir()
-    place.environment["CODESWARM_SANDBOX_READ"] = f'["{tmp_path / "let-go"}"]'
-    return place
-
-
-def let_go(place: Place, ticket_id: str) -> None:
-    (place.root / "let-go" / ticket_id).touch()
-
-
-async def begin(place: Place, ticket_id: str) -> Started:
-    """A run of one ticket, whose agent is at work and has been snapshotted once."""
-    path = place.tickets([ticket(ticket_id, pipeline="single")], f"{ticket_id}.yaml")
-    agent = f"{agent_of(place)} {place.root / 'let-go'}"
-    run = await place.start("run", "--tickets", str(path), "--agent", agent, "--sandbox", KIND, "--workers", "2")
-    await run.until("SnapshotTaken", ticket=ticket_id)
-    return run
+    return held_place(tmp_path)
 
 
 def kinds(run: Started) -> list[str]:
@@ -58,8 +29,8 @@ def kinds(run: Started) -> list[str]:
 
 
 async def test_the_host_stays_until_what_joined_it_rests_too(place: Place) -> None:
-    first = await begin(place, "a")
-    second = await begin(place, "b")
+    first = await begin(place, KIND, "a")
+    second = await begin(place, KIND, "b")
     let_go(place, "a")
     await first.until("TicketLanded", ticket="a")
     await first.until_told("this process hosts until that rests too")
@@ -72,13 +43,12 @@ async def test_the_host_stays_until_what_joined_it_rests_too(place: Place) -> No
 
 
 async def test_who_joined_a_host_that_is_killed_becomes_the_router(place: Place) -> None:
-    first = await begin(place, "a")
-    second = await begin(place, "b")
+    first = await begin(place, KIND, "a")
+    second = await begin(place, KIND, "b")
     os.kill(first.process.pid, signal.SIGKILL)
     await gone(first.process.pid)
     await second.until_told("going on without it")
-    let_go(place, "a")
-    let_go(place, "b")
+    let_go(place, "a", "b")
     assert await second.end() == 0, second.error
     done = place.run("--json", "resume", first.events[0]["session"])
     assert done.code == 0, done.err
@@ -93,8 +63,8 @@ async def test_who_joined_a_host_that_is_killed_becomes_the_router(place: Place)
 
 
 async def test_ctrl_c_hands_over_what_a_host_stays_for(place: Place) -> None:
-    first = await begin(place, "a")
-    second = await begin(place, "b")
+    first = await begin(place, KIND, "a")
+    second = await begin(place, KIND, "b")
     let_go(place, "a")
     await first.until_told("this process hosts until that rests too")
     first.process.send_signal(signal.SIGINT)
@@ -107,13 +77,9 @@ async def test_ctrl_c_hands_over_what_a_host_stays_for(place: Place) -> None:
 
 
 async def test_two_runs_at_the_same_moment_are_one_router_and_one_guest(place: Place) -> None:
-    let_go(place, "a")
-    let_go(place, "b")
-    runs = []
-    for name in ("a", "b"):
-        path = place.tickets([ticket(name, pipeline="single")], f"{name}.yaml")
-        agent = f"{agent_of(place)} {place.root / 'let-go'}"
-        runs.append(await place.start("run", "--tickets", str(path), "--agent", agent, "--sandbox", KIND))
+    let_go(place, "a", "b")
+    typed = [words(place, [ticket(id_, pipeline="single")], KIND, f"{id_}.yaml") for id_ in ("a", "b")]
+    runs = [await place.start(*one) for one in typed]
     codes = await asyncio.gather(*(run.end() for run in runs))
     assert codes == [0, 0], [run.error for run in runs]
     assert sum(any("joined the router" in line for line in run.told) for run in runs) == 1

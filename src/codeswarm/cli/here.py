@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from codeswarm.domain.rejection import unknown
 from codeswarm.environment import Environment, person
-from codeswarm.errors import LedgerTooNew, Refused, UsageError
+from codeswarm.errors import CodeswarmError, LedgerTooNew, Refused, UsageError, disk_full
 
 T = TypeVar("T")
 
@@ -103,7 +103,13 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
-        raise first_error(group) from group
+        found = first_error(group)
+        raise disk_full(found) or found from group
+    except (CodeswarmError, OSError) as error:
+        full = disk_full(error)
+        if full is None or full is error:
+            raise
+        raise full from error
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

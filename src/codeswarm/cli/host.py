@@ -17,15 +17,16 @@ from codeswarm.cli.board import Board
 from codeswarm.cli.follow import Follower, Rest, Show, Wire
 from codeswarm.cli.here import Here
 from codeswarm.cli.lines import JsonLines, Lines
-from codeswarm.cli.output import console, progress
+from codeswarm.cli.output import console, progress, report_error
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.session import Session
-from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.errors import CodeswarmError, RouterUnreachable, Suspended
 from codeswarm.router_client import RouterClient
 
 INTERRUPTED = 130
 MOST_TICKETS = 30
 """So many of a plan's tickets are listed when it is asked about."""
+UNAVAILABLE = 503
 BEGIN_S = 30.0
 BEGIN_PAUSE_S = 0.05
 """How long a router that holds the lock, but does not answer, is waited for, and how often it is asked."""
@@ -62,6 +63,9 @@ class Conversation:
         self._wait = wait
         self._show = make_show(here)
         self._asked: set[str] = set()
+        self._following: asyncio.Task[Any] | None = None
+        self._unwritten: CodeswarmError | None = None
+        """Why the router could not write a stop down that must not wait."""
         self.interrupts = Interrupts()
         self.follower = Follower(session, self._show, known)
 
@@ -71,7 +75,7 @@ class Conversation:
 
     async def follow(self) -> Rest | None:
         """Until the session rests, or the router is gone (None). Goes on where an earlier call ended."""
-        loop = asyncio.get_running_loop()
+        loop, self._following = asyncio.get_running_loop(), asyncio.current_task()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         for ending in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(ending, self._end_now)
@@ -80,6 +84,11 @@ class Conversation:
                 await self._stop(self.interrupts.count > 1)  # what was asked of a router that is gone by now
             async with self._client.events(self._id, self.follower.last) as events:
                 return await self.follower.until_rest(self._asking(events), self._goes_on)
+        except asyncio.CancelledError:
+            if self._unwritten is None or self._following is None:
+                raise
+            self._following.uncancel()
+            raise self._cut_off(self._unwritten) from None
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)
@@ -117,8 +126,22 @@ class Conversation:
 
     async def _stop(self, now: bool) -> None:
         body = {"command": "stop", "by": self._here.by, "now": now, "reason": "Ctrl+C"}
-        with contextlib.suppress(CodeswarmError):
+        try:
             await self._client.post(f"/sessions/{self._id}/commands", body)
+        except CodeswarmError as error:
+            if error.http_status != UNAVAILABLE:
+                return  # it is over already, or its router is: then there is nothing to stop
+            progress(f"the stop can't be written down: {error.what}; Ctrl+C again ends this process all the same")
+            if now and self._following is not None:
+                self._unwritten = error
+                self._following.cancel()
+
+    def _cut_off(self, problem: CodeswarmError) -> Suspended:
+        return Suspended(
+            f"session {self._id} was cut off without a word of it in the ledger",
+            f"{problem.what}; what was written before is safe, and the agents' files are where they were",
+            f"free some space, then: codeswarm resume {self._id}",
+        )
 
     # ── approvals ──
 
@@ -186,13 +209,22 @@ async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIt
 
     while not await _answers(here):
         try:
-            async with router(here.home, make_plan(), here.environment) as hosted, here.client() as client:
+            hosting = router(here.home, make_plan(), here.environment, _tell_of_room)
+            async with hosting as hosted, here.client() as client:
                 yield client, hosted
                 return
         except RouterLive:
             continue  # another process became the router here just now: it is joined
     async with here.client() as client:
         yield client, None
+
+
+def _tell_of_room(problem: CodeswarmError | None) -> None:
+    """What the router that we are tells at once: that nothing can be written, and that it can be again."""
+    if problem is not None:
+        report_error(problem, as_json=False)
+    else:
+        progress("there is room on the disk again; it goes on")
 
 
 async def _answers(here: Here) -> bool:

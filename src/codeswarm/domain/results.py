@@ -196,6 +196,8 @@ class FailureClass(StrEnum):
     SETUP_FAILED = "setup_failed"
     GATE_UNAVAILABLE = "gate_unavailable"
     WORKER_ERROR = "worker_error"
+    DISK_FULL = "disk_full"
+    """There was no room where it ran."""
 
 
 CHARGED = frozenset(

@@ -25,9 +25,10 @@ from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.reconciler import Reconciler
 from codeswarm.engine.rescuer import Rescuer
+from codeswarm.engine.room import Room, Tell
 from codeswarm.engine.saver import Saver
 from codeswarm.engine.workers import Registry, WorkerSupervisor
-from codeswarm.errors import Refused
+from codeswarm.errors import CodeswarmError, Refused, disk_full
 from codeswarm.git.store import Store
 from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.ledger.base import Ledger, Recorded
@@ -88,24 +89,29 @@ class Engine:
         project: Project,
         clock: Clock,
         worker_order: Callable[[str, int], dict[str, object]],
+        tell: Tell = lambda problem: None,
     ) -> None:
+        """`tell`: how the person hears at once that nothing can be written, and that it can be again."""
         self.data = data
         self.project = project
         self.store = store
         self.clock = clock
         self.kernel = Kernel(ledger, clock)
         self.desk = LeaseDesk(self.kernel, clock)
+        self._tell = tell
+        self._was_full = ""
+        self.room = Room((data.root, store.path), clock, self._tell_of_room, self.desk.renew)
         self.artifacts = Artifacts(data.artifacts)
         signer = Signer.open(data.key)
         self.attempts = Attempts(self.kernel, store, signer, self.artifacts, clock)
         self.offers = Offers(store, project.checkout)
         turn = asyncio.Lock()
-        self.lander = Lander(self.kernel, store, project, signer, clock, turn)
-        self.saver = Saver(self.kernel, store, project, signer, clock, turn)
-        self.rescuer = Rescuer(self.kernel, self.desk, clock)
+        self.lander = Lander(self.kernel, store, project, signer, clock, turn, self.room)
+        self.saver = Saver(self.kernel, store, project, signer, clock, turn, self.room)
+        self.rescuer = Rescuer(self.kernel, self.desk, clock, self.room)
         registry = Registry(data.workers)
-        self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs)
-        self._labels = LabelWatch(self.kernel, self.workers)
+        self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs, self.room)
+        self._labels = LabelWatch(self.kernel, self.workers, self.room)
         self._reconciler = Reconciler(self.kernel, self.desk, store, self.lander, registry)
 
     @contextlib.asynccontextmanager
@@ -113,8 +119,8 @@ class Engine:
         """Everything that moves by itself, for as long as the context lasts. `slots` 0: no workers are started."""
         self.kernel.start()
         self.desk.start()
-        await self._reconciler.reconcile()
-        movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self._labels.run()]
+        await self._reconcile()
+        movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self._labels.run(), self.room.run()]
         if slots:
             movers.append(self.workers.run(slots))
         async with asyncio.TaskGroup() as tasks:
@@ -124,7 +130,30 @@ class Engine:
             finally:
                 for task in running:
                     task.cancel()
-        await self.lander.publish_all()
+        try:
+            await self.lander.publish_all()
+        except (CodeswarmError, OSError) as error:
+            if not disk_full(error):  # the next start publishes what has landed
+                raise
+
+    async def _reconcile(self) -> None:
+        """Begin where the ledger stands; on a full disk as soon as there is room."""
+        looking = asyncio.create_task(self.room.run())
+        try:
+            await self.room.patiently(self._reconciler.reconcile)
+        finally:
+            looking.cancel()
+
+    def _tell_of_room(self, problem: CodeswarmError | None) -> None:
+        """Tell the person at once, and the timeline as soon as it can be written again."""
+        self._tell(problem)
+        if problem is not None:
+            self._was_full = str(problem.what)
+            return
+        note = cmd.Note(subject="disk", what=f"nothing was written for a while: {self._was_full}", next_step="")
+        for session in self.kernel.live_sessions():
+            with contextlib.suppress(Refused):
+                self.kernel.submit(session.id, note)
 
     async def ask(self, session: SessionId, command: cmd.Command) -> list[Recorded]:
         """A person's command. A refusal is recorded, too: nothing that a person asks for vanishes. Raises: Refused."""

@@ -9,6 +9,7 @@ from codeswarm.domain.budget import AGENT_ROLES
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, SuspendReason
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.room import Room
 from codeswarm.engine.workers import WorkerSupervisor
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
@@ -20,8 +21,9 @@ FOR_EVER = 2**62
 class LabelWatch:
     """Suspends a session in which nothing moves and only tickets are left whose labels no worker has."""
 
-    def __init__(self, kernel: Kernel, workers: WorkerSupervisor) -> None:
+    def __init__(self, kernel: Kernel, workers: WorkerSupervisor, room: Room) -> None:
         self._kernel = kernel
+        self._room = room
         self._workers = workers
         self._news = asyncio.Event()
         kernel.observe(self._observe)
@@ -36,7 +38,7 @@ class LabelWatch:
             self._news.clear()
             for session in self._kernel.live_sessions():
                 if lacking := self.lacking(session):
-                    await self._suspend(session, lacking)
+                    await self._room.patiently(self._suspend, session, lacking)
             await self._news.wait()
 
     def lacking(self, session: Session) -> str:

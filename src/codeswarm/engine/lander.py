@@ -26,6 +26,7 @@ from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.mover import Mover
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
+from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
 from codeswarm.errors import GitError, Refused
 from codeswarm.failpoints import reach
@@ -36,9 +37,16 @@ from codeswarm.git.store import Store
 
 class Lander(Mover):
     def __init__(
-        self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock, turn: asyncio.Lock
+        self,
+        kernel: Kernel,
+        store: Store,
+        project: Project,
+        signer: Signer,
+        clock: Clock,
+        turn: asyncio.Lock,
+        room: Room,
     ) -> None:
-        super().__init__(kernel, turn)
+        super().__init__(kernel, turn, room)
         self._store = store
         self._project = project
         self._signer = signer
@@ -107,7 +115,9 @@ class Lander(Mover):
         records = await self._kernel.execute(session.id, command)
         if any(isinstance(record.event, ev.TicketLanded | ev.CaughtUp) for record in records):
             reach("lander.landed")
-            await self.publish(session.id)
+            await self._room.patiently(
+                self.publish, session.id
+            )  # the step itself is over and would not come here again
 
     def _waivers(self, session: Session, landing: Landing) -> tuple[Receipt, ...]:
         """Where no gate applies at all, the person who said so stands for it."""

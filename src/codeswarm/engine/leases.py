@@ -192,6 +192,12 @@ class LeaseDesk:
     def live(self, session: SessionId | None = None) -> list[Key]:
         return [key for key in self._held if session in (None, key[0])]
 
+    def renew(self) -> None:
+        """Give every lease a full term from now."""
+        now = self._clock.monotonic()
+        for held in self._held.values():
+            held.deadline = now + held.ttl_s
+
     def overdue(self) -> list[Key]:
         """Leases whose holder has been silent for a whole term."""
         now = self._clock.monotonic()

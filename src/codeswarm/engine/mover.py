@@ -7,14 +7,16 @@ from abc import ABC, abstractmethod
 
 from codeswarm.domain.ids import SessionId
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.room import Room
 from codeswarm.ledger.base import Recorded
 
 
 class Mover(ABC):
-    def __init__(self, kernel: Kernel, turn: asyncio.Lock) -> None:
+    def __init__(self, kernel: Kernel, turn: asyncio.Lock, room: Room) -> None:
         """`turn`: shared by all movers, and held for each step."""
         self._kernel = kernel
         self._turn = turn
+        self._room = room
         self._news = asyncio.Event()
         kernel.observe(self._observe)
 
@@ -26,7 +28,7 @@ class Mover(ABC):
         while True:
             self._news.clear()
             for session in self._kernel.live_sessions():
-                while await self.step(session.id):
+                while await self._room.patiently(self.step, session.id):
                     pass
             await self._news.wait()
 

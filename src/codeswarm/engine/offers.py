@@ -6,13 +6,23 @@ from pathlib import Path
 
 from codeswarm.domain.ids import GateId, TicketId, is_gate, lease_id
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.results import FailureClass
+from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.domain.states import AttemptStatus
 from codeswarm.engine.leases import Leased
 from codeswarm.git.store import Store
 from codeswarm.protocol import GateOrder, Offer, WorkspaceOrder
 
 _UNFINISHED = frozenset({AttemptStatus.LOST, AttemptStatus.CANCELLED})
+
+
+_CUT_OFF = frozenset({FailureClass.WORKER_ERROR, FailureClass.DISK_FULL})
+
+
+def _left_something(attempt: Attempt) -> bool:
+    """Whether an attempt's files may still lie where it ran, on their way home."""
+    cut_off = attempt.failure is not None and attempt.failure.failure_class in _CUT_OFF
+    return cut_off or attempt.status in _UNFINISHED
 
 
 class Offers:
@@ -48,7 +58,7 @@ class Offers:
             attempt=attempt.number,
             agent=attempt.agent,
             conversation=_conversation(ticket, attempt.agent),
-            earlier_epochs=tuple(a.epoch for a in ticket.attempts.values() if a.status in _UNFINISHED),
+            earlier_epochs=tuple(a.epoch for a in ticket.attempts.values() if _left_something(a)),
         )
 
     def _gate(self, session: Session, gate_id: GateId) -> GateOrder:

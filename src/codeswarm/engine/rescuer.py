@@ -11,6 +11,7 @@ from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import LeaseDesk
+from codeswarm.engine.room import Room
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
 
@@ -19,10 +20,11 @@ LONGEST_S = 30.0
 
 
 class Rescuer:
-    def __init__(self, kernel: Kernel, desk: LeaseDesk, clock: Clock) -> None:
+    def __init__(self, kernel: Kernel, desk: LeaseDesk, clock: Clock, room: Room) -> None:
         self._kernel = kernel
         self._desk = desk
         self._clock = clock
+        self._room = room
         self._news = asyncio.Event()
         kernel.observe(self._observe)
 
@@ -33,7 +35,7 @@ class Rescuer:
         """Until cancelled."""
         while True:
             self._news.clear()
-            await self.rescue()
+            await self._room.patiently(self.rescue)
             news = asyncio.ensure_future(self._news.wait())
             try:
                 await within(self._clock, self._pause_s(), news)
@@ -41,7 +43,9 @@ class Rescuer:
                 news.cancel()
 
     async def rescue(self) -> None:
-        """Everything that is due now."""
+        """Everything that is due now. No lease is, while its holder can't get through to us for want of room."""
+        if self._room.problem is not None:
+            self._desk.renew()
         for session, subject, epoch in self._desk.overdue():
             lose = cmd.LoseLease(subject=subject, epoch=epoch, reason="its worker fell silent")
             await self._try(session, lose)

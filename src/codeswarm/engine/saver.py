@@ -27,8 +27,9 @@ from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.mover import Mover
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
+from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
-from codeswarm.errors import GitError, Refused
+from codeswarm.errors import GitError, Refused, disk_full
 from codeswarm.failpoints import reach
 from codeswarm.git.identity import ROUTER, Message
 from codeswarm.git.merge import Conflict, merge
@@ -45,9 +46,16 @@ class _Refusal:
 
 class Saver(Mover):
     def __init__(
-        self, kernel: Kernel, store: Store, project: Project, signer: Signer, clock: Clock, turn: asyncio.Lock
+        self,
+        kernel: Kernel,
+        store: Store,
+        project: Project,
+        signer: Signer,
+        clock: Clock,
+        turn: asyncio.Lock,
+        room: Room,
     ) -> None:
-        super().__init__(kernel, turn)
+        super().__init__(kernel, turn, room)
         self._store = store
         self._project = project
         self._signer = signer
@@ -66,6 +74,8 @@ class Saver(Mover):
                 return True
             return await self._towards_intent(session, save)
         except GitError as error:
+            if disk_full(error):
+                raise
             await self._refuse(session_id, _Refusal("git", str(error)))
             return True
         except Refused:

@@ -20,6 +20,7 @@ from codeswarm.domain.ids import WorkerId
 from codeswarm.domain.rejection import wrong_state
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import Key, LeaseDesk
+from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
 from codeswarm.errors import Refused
@@ -94,6 +95,7 @@ class WorkerSupervisor:
         clock: Clock,
         order: Callable[[str, int], dict[str, object]],
         logs: Path,
+        room: Room,
     ) -> None:
         """`order(worker, slots)` is what a new worker process is told on its standard input."""
         self._registry = registry
@@ -102,6 +104,7 @@ class WorkerSupervisor:
         self._clock = clock
         self._order = order
         self._logs = logs
+        self._room = room
         self._count = 0
         self._live: dict[WorkerId, WorkerProcess] = {}
         self._observers: list[Callable[[], None]] = []
@@ -158,7 +161,7 @@ class WorkerSupervisor:
             name = f"w{os.getpid()}-{self._count}"
             self._wanted.add(name)
             began = self._clock.monotonic()
-            process = await self._start(name, slots)
+            process = await self._room.patiently(self._start, name, slots)
             try:
                 code = await process.wait()
             except asyncio.CancelledError:
@@ -193,6 +196,9 @@ class WorkerSupervisor:
         if self._wanted is not None:
             self._wanted.discard(worker)
         self._registry.forget(worker)
+        await self._room.patiently(self._give_up, worker, how)
+
+    async def _give_up(self, worker: WorkerId, how: str) -> None:
         await give_up(self._desk.of_worker(worker), self._kernel, how)
 
 

@@ -11,7 +11,7 @@ on top of what is not on disk.
 from __future__ import annotations
 
 import contextlib
-import errno
+import os
 import queue
 import sqlite3
 import threading
@@ -24,6 +24,7 @@ from typing import Any
 from codeswarm.domain.events import parse_event
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import (
+    FREE_SOME,
     CodeswarmError,
     LedgerBroken,
     LedgerCorrupt,
@@ -86,13 +87,26 @@ def translate(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
     """SQLite's failures as ours. Source: sqlite.org/rescode.html."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     primary, where = code & 0xFF, f" ({path})" if path else ""
-    if primary == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
-        return LedgerFull(f"the ledger can't be written: the disk is full{where}", str(error), "free some space")
+    if primary == sqlite3.SQLITE_FULL or (primary in _MAYBE_FULL and path is not None and not _has_room(path)):
+        return LedgerFull(f"the ledger can't be written: the disk is full{where}", str(error), FREE_SOME)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorrupt(f"the ledger is damaged{where}", str(error), "codeswarm ledger verify")
     if primary == sqlite3.SQLITE_IOERR:
         return LedgerBroken(f"the disk failed under the ledger{where}", str(error), "check the disk, then resume")
     return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), "try again")
+
+
+_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says of a full disk where it is not the ledger's file that finds no room, but one beside it."""
+LEAST_ROOM = 64 << 10
+
+
+def _has_room(path: Path) -> bool:
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return True
+    return found.f_bavail * found.f_frsize >= LEAST_ROOM
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import Sessions
@@ -16,13 +16,23 @@ from codeswarm.router.stream import stream_routes
 from codeswarm.router_client import API
 from codeswarm.version import VERSION
 
+UNWRITTEN = "/heartbeat"
+"""The one thing that workers ask for which writes nothing."""
+
 
 def create_app(engine: Engine, sessions: Sessions, log: Callable[[str], None]) -> FastAPI:
     app = FastAPI(title="Codeswarm", version=VERSION, docs_url=None, redoc_url=None)
-    problems.install(app, log)
+    problems.install(app, log, engine.room)
+
+    def only_with_room(request: Request) -> None:
+        """While nothing can be written, nothing is tried: every attempt would leave something half-made behind."""
+        if engine.room.problem is not None and request.method == "POST" and not request.url.path.endswith(UNWRITTEN):
+            raise engine.room.problem
+
     routers = (lease_routes(engine), upload_routes(engine), command_routes(engine, sessions), view_routes(engine))
-    for router in (*routers, stream_routes(engine)):
-        app.include_router(router, prefix=API)
+    for router in routers:
+        app.include_router(router, prefix=API, dependencies=[Depends(only_with_room)])
+    app.include_router(stream_routes(engine), prefix=API)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

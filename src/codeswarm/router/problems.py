@@ -10,7 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from codeswarm.errors import CodeswarmError
+from codeswarm.engine.room import Room
+from codeswarm.errors import CodeswarmError, DiskFull, disk_full
 from codeswarm.protocol import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,12 +31,19 @@ def problem_of(error: CodeswarmError) -> Problem:
     )
 
 
-def install(app: FastAPI, log: Callable[[str], None]) -> None:
+def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
     """Answer every error with a problem. What is our own fault is a 500, and is logged with its trace."""
 
     @app.exception_handler(CodeswarmError)
     async def _ours(request: Request, error: CodeswarmError) -> JSONResponse:
-        return respond(problem_of(error))
+        room.met(error)
+        return respond(problem_of(disk_full(error) or error))
+
+    @app.exception_handler(OSError)
+    async def _system(request: Request, error: OSError) -> JSONResponse:
+        if not room.met(error):
+            return await _fault(request, error)
+        return respond(problem_of(disk_full(error) or DiskFull(str(error))))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

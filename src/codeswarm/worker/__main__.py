@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import signal
 import sys
@@ -62,11 +63,16 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             tools,
             lambda spec: make_agent(spec, order.directory, environment.home, environment.login),
             clock,
-            lambda text: print(text, file=sys.stderr, flush=True),
+            _log,
             slots=order.slots,
             labels=frozenset(order.labels),
         )
         await worker.run()
+
+
+def _log(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk takes no log, and must not end the worker for it
+        print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

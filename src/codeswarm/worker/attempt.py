@@ -7,12 +7,13 @@ when everything in it is reachable from a ref; else it stays, and the report say
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from codeswarm.agents.base import Agent
 from codeswarm.domain.pipeline import WRITING_ROLES, Role
-from codeswarm.domain.results import Failure, FailureClass, GateOutcome, GateRun, Report, Work
-from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.domain.results import CHARGED, Failure, FailureClass, GateOutcome, GateRun, Report, Work
+from codeswarm.errors import CodeswarmError, RouterUnreachable, disk_full
 from codeswarm.failpoints import reach
 from codeswarm.git.identity import Identity
 from codeswarm.protocol import (
@@ -26,6 +27,7 @@ from codeswarm.protocol import (
 )
 from codeswarm.router_client import RouterRefused
 from codeswarm.sandbox.base import WORKSPACE
+from codeswarm.worker.disk import lacks_room
 from codeswarm.worker.gate import GateContext
 from codeswarm.worker.line import complete_letter, release_letter
 from codeswarm.worker.play import Play, Played
@@ -70,7 +72,9 @@ class Attempt:
                 return
             report = failed_report(FailureClass.WORKER_ERROR, str(refused))
         except (CodeswarmError, OSError) as error:
-            report = failed_report(FailureClass.WORKER_ERROR, f"{type(error).__name__}: {error}")
+            full = disk_full(error)
+            class_ = FailureClass.DISK_FULL if full else FailureClass.WORKER_ERROR
+            report = failed_report(class_, f"{type(error).__name__}: {error}" if full is None else str(full))
         await self._send(report)
         await self._clean_up(report)
 
@@ -128,7 +132,7 @@ class Attempt:
 
     async def _conclude(self, preparation: Preparation, play: Play, played: Played) -> Report:
         work, role = played.home.work, self.offer.role
-        failure = why_failed(played)
+        failure = self._not_for_want_of_room(why_failed(played))
         runs: tuple[GateRun, ...] | Stop = ()
         if failure is None and played.answer.dispute is None and self._has_gate(preparation, work):
             await self._tools.line.gating(self.offer.id, GatingRequest(epoch=self.offer.epoch, commit=work.commit))
@@ -158,6 +162,13 @@ class Attempt:
             already_satisfied=preparation.newer_base and not work.changed_files and green,
             left_out=played.home.left_out,
         )
+
+    def _not_for_want_of_room(self, failure: Failure | None) -> Failure | None:
+        """A failure is no fault of an agent whose disk was full."""
+        if failure is None or failure.failure_class not in CHARGED or not lacks_room(self._place.root):
+            return failure
+        message = f"the disk is full ({self._place.root}), and then: {failure.message}"
+        return Failure(failure_class=FailureClass.DISK_FULL, message=message)
 
     def _has_gate(self, preparation: Preparation, work: Work) -> bool:
         """Whether there is anything that a gate could judge."""
@@ -191,9 +202,13 @@ class Attempt:
         """Remove the workspace, unless something in it is in no ref."""
         if not self._place.root.exists():
             return
+        if not self._place.facts():  # no agent has begun in it
+            await asyncio.to_thread(self._tools.maker.remove, self._place)
+            return
         left_out = [item.model_dump() for item in report.left_out if item.size is not None]
         if left_out or not self._brought_home:
-            self._place.remember(left_out=left_out)
+            with contextlib.suppress(OSError):  # on a full disk; whoever comes by finds out again
+                self._place.remember(left_out=left_out)
             return
         await asyncio.to_thread(self._tools.maker.remove, self._place)
 

@@ -27,6 +27,7 @@ from codeswarm.domain.ids import Commit
 from codeswarm.domain.results import Finding, GateCommand, GateOutcome, GateRun
 from codeswarm.git.paths import as_bytes
 from codeswarm.sandbox.base import Sandbox
+from codeswarm.worker.disk import lacks_room
 from codeswarm.worker.run import Done, run_to_end
 from codeswarm.worker.workspace import Workspace
 
@@ -100,6 +101,8 @@ class GateRunner:
         log = await self._store_log(done.log)
         answer = await asyncio.to_thread(_read_result, place.run / result)
         tests = await asyncio.to_thread(_read_report, place.run / report) if "{report}" in command.command else None
+        if done.exit_code != 0 and lacks_room(place.root):
+            done = dataclasses.replace(done, no_room=True)
         return _gate_run(command, done, duration_s, log, answer, tests, self._environment_digest(workspace))
 
     def _environment_digest(self, workspace: Workspace) -> str:
@@ -197,6 +200,8 @@ def _outcome(command: GateCommand, done: Done, tests: _Tests | None) -> tuple[Ga
         return GateOutcome.RED, f"did not end within {command.timeout_s:g} s and was ended"
     if done.exit_code == COULD_NOT_RUN:
         return GateOutcome.UNAVAILABLE, "said that it could not run (exit 75)"
+    if done.no_room:
+        return GateOutcome.UNAVAILABLE, "found the disk full"
     if done.killed:
         return GateOutcome.UNAVAILABLE, "was killed from outside (SIGKILL)"
     if done.exit_code != 0:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from codeswarm.clock import Clock
 from codeswarm.domain.ids import lease_id
-from codeswarm.errors import RouterUnreachable
+from codeswarm.errors import DiskFull, LedgerFull, RouterUnreachable
 from codeswarm.protocol import (
     ClaimRequest,
     CompleteRequest,
@@ -35,6 +35,8 @@ GRACE_S = 30.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 BUSY = 503
+NO_ROOM = frozenset(f"codeswarm:{kind.__name__}" for kind in (DiskFull, LedgerFull))
+"""How a problem is called that only means: as soon as there is room on the disk."""
 
 
 class Line:
@@ -43,15 +45,21 @@ class Line:
         self._clock = clock
         self._grace_s = grace_s
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask again while the router is away or says that it can't write just now. Raises: the last failure."""
-        deadline, pause = self._clock.monotonic() + self._grace_s, FIRST_PAUSE_S
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], grace_s: float | None = None) -> T:
+        """Ask again while the router is away or says that it can't write just now. Raises: the last failure.
+
+        A router whose disk is full is there and says so: it is waited for without end, since giving up what is done
+        would gain nothing.
+        """
+        pause = FIRST_PAUSE_S
+        deadline = self._clock.monotonic() + (self._grace_s if grace_s is None else grace_s)
         while True:
             try:
                 return await ask()
             except (RouterUnreachable, RouterRefused) as error:
                 passing = isinstance(error, RouterUnreachable) or error.problem.status == BUSY
-                if not passing or self._clock.monotonic() + pause > deadline:
+                too_late = self._clock.monotonic() + pause > deadline and not _has_no_room(error)
+                if not passing or too_late:
                     raise
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
@@ -61,7 +69,13 @@ class Line:
 
     async def claim(self, request: ClaimRequest) -> Offer | None:
         """One lease, or None where there is no work. Not patient: a claim that got lost is not blindly made twice."""
-        answer = await self._client.post("/leases", request, timeout_s=request.wait_s + 30)
+        try:
+            answer = await self._client.post("/leases", request, timeout_s=request.wait_s + 30)
+        except RouterRefused as refused:
+            if refused.problem.status != BUSY:
+                raise
+            await self._clock.sleep(LONGEST_PAUSE_S)
+            return None
         return Offers.model_validate(answer).leases[0] if answer else None
 
     async def heartbeat(self, lease: str, body: Heartbeat) -> PulseOut:
@@ -108,8 +122,13 @@ class Line:
         return str(answer["digest"])
 
     async def transcript(self, lease: str, offset: int, data: bytes) -> int:
-        """Add to a transcript; how much of it the router has. Not patient: it is tried again with the next lines."""
-        answer = await self._client.upload(f"/attempts/{lease}/transcript", data, params={"offset": offset})
+        """Add to a transcript; how much of it the router has.
+
+        Patient only with a full disk: whatever else is wrong, it is tried again with the next lines.
+        """
+        path = f"/attempts/{lease}/transcript"
+        upload = self._client.upload
+        answer = await self._patiently(lambda: upload(path, data, params={"offset": offset}), grace_s=0)
         return int(answer["size"])
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -125,6 +144,10 @@ class Line:
 
     async def _upload(self, path: str, spool: Path, **params: Any) -> Any:
         return await self._patiently(lambda: self._client.upload(path, _chunks(spool), params=params))
+
+
+def _has_no_room(error: RouterUnreachable | RouterRefused) -> bool:
+    return isinstance(error, RouterRefused) and error.problem.type in NO_ROOM
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

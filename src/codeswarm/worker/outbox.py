@@ -36,20 +36,28 @@ class Outbox:
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, name: str, path: str, body: dict[str, Any]) -> Letter:
-        """Write a letter down, durably. The same name replaces an earlier one."""
-        file = self._folder / f"{name}.json"
-        temporary = file.with_suffix(f".{os.getpid()}.new")
-        with temporary.open("w", encoding="utf-8") as handle:
-            json.dump({"path": path, "body": body}, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(file)
+        """Write a letter down, durably. The same name replaces an earlier one. Raises: OSError."""
+        letter = self.unwritten(name, path, body)
+        temporary = letter.file.with_suffix(f".{os.getpid()}.new")
+        try:
+            with temporary.open("w", encoding="utf-8") as handle:
+                json.dump({"path": path, "body": body}, handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        temporary.replace(letter.file)
         fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
-        return Letter(file, path, body)
+        return letter
+
+    def unwritten(self, name: str, path: str, body: dict[str, Any]) -> Letter:
+        """A letter that is not on disk."""
+        return Letter(self._folder / f"{name}.json", path, body)
 
     def letters(self) -> Iterator[Letter]:
         """Everything that waits, oldest first. A letter that can't be read is put aside, not thrown away.

@@ -29,6 +29,8 @@ class Done:
     leftovers: tuple[str, ...] = ()
     killed: bool = False
     """Ended by a SIGKILL that was not ours: out of memory, or someone's hand."""
+    no_room: bool = False
+    """It did not end well, and the disk was full then."""
 
     @property
     def tail(self) -> str:

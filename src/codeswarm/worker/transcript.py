@@ -13,7 +13,7 @@ from pathlib import Path
 
 from codeswarm.agents.base import Activity
 from codeswarm.clock import Clock
-from codeswarm.errors import CodeswarmError
+from codeswarm.errors import CodeswarmError, disk_full
 
 MAX_BYTES = 256 << 20
 CHUNK = 256 << 10
@@ -28,13 +28,18 @@ class Transcript:
         self._path = path
         self._clock = clock
         self._ship = ship
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._shipped = 0
         self._size = path.stat().st_size
         self._full = False
+        self._left_out = 0
 
     def write(self, activity: Activity) -> None:
-        """Add one activity. Beyond the cap nothing more is kept, and the last line says so."""
+        """Add one activity. Beyond the cap nothing more is kept, and the last line says so.
+
+        What finds no room on the disk is left out, and so are a line's first bytes: what an agent says must not fail
+        its work. The next line that is kept tells how many were not.
+        """
         if self._full:
             return
         line = {"at_ms": self._clock.now_ms(), "type": activity.type, "text": activity.text}
@@ -46,8 +51,25 @@ class Transcript:
         if self._size + len(data) > MAX_BYTES:
             self._full = True
             data = json.dumps({"at_ms": line["at_ms"], "type": "output", "text": "[transcript full]"}).encode() + b"\n"
-        self._file.write(data)
-        self._size += len(data)
+        if self._left_out:
+            gap = f"[{self._left_out} lines left out: the disk was full]"
+            data = json.dumps({"at_ms": line["at_ms"], "type": "output", "text": gap}).encode() + b"\n" + data
+        if self._wrote(data):
+            self._size += len(data)
+            self._left_out = 0
+        else:
+            self._left_out += 1
+
+    def _wrote(self, data: bytes) -> bool:
+        """Whether all of it went to disk; else none of it is there."""
+        try:
+            if self._file.write(data) == len(data):
+                return True
+        except OSError as error:
+            if disk_full(error) is None:
+                raise
+        self._file.truncate(self._size)
+        return False
 
     async def keep_shipping(self) -> None:
         """Ship what is new, again and again, until cancelled."""
@@ -60,7 +82,6 @@ class Transcript:
 
     async def flush(self) -> None:
         """Ship everything written so far. Raises: RouterUnreachable, RouterRefused."""
-        self._file.flush()
         with self._path.open("rb") as file:
             while self._shipped < self._size:
                 file.seek(self._shipped)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from codeswarm.domain.results import GateCommand, GateOutcome, GateRun
-from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.errors import CodeswarmError, RouterUnreachable, disk_full
 from codeswarm.failpoints import reach
 from codeswarm.git.identity import Identity
 from codeswarm.protocol import CompleteRequest, Offer, ReleaseRequest
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.gate import GateContext
 from codeswarm.worker.line import complete_letter, release_letter
+from codeswarm.worker.outbox import Letter
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.watch import Stop, keep_alive
 
@@ -100,9 +101,19 @@ async def serve_gate(tools: Tools, offer: Offer) -> None:
     await post(tools, f"{offer.session}.{offer.subject}.{offer.epoch}", path, body)
 
 
+def _written(tools: Tools, name: str, path: str, body: dict[str, object]) -> Letter:
+    """A letter on disk; where that is full in memory alone: the router, too, takes it only once there is room."""
+    try:
+        return tools.outbox.put(name, path, body)
+    except OSError as error:
+        if disk_full(error) is None:
+            raise
+        return tools.outbox.unwritten(name, path, body)
+
+
 async def post(tools: Tools, name: str, path: str, body: dict[str, object]) -> None:
     """Send what must arrive: on disk first, then again and again. A refusal as stale is an answer, too."""
-    letter = tools.outbox.put(name, path, body)
+    letter = _written(tools, name, path, body)
     reach("worker.letter_written")
     try:
         await tools.line.post(letter.path, letter.body)

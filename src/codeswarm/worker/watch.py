@@ -110,7 +110,7 @@ class Watch:
             except RouterRefused as refused:
                 if refused.stale:
                     return Stop(FailureClass.LOST, str(refused.what), lost=True)
-            except CodeswarmError:
+            except (CodeswarmError, OSError):
                 continue  # the next snapshot holds what this one could not bring home
 
     async def _time(self) -> Stop:
