@@ -7,6 +7,7 @@ restart every live lease gets one full term. The desk asks the kernel for leases
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from codeswarm.clock import Clock, within
@@ -84,13 +85,18 @@ class LeaseDesk:
 
     async def claim(self, claim: cmd.Claim, wait_s: float) -> Leased | None:
         """The best lease that this worker can have, waiting up to `wait_s` for one. First come, first served."""
-        submitted = self._submit(claim)
-        if submitted is None and wait_s > 0:
-            submitted = await self._wait(claim, wait_s)
-        if submitted is None:
+        self.serve()
+        submission = self._submit(claim)
+        if submission is None and wait_s > 0:
+            submission = await self._wait(claim, wait_s)
+        if submission is None:
             return None
-        await self._kernel.durable(submitted[1])
-        return _leased(*submitted)
+        try:
+            await self._kernel.durable(submission[1])
+        except asyncio.CancelledError:
+            self._take_back(submission, claim.worker)
+            raise
+        return _leased(*submission)
 
     async def _wait(self, claim: cmd.Claim, wait_s: float) -> _Submission | None:
         waiter = _Waiter(claim, asyncio.get_running_loop().create_future())
@@ -99,18 +105,24 @@ class LeaseDesk:
             await within(self._clock, wait_s, waiter.answer)
         except asyncio.CancelledError:
             if waiter.answer.done():
-                self._give_back(waiter.answer.result(), claim.worker)
+                self._take_back(waiter.answer.result(), claim.worker)
             raise
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
         return waiter.answer.result() if waiter.answer.done() else None
 
-    def _give_back(self, submission: _Submission, worker: WorkerId) -> None:
-        """The waiter went away in the moment it was served."""
-        leased = _leased(*submission)
-        command = cmd.ReleaseLease(subject=leased.subject, epoch=leased.epoch, reason=f"{worker} went away")
-        self._kernel.submit(leased.session, command)
+    def _take_back(self, submission: _Submission, worker: WorkerId) -> None:
+        """The claimant went away before it was told. Where the commit failed, there never was a lease."""
+        future = submission[1].future
+        if future is None or not future.done() or future.exception() is None:
+            self.give_back(_leased(*submission), f"{worker} went away")
+
+    def give_back(self, leased: Leased, reason: str) -> None:
+        """Release a lease whose holder never heard of it."""
+        command = cmd.ReleaseLease(subject=leased.subject, epoch=leased.epoch, reason=reason)
+        with suppress(Refused):  # it has ended meanwhile
+            self._kernel.submit(leased.session, command)
 
     def serve(self) -> None:
         """Serve waiters, oldest first, as far as there is work. Called on every change and when time makes work due."""
@@ -203,8 +215,9 @@ class LeaseDesk:
         now = self._clock.monotonic()
         return [key for key, held in self._held.items() if held.deadline <= now]
 
-    def next_deadline(self) -> float | None:
-        return min((held.deadline for held in self._held.values()), default=None)
+    def next_deadline(self, after: float) -> float | None:
+        """The first deadline later than a moment of the monotonic clock."""
+        return min((held.deadline for held in self._held.values() if held.deadline > after), default=None)
 
     # ── what was committed ──
 
