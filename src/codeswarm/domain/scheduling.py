@@ -83,9 +83,10 @@ class ReadyQueue:
         ]
         return (ticket for _, ticket in merge(*streams))
 
-    def next_due_ms(self) -> int | None:
-        """When the first ticket that backs off becomes claimable."""
-        return min((queue.later[0][0] for queue in self.lanes.values() if queue.later), default=None)
+    def next_due_ms(self, now_ms: int) -> int | None:
+        """When the next ticket that still backs off becomes claimable."""
+        still = (queue.later[bisect_left(queue.later, (now_ms + 1,)) :] for queue in self.lanes.values())
+        return min((later[0][0] for later in still if later), default=None)
 
 
 def _now_due(queue: _LaneQueue, now_ms: int) -> list[tuple[Key, TicketId]]:

@@ -17,6 +17,7 @@ from codeswarm.ledger.base import Recorded
 
 LONGEST_S = 30.0
 """It looks at least this often, whatever it has been told."""
+SHORTEST_S = 0.001
 
 
 class Rescuer:
@@ -35,10 +36,11 @@ class Rescuer:
         """Until cancelled."""
         while True:
             self._news.clear()
+            looked_ms, looked_s = self._clock.now_ms(), self._clock.monotonic()
             await self._room.patiently(self.rescue)
             news = asyncio.ensure_future(self._news.wait())
             try:
-                await within(self._clock, self._pause_s(), news)
+                await within(self._clock, self._pause_s(looked_ms, looked_s), news)
             finally:
                 news.cancel()
 
@@ -64,23 +66,27 @@ class Rescuer:
         now_ms = self._clock.now_ms()
         return [id_ for id_ in session.open_approvals if session.approvals[id_].expires_ms <= now_ms]
 
-    def _pause_s(self) -> float:
-        """Until the next thing is due, as far as is known now."""
+    def _pause_s(self, looked_ms: int, looked_s: float) -> float:
+        """Until the next thing becomes due that was not at the last look.
+
+        What was due then has been dealt with, or waits for somebody (a free worker): looking again would not help it.
+        """
         now_ms = self._clock.now_ms()
         due = [
             (at_ms - now_ms) / 1000
             for session in self._kernel.live_sessions()
             if session.status is not SessionStatus.SUSPENDED
-            for at_ms in _due_ms(session)
+            for at_ms in _due_ms(session, looked_ms)
         ]
-        deadline = self._desk.next_deadline()
+        deadline = self._desk.next_deadline(looked_s)
         if deadline is not None:
             due.append(deadline - self._clock.monotonic())
-        return max(min(due, default=LONGEST_S), 0.01) if min(due, default=LONGEST_S) < LONGEST_S else LONGEST_S
+        return max(min(due, default=LONGEST_S), SHORTEST_S) if min(due, default=LONGEST_S) < LONGEST_S else LONGEST_S
 
 
-def _due_ms(session: Session) -> list[int]:
-    next_ready = session.ready.next_due_ms()
+def _due_ms(session: Session, after_ms: int) -> list[int]:
+    next_ready = session.ready.next_due_ms(after_ms)
     due = [] if next_ready is None else [next_ready]
-    due += [gate.not_before_ms for gate in session.gates.values() if gate.live_epoch is None and gate.not_before_ms]
-    return due + [session.approvals[id_].expires_ms for id_ in session.open_approvals]
+    due += [gate.not_before_ms for gate in session.gates.values() if gate.live_epoch is None]
+    due += [session.approvals[id_].expires_ms for id_ in session.open_approvals]
+    return [at_ms for at_ms in due if at_ms > after_ms]

@@ -167,9 +167,10 @@ def test_a_ticket_that_backs_off_is_not_there_before_its_time_and_in_its_place_a
     queue.add(TicketId("now"), lane, score_key(2, None, 0, 0, 1), 0)
     assert list(queue.best(4999, IMPLEMENTER, None)) == ["now"]
     assert list(queue.best(5000, IMPLEMENTER, None)) == ["later", "now"]
-    assert queue.next_due_ms() == 5000
+    assert queue.next_due_ms(4999) == 5000
+    assert queue.next_due_ms(5000) is None, "it is due, and waits for a worker alone"
     queue.discard(TicketId("later"))
-    assert queue.next_due_ms() is None
+    assert queue.next_due_ms(4999) is None
     queue.discard(TicketId("later"))
     assert len(queue) == 1
 
@@ -203,7 +204,7 @@ def test_the_queue_agrees_with_a_plain_sorted_list(rows: list[Entry], now_ms: in
             ]
             assert list(queue.best(now_ms, roles, labels)) == expected
     assert len(queue) == len(model)
-    assert queue.next_due_ms() == min((due for _, due, _, _ in model.values() if due), default=None)
+    assert queue.next_due_ms(now_ms) == min((due for _, due, _, _ in model.values() if due > now_ms), default=None)
 
 
 # ── when there is nothing to give ──
