@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
-from codeswarm.agents.command import end_with_main
+from codeswarm.agents.command import KILLED, end_with_main
 from codeswarm.agents.lines import read_lines, read_object
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
@@ -177,7 +177,8 @@ class _Talk:
         if result is None:
             how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
             detail = f"claude {how} before the end of its turn: {self.errors.strip()[-300:]}".rstrip(": ")
-            return Ending.failed(FailureClass.CRASHED, detail, summary=self.said)
+            class_ = FailureClass.LOST if code in KILLED else FailureClass.CRASHED
+            return Ending.failed(class_, detail, summary=self.said)
         usage = usage_of(result)
         failure = failure_of(result, self.rate_limit)
         if failure is None and code != 0:

@@ -21,6 +21,11 @@ from codeswarm.sandbox.base import Running
 
 TYPES = frozenset({"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage"})
 TRY_LATER = 75
+KILLED = (-9, 137)
+"""SIGKILL, as a parent sees it and as a shell or a sandbox passes it on: by someone's hand or for want of memory.
+
+It is no fault of the agent's; losses have a bound of their own.
+"""
 
 
 class CommandAgent:
@@ -90,10 +95,10 @@ def ending_of(code: int, usage: Usage, last: str) -> Ending:
         return Ending(usage=usage, summary=last)
     if code == TRY_LATER:
         return Ending.failed(FailureClass.TRY_LATER, "the agent asked to be tried later (exit 75)", usage=usage)
-    how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
-    return Ending.failed(
-        FailureClass.CRASHED, f"the agent {how}: {last[-300:]}".rstrip(": "), usage=usage, summary=last
-    )
+    killed = code in KILLED
+    how = f"was ended by signal {9 if killed else -code}" if killed or code < 0 else f"exited with {code}"
+    class_ = FailureClass.LOST if killed else FailureClass.CRASHED
+    return Ending.failed(class_, f"the agent {how}: {last[-300:]}".rstrip(": "), usage=usage, summary=last)
 
 
 async def feed(stdin: asyncio.StreamWriter, text: str) -> None:

@@ -119,7 +119,7 @@ def test_nothing_is_known_as_long_as_nothing_was_said() -> None:
 
 def test_exit_0_is_done_and_nothing_else_is() -> None:
     assert ending_of(0, Usage(), "bye").failure is None
-    for code in (1, 2, 74, 76, 126, 127, 255, -9, -15):
+    for code in (1, 2, 74, 76, 126, 127, 255, -11, -15):
         failure = ending_of(code, Usage(), "bye").failure
         assert failure is not None
         assert failure.failure_class is FailureClass.CRASHED
@@ -132,11 +132,13 @@ def test_exit_75_asks_to_be_tried_later() -> None:
 
 
 def test_a_failure_says_how_and_with_which_last_words() -> None:
-    for code, how in ((3, "exited with 3"), (-9, "was ended by signal 9")):
+    for code, how in ((3, "exited with 3"), (-11, "was ended by signal 11"), (-9, "was ended by signal 9")):
         ending = ending_of(code, Usage(input_tokens=1), "x" * 1000)
         assert ending.failure is not None
         assert ending.failure.message == f"the agent {how}: {'x' * 300}"
         assert ending.usage == Usage(input_tokens=1)
+    killed = [ending_of(code, Usage(), "").failure for code in (-9, 137)]
+    assert {failure and failure.failure_class for failure in killed} == {FailureClass.LOST}, "by someone's hand"
     silent = ending_of(1, Usage(), "").failure
     assert silent is not None
     assert silent.message == "the agent exited with 1"
