@@ -65,6 +65,7 @@ class _Demo:
         from codeswarm.environment import Environment
         from codeswarm.wiring import WorkerPlan, find_home, router
 
+        stage.check()
         repository = stage.set_up(self._folder)
         sandbox = self._introduce()
         variables = {**self._here.environment.variables, "CODESWARM_WORKSPACES": str(self._folder / "workspaces")}
@@ -140,10 +141,9 @@ class _Demo:
             for ticket in session.tickets.values()
             for attempt in ticket.attempts.values()
         }
-        missing = stage.shipped_recordings() - stage.recordings(self._folder)
         seen = {
             "every ticket landed": len(session.landed) == len(session.tickets) > 0,
-            "every recording played": not missing and played == stage.shipped_recordings(),
+            "every recording played": played == stage.shipped_recordings() == stage.needed_recordings(),
             "a merge conflict": any(landing.reason == "conflict" for landing in session.landings.values()),
             "a review that asked for changes": any(ticket.change_rounds for ticket in session.tickets.values()),
             "an agent that crashed": any(

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from codeswarm.domain.pipeline import SHIPPED
+from codeswarm.errors import WorkFailed
 from codeswarm.git.command import UserGit
 
 AUTHOR = ("-c", "user.name=Demo", "-c", "user.email=demo@codeswarm.invalid")
@@ -32,6 +34,39 @@ def set_up(folder: Path) -> Path:
 def plan() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((files(__package__) / "tickets.yaml").read_text(encoding="utf-8"))
     return found
+
+
+def check() -> None:
+    """Every attempt of the demo is recorded. Raises: WorkFailed, which names those that are missing."""
+    missing = sorted(needed_recordings() - shipped_recordings())
+    if missing:
+        raise WorkFailed(
+            f"the demo lacks {len(missing)} of its recordings: {', '.join(missing)}",
+            "each attempt of its agents is played from one; this installation of Codeswarm is not whole",
+            "pip install --force-reinstall codeswarm",
+        )
+
+
+def needed_recordings() -> set[str]:
+    """A first attempt of every phase, and those that follow a crash, a kill, a conflict and a review."""
+    first = {
+        f"{ticket['id']}/{phase.name}.1"
+        for ticket in plan()["tickets"]
+        for phase in SHIPPED[ticket.get("pipeline", "contract-first")].phases
+    }
+    return first | SECOND
+
+
+SECOND = frozenset(
+    {
+        "errors/implementation.2",
+        "parse-duration/implementation.2",
+        "parse-duration/review.2",
+        "table/implementation.2",
+        "table/review.2",
+        "totals/implementation.2",
+    }
+)
 
 
 def flags(folder: Path, sandbox: str) -> dict[str, dict[str, Any]]:
