@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +47,7 @@ from tests.support.repositories import (
     Files,
     Link,
     Script,
+    Submodule,
     Tree,
     commit_files,
     found_in,
@@ -216,6 +220,64 @@ async def test_what_the_layers_of_an_overlay_are_made_of_never_comes_home(site: 
         del wanted[path]
     assert await site.take(made.place, made.view, start) == wanted
     assert found_in(made.files) == wanted
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_walk_that_looks_only_where_something_was_touched_misses_nothing(seed: int, site: Site) -> None:
+    dice = random.Random(seed)
+    start = site.commit({f"d{n % 5}/e{n % 3}/f{n}": f"{n}" for n in range(60)} | {"d0/sub": Submodule("1" * 40)})
+    made, base = await site.make(start), start
+    snapshots = Snapshotter(made.place, site.sandbox, LIMITS, view=made.view, gitlinks=("d0/sub",))
+
+    async def upload(spool: Path) -> None:
+        nonlocal base
+        if dice.random() < 0.2:
+            raise ConnectionError("the router is away")
+        with spool.open("rb") as file:
+            changes, message = read_changes(file), Message("wip")
+            base = take_in(site.store, changes, base, WIP, message, author=AGENT, at_ms=NOW_MS).commit
+        if dice.random() < 0.2:
+            raise ConnectionError("the answer was lost")
+
+    for _ in range(15):
+        for _ in range(dice.randrange(6)):
+            edit_somewhere(dice, made.files)
+        with contextlib.suppress(ConnectionError):
+            await snapshots.take("work", upload)
+    dice.random = lambda: 1.0  # type: ignore[method-assign]
+    await snapshots.take("all", upload)
+    wanted = found_in(made.files) | {b"d0/sub": ("160000", b"1" * 40)}
+    assert tree_of(site.store.path, base) == wanted
+
+
+def edit_somewhere(dice: random.Random, root: Path) -> None:
+    """One change of any kind, to a file or a folder picked at random; the kernel may refuse it."""
+    everything = [path for path in root.rglob("*") if ".git" not in path.parts and path.name != "sub"]
+    one, other = dice.choice(everything), dice.choice(everything)
+    beside = other.parent / f"n{dice.randrange(4)}"
+    if root / "d0" in (one, other) or (one.is_dir() and (root / "d0").is_relative_to(one)):
+        return  # the submodule stays
+    with contextlib.suppress(OSError):
+        match dice.randrange(8):
+            case 0:
+                one.write_text(f"{dice.random()}")
+            case 1:
+                one.unlink()
+            case 2:
+                shutil.rmtree(one)
+            case 3:
+                one.rename(beside)
+            case 4:
+                shutil.rmtree(one)
+                one.mkdir()
+                (one / "again").write_text("x")
+            case 5:
+                one.chmod(dice.choice((0o755, 0o644)) if one.is_file() else 0o755)
+            case 6:
+                shutil.rmtree(one)
+                one.symlink_to(other)
+            case _:
+                os.link(one, beside)
 
 
 # ── killed at any moment ─────────────────────────────────────────────────────────────────────────────────────

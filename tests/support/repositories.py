@@ -271,7 +271,7 @@ class Bench:
         self.place = Place(self.root / "attempts" / f"{self.name}.t.1")
         self.view = self._lay_over() if self.overlay else self._lay_out()
         plant(self.files, self.made_by_setup)
-        baseline(self.files, self.place.manifest, SETUP)
+        baseline(self.files, self.place.manifest, SETUP, self.view.upper)
         self.snapshots = self.snapshotter()
 
     def _lay_out(self) -> View:

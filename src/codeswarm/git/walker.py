@@ -9,10 +9,15 @@ In: one JSON line on standard input (`Snapshotter._order` in `worker/snapshots.p
 the format of `changes.py`; and a new manifest beside the old one, as `.next`: whoever takes the frames home puts it in
 place then. The manifest maps each path to its signature, so that the next walk can tell what changed without reading.
 Until then nobody knows whether the frames arrived: the paths that they tell of stand in `.unsure`, and are told again.
+
+Where the workspace is an overlay, the order names its upper layer, too. A folder that is not in it was not touched
+since the manifest was begun, and is not looked into: before anything in a folder is written, removed or renamed, the
+folder itself stands in the upper layer.
 """
 
 from __future__ import annotations
 
+import bisect
 import gc
 import json
 import marshal
@@ -84,6 +89,9 @@ class Walk:
         self.old: Manifest = self.load("") or {}
         self.told: set[bytes] = self.load(".unsure") or set()
         self.doubt()
+        self.upper = order.get("upper", "")
+        self.told_dirs = parents(self.told)
+        self.sorted: list[bytes] = sorted(self.old) if self.upper else []
         self.tracked_dirs = parents(path for path, entry in self.old.items() if entry[0] != IGNORED)
         self.were_ignored = [path for path, entry in self.old.items() if entry[0] == IGNORED]
         self.new: Manifest = {}
@@ -117,10 +125,12 @@ class Walk:
 
     def run(self) -> None:
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        upper = os.open(self.upper, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW) if self.upper else None
         try:
-            self.folder(root, b"", Rules())
+            self.folder(root, upper, b"", Rules())
         finally:
             os.close(root)
+            close(upper)
             self.end_checker()
         if self.baseline_only:
             let_the_tick_pass(self.newest_ns)
@@ -134,8 +144,11 @@ class Walk:
 
     # ── the walk ──
 
-    def folder(self, fd: int, prefix: bytes, rules: Rules) -> None:
-        """Everything in one folder: files first, then folders, each opened beneath its parent."""
+    def folder(self, fd: int, upper: int | None, prefix: bytes, rules: Rules) -> None:
+        """Everything in one folder: files first, then folders, each opened beneath its parent.
+
+        `upper`: what the upper layer has of it, if that can tell anything.
+        """
         if time.monotonic() > self.deadline:
             raise TimeoutError("the workspace is too large to be looked through in time")
         if prefix.count(b"/") > MAX_DEPTH:
@@ -165,7 +178,7 @@ class Walk:
             return
         rules = self.rules(prefix, files, rules)
         self.files(fd, files, rules)
-        self.folders(fd, folders, rules)
+        self.folders(fd, upper, folders, rules)
 
     def refused(self, name: bytes, path: bytes, info: os.stat_result) -> bool:
         """Whether a name can stand in no tree; it is told, and what has it stays where it is."""
@@ -224,7 +237,7 @@ class Walk:
             self.ignored += size
             self.remember(path, IGNORED, signature)
 
-    def folders(self, fd: int, folders: list[tuple[bytes, bytes]], rules: Rules) -> None:
+    def folders(self, fd: int, upper: int | None, folders: list[tuple[bytes, bytes]], rules: Rules) -> None:
         unknown = [] if rules.ignored else [path for _, path in folders if path not in self.tracked_dirs]
         ignored = self.ask_ignored(unknown, rules)
         for name, path in folders:
@@ -232,20 +245,50 @@ class Walk:
             if below.ignored and not self.scope_all and not self.baseline_only:
                 self.carry_over(path + b"/", self.were_ignored)
                 continue
+            above, is_untouched = self.layer(upper, name)
+            if is_untouched and path not in self.told_dirs:
+                self.untouched(path)
+                continue
             try:
                 opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
-            except PermissionError:
-                self.shut(path + b"/", "a folder that can't be read")
-                continue
-            except FileNotFoundError:
-                continue
-            except NotADirectoryError:  # it was replaced since it was listed: the next walk sees what by
-                self.carry_over(path + b"/", self.old)
+            except OSError as error:
+                close(above)
+                self.not_opened(path + b"/", error)
                 continue
             try:
-                self.folder(opened, path + b"/", below)
+                self.folder(opened, above, path + b"/", below)
             finally:
                 os.close(opened)
+                close(above)
+
+    def not_opened(self, prefix: bytes, error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            self.shut(prefix, "a folder that can't be read")
+        elif isinstance(error, NotADirectoryError):  # it was replaced since it was listed: the next walk sees what by
+            self.carry_over(prefix, self.old)
+        elif not isinstance(error, FileNotFoundError):
+            raise error
+
+    # ── the upper layer ──
+
+    def layer(self, upper: int | None, name: bytes) -> tuple[int | None, bool]:
+        """A folder of the upper layer, if there is one, and whether it is certain that there is none."""
+        if upper is None:
+            return None, False
+        try:
+            return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=upper), False
+        except FileNotFoundError:
+            return None, True
+        except OSError:
+            return None, False
+
+    def untouched(self, folder: bytes) -> None:
+        """Everything below is as the manifest says. It is the commit's own, so no rule of git's can hide it."""
+        first = bisect.bisect_left(self.sorted, folder + b"/")
+        last = bisect.bisect_left(self.sorted, folder + b"0", lo=first)  # what follows the slash
+        for path in self.sorted[first:last]:
+            self.new[path] = self.old[path]
+        self.met |= {path for path in self.gitlinks if path == folder or path.startswith(folder + b"/")}
 
     # ── what stays ──
 
@@ -403,6 +446,11 @@ class Walk:
             self.checker.kill()
             with self.checker:
                 self.checker = None
+
+
+def close(fd: int | None) -> None:
+    if fd is not None:
+        os.close(fd)
 
 
 def let_the_tick_pass(newest_ns: int) -> None:

@@ -45,7 +45,7 @@ def mount(place: Place, lower: Path) -> View:
         user, inside, folder = _receive(ours)
     namespaces = Namespaces(user, inside)
     files = Path(f"/proc/{os.getpid()}/fd/{folder}", place.name)
-    return View(files, place.mount / place.name, namespaces, [user, inside, folder])
+    return View(files, place.mount / place.name, namespaces, place.upper, [user, inside, folder])
 
 
 def _receive(sender: socket.socket) -> array.array[int]:

@@ -47,6 +47,11 @@ class Place:
         return self.root / "mount"
 
     @property
+    def upper(self) -> Path:
+        """What an attempt changed, where its workspace is an overlay."""
+        return self.root / "upper"
+
+    @property
     def lower(self) -> str:
         """The name of the checkout under its overlay; empty where it has none."""
         path = self.meta / "lower"
@@ -74,7 +79,7 @@ class Place:
             folder.mkdir(parents=True)
 
     def create_overlay(self, lower: str) -> None:
-        for folder in (self.meta, self.run, self.tmp, self.mount, self.root / "upper", self.root / "work"):
+        for folder in (self.meta, self.run, self.tmp, self.mount, self.upper, self.root / "work"):
             folder.mkdir(parents=True)
         (self.meta / "lower").write_text(lower)
 

@@ -32,7 +32,7 @@ from codeswarm.worker.places import Place
 from codeswarm.worker.view import View
 
 WALKER = Path(walker.__file__)
-META_INSIDE = Path("/codeswarm/meta")
+META_INSIDE, UPPER_INSIDE = Path("/codeswarm/meta"), Path("/codeswarm/upper")
 DEADLINE_S = 120.0
 GRACE_S = 30.0
 """A walk that has not kept its deadline after this is ended."""
@@ -137,6 +137,8 @@ class Snapshotter:
         for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
         mounts = (*map(Mount, interpreter()), Mount(WALKER), Mount(self._place.meta, META_INSIDE, writable=True))
+        if self._view.upper is not None:
+            mounts = (*mounts, Mount(self._view.upper, UPPER_INSIDE))
         return Box(
             name=f"snapshot-{self._place.name}",
             workspace=self._view.source,
@@ -151,6 +153,7 @@ class Snapshotter:
     def _order(self, scope: Scope, root: Path, meta: Path) -> dict[str, Any]:
         return {
             "root": str(root),
+            "upper": str(UPPER_INSIDE) if self._view.upper is not None else "",
             "git_dir": str(meta / "judge"),
             "manifest": str(meta / "manifest"),
             "scope": scope,
@@ -163,13 +166,15 @@ class Snapshotter:
         }
 
 
-def baseline(files: Path, manifest: Path, kind: int) -> None:
+def baseline(files: Path, manifest: Path, kind: int, upper: Path | None = None) -> None:
     """Remember every file as it stands, before any agent has seen the workspace; new ones as of `kind`.
 
+    `upper`: the layer that holds all that differs from what the manifest knows, where there is one.
     Runs without walls: nothing hostile has been here yet. Raises: SnapshotFailed.
     """
     order = {
         "root": str(files),
+        "upper": str(upper or ""),
         "git_dir": "",
         "manifest": str(manifest),
         "scope": "baseline",

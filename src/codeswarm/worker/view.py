@@ -19,6 +19,8 @@ class View:
     source: Path
     """For whoever is within `namespaces`, sandboxes first of all."""
     namespaces: Namespaces | None = None
+    upper: Path | None = None
+    """On the host: the layer that holds all that differs from the checkout below."""
     held: list[int] = field(default_factory=list)
     """The descriptors that keep it mounted. With the last one of them, in life or in death, the mount is gone."""
 

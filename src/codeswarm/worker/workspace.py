@@ -90,7 +90,7 @@ class WorkspaceMaker:
                 )
             workspace.secrets = await asyncio.to_thread(_copy_secrets, place, view.files, order)
             if order.settings.setup or workspace.secrets:
-                await asyncio.to_thread(baseline, view.files, place.manifest, SETUP)
+                await asyncio.to_thread(baseline, view.files, place.manifest, SETUP, view.upper)
         except BaseException:
             workspace.let_go()
             raise
