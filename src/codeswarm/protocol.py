@@ -27,7 +27,8 @@ class Wire(BaseModel):
 class WorkerHello(Wire):
     """A worker presents itself; again after a restart of the router. Idempotent."""
 
-    worker: str
+    worker: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    """It becomes the name of a file."""
     pid: int
     started: float
     """When its process began, as /proc tells it: with the pid it names one process for ever."""
