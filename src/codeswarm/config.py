@@ -174,6 +174,24 @@ class Source:
     values: Mapping[str, Any]
 
 
+NO_EFFECT = frozenset(
+    {
+        "swarm.planner",
+        "policy.auto_resolve",
+        "budget.count_subscription",
+        "budget.quota_reserve",
+        "sandbox.memory_mib",
+        "sandbox.cpus",
+        "forge",
+        "notify",
+        "telemetry",
+        "cluster",
+        "launch_providers",
+    }
+)
+"""Settings (or whole sections) that are read and checked, and change nothing in this version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The settings in force, where each was set, and what of the repository was ignored."""
@@ -183,6 +201,11 @@ class Loaded:
     """`section.key` → the name of the source that set it; what is missing has its default."""
     ignored: tuple[str, ...] = ()
     """Keys of the repository's file that would loosen something, with the reason."""
+
+    @property
+    def without_effect(self) -> list[str]:
+        """Keys that someone set and that change nothing yet: whoever set them may think otherwise."""
+        return [key for key in self.origins if key in NO_EFFECT or key.partition(".")[0] in NO_EFFECT]
 
 
 def load(environment: Environment, repository: bytes | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
@@ -211,7 +234,7 @@ def check(source: Source) -> None:
     except ValidationError as error:
         problems = "\n".join(f"  - {_problem(item)}" for item in error.errors(include_url=False))
         raise ConfigError(
-            f"{source.name} has settings that can't be used", problems, "codeswarm config show"
+            f"{source.name} has settings that can't be used", problems, "mend them, then: codeswarm config check"
         ) from error
 
 

@@ -47,6 +47,11 @@ class CodeswarmError(Exception):
         self.why = why
         self.hint = hint
 
+    @property
+    def kind(self) -> str:
+        """Its name, for programs."""
+        return type(self).__name__
+
     def __str__(self) -> str:
         return "\n".join(line for line in (self.what, self.why, self.hint) if line)
 

@@ -194,10 +194,11 @@ class RestartRequest(Wire):
 
 
 class Problem(Wire):
-    """RFC 9457, with a `hint`."""
+    """RFC 9457, with a `hint` and the exit code that a command line ends with."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str = ""
     hint: str = ""
+    exit_code: int = 2

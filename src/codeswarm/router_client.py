@@ -29,7 +29,11 @@ class RouterRefused(CodeswarmError):
         super().__init__(problem.title, problem.detail, problem.hint)
         self.problem = problem
         self.http_status = problem.status
-        self.exit_code = {409: 3}.get(problem.status, 1 if problem.status >= 500 else 2)
+        self.exit_code = problem.exit_code
+
+    @property
+    def kind(self) -> str:
+        return self.problem.type.removeprefix("codeswarm:")
 
     @property
     def stale(self) -> bool:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from codeswarm.agents.base import Task
 from codeswarm.agents.factory import KINDS
 from codeswarm.cli import main
-from codeswarm.config import Config, Source, check, tighten
+from codeswarm.config import Config, Loaded, Source, check, tighten
 from codeswarm.domain.events import Event
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.pipeline import SHIPPED, Phase
@@ -131,7 +131,7 @@ def reads_setting(key: str) -> bool:
     section, _, name = key.partition(".")
     name = "copy_" if name == "copy" else name
     wanted = rf"config\.{section}\.{name}\b|(?<![.\w]){section}\.{name}\b(?!\()" if name else rf"config\.{section}\b"
-    sources = [ROOT / "src/codeswarm/engine/sessions.py", *(ROOT / "src/codeswarm/cli").glob("*.py")]
+    sources = [*(ROOT / "src/codeswarm/engine").glob("*.py"), *(ROOT / "src/codeswarm/cli").glob("*.py")]
     return any(re.search(wanted, source.read_text(encoding="utf-8")) for source in sources)
 
 
@@ -141,6 +141,7 @@ def reads_setting(key: str) -> bool:
 def test_a_setting_without_effect_is_told_as_such(key: str) -> None:
     has_none = documented_settings()[key][-1].startswith(NO_EFFECT)
     assert has_none is not reads_setting(key)
+    assert has_none is bool(Loaded(Config(), {key: "codeswarm.toml"}).without_effect)
 
 
 @pytest.mark.parametrize("place", [(path, i) for path in PAGES for i in range(len(blocks(path.read_text(), "toml")))])

@@ -59,7 +59,7 @@ class _Hearing:
     async def listen(self) -> None:
         assert self._process.stdout is not None
         async for line, cut in read_lines(self._process.stdout):
-            activity = activity_of(line, cut, TYPES | {"await"})
+            activity = activity_of(line, cut, TYPES | {"await", "output"})
             if activity.type == "await":
                 await self._answer(activity.data)
                 continue

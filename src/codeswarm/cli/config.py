@@ -37,6 +37,8 @@ def show(
     table(("setting", "value", "from"), ((row["key"].rstrip("."), row["value"], row["from"]) for row in shown))
     for what in loaded.ignored:
         say(f"ignored: {what}")
+    for key in loaded.without_effect:
+        say(f"no effect in this version: {key}")
 
 
 @app.command()
@@ -53,11 +55,12 @@ def check(context: typer.Context) -> None:
     say("the settings can be used")
     for what in loaded.ignored:
         say(f"ignored: {what}")
+    for key in loaded.without_effect:
+        say(f"no effect in this version: {key}")
 
 
 def _load(here: Here) -> Any:
-    """As a run would read them now: the repository's file at the tip of the branch that is checked out."""
-    from codeswarm.config import FILE, load
+    """As a run would read them now: the repository's file at the tip of its base branch."""
+    from codeswarm.engine.beginning import begin_from
 
-    base = here.home.project.base(None)
-    return load(here.environment, here.home.project.file_at(base.commit, FILE))
+    return begin_from(here.home.project, here.environment)[1]

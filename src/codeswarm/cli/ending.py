@@ -74,7 +74,8 @@ async def _ask_to_save(here: Here, client: RouterClient, follower: Follower) -> 
 
 def _tell(session: Session, rest: Rest) -> None:
     """The last lines: figures, and the commands to go on with."""
-    landed, whole = len(session.landed), len(session.tickets)
+    planned = session.plan.tickets if session.plan is not None else ()
+    landed, whole = len(session.landed), len(session.tickets) or len(planned)
     took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
     say(f"{landed} of {whole} tickets landed in {took}; {_cost(session)}")
     for ticket in session.tickets.values():

@@ -17,8 +17,8 @@ from rich.text import Text
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError
 
-FALLBACK = {3: "codeswarm status"}
-"""Exit code → what to do where an error has no word on that itself: 3 is a state that does not allow it."""
+FALLBACK = {"Refused": "codeswarm status"}
+"""Kind of error → what to do where it has no word on that itself: a refusal comes from a state that forbids it."""
 UNFOLDED = 1000
 """Columns of a table that no person's terminal folds."""
 
@@ -81,13 +81,13 @@ def say_json_line(document: Any) -> None:
 def report_error(error: CodeswarmError, *, as_json: bool) -> int:
     """Tell an error, and answer its exit code."""
     if as_json:
-        problem = {"what": error.what, "why": error.why, "do": error.hint, "kind": type(error).__name__}
+        problem = {"what": error.what, "why": error.why, "do": error.hint, "kind": error.kind}
         say_json_line({"error": problem, "exit_code": error.exit_code})
         return error.exit_code
     out = console(stderr=True)
     out.print(f"error: {error.what}", markup=False, style="bold red")
     out.print(f"why: {error.why or 'no more is known'}", markup=False)
-    out.print(f"do: {error.hint or FALLBACK.get(error.exit_code, 'codeswarm doctor')}", markup=False)
+    out.print(f"do: {error.hint or FALLBACK.get(error.kind, 'codeswarm doctor')}", markup=False)
     return error.exit_code
 
 

@@ -126,11 +126,10 @@ async def _run(here: Here, wish: Wish, plan: dict[str, Any]) -> int:
 
 
 def _worker_plan(here: Here, wish: Wish) -> Any:
-    from codeswarm.config import FILE, load
+    from codeswarm.engine.beginning import begin_from
     from codeswarm.wiring import WorkerPlan
 
-    base = here.home.project.base(wish.base)
-    loaded = load(here.environment, here.home.project.file_at(base.commit, FILE), wish.flags)
+    _, loaded = begin_from(here.home.project, here.environment, wish.base, wish.flags)
     record = None if wish.record is None else here.directory / wish.record
     return WorkerPlan(loaded.config.swarm.workers, here.directory, record=record)
 
@@ -169,14 +168,13 @@ def _announce(here: Here, started: dict[str, Any], *, joined: bool) -> None:
 
 def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
     """What would be used, and the waves; nothing is written."""
-    from codeswarm.config import FILE, load
     from codeswarm.domain import dag
     from codeswarm.domain.pipeline import SHIPPED
     from codeswarm.domain.plan import read_plan
+    from codeswarm.engine.beginning import begin_from
     from codeswarm.errors import TicketsInvalid
 
-    base = here.home.project.base(wish.base)
-    loaded = load(here.environment, here.home.project.file_at(base.commit, FILE), wish.flags)
+    base, loaded = begin_from(here.home.project, here.environment, wish.base, wish.flags)
     config = loaded.config
     known = {**SHIPPED, **dict.fromkeys(config.pipelines, SHIPPED["single"])}
     plan = read_plan(data, known)

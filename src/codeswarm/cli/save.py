@@ -22,7 +22,12 @@ def save(
     session: Annotated[
         str | None, typer.Argument(help="Id, unique prefix or name; the latest one if left out.")
     ] = None,
-    to: Annotated[str, typer.Option(help="ff: the branch moves forward; branch: only another branch does.")] = "ff",
+    to: Annotated[
+        str,
+        typer.Option(
+            help="ff: the branch moves forward; branch: only another one does. Left out: as `policy.save_to` says.",
+        ),
+    ] = "",
     into: Annotated[str, typer.Option(help="The branch to move; the session's base if left out.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would move.")] = False,
 ) -> None:
@@ -33,18 +38,18 @@ def save(
     here: Here = context.obj
     row = here.session(session)
     if dry_run:
-        _dry_run(here, row, into)
+        _dry_run(here, row, to, into)
         return
-    body = {"command": "save_checkpoint", "by": here.by, "to": to, "into": _into(row, to, into)}
+    body = {"command": "save_checkpoint", "by": here.by, "to": to, "into": into}
     raise typer.Exit(run_async(_save(here, SessionId(row["id"]), body)))
 
 
-def _into(row: dict[str, Any], to: str, into: str) -> str:
-    return into or (f"codeswarm-{row['id']}" if to == "branch" else "")
+def _dry_run(here: Here, row: dict[str, Any], to: str, into: str) -> None:
+    from codeswarm.domain.saving import requested
+    from codeswarm.engine.kernel import replay
 
-
-def _dry_run(here: Here, row: dict[str, Any], into: str) -> None:
-    branch = into or row["base_branch"]
+    with here.ledger() as ledger:
+        branch = requested(replay(ledger, SessionId(row["id"])), here.by, to, into).into
     document = {"branch": branch, "new": row["tip"], "session": row["id"], "landed": row["landed"]}
     if here.json:
         say_json(document)

@@ -56,14 +56,16 @@ def ticket_cost_usd(ticket: Ticket) -> float:
     return sum(attempt.charged_usd for attempt in ticket.attempts.values())
 
 
-def shortage(session: Session) -> str:
+def shortage(session: Session, next_one: Reservation) -> str:
     """Why nothing more can be started, for a person."""
     budget, spending = session.settings.budget, session.spending
     parts = []
     if budget.usd is not None:
-        parts.append(f"{spending.usd:.2f} of {budget.usd:.2f} USD spent")
+        aside = f"and the next attempt sets {next_one.usd:.2f} aside"
+        parts.append(f"{spending.usd:.2f} of {budget.usd:.2f} USD spent, {aside}")
     if budget.tokens is not None:
-        parts.append(f"{spending.tokens} of {budget.tokens} tokens spent")
+        aside = f"and the next attempt sets {next_one.tokens} aside"
+        parts.append(f"{spending.tokens} of {budget.tokens} tokens spent, {aside}")
     if spending.unknown:
         parts.append(f"{spending.unknown} attempts did not say what they cost and count as reserved")
     return "; ".join(parts)

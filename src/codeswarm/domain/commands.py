@@ -100,9 +100,10 @@ class SendMessage(Command):
 
 class RequestSave(Command):
     by: str
-    to: str = "ff"
+    to: str = ""
+    """ff, branch or pr; empty: as the policy says."""
     into: str = ""
-    """Empty: the session's base branch."""
+    """Empty: the session's base branch, or for `branch` one beside it."""
 
 
 # ── from workers ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -36,11 +36,12 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
         ev.PlanProposed(plan=1, tickets=command.tickets, by=command.by),
     ]
     seen = Session(id=command.session, settings=command.settings)
+    events += _base_gate(seen, command.base, command)
     if command.settings.policy.approve_plan:
         events.append(plan_approval(seen, 1, now_ms))
     else:
         events.append(ev.PlanAccepted(plan=1, by=command.by))
-    return events + _base_gate(seen, command.base, command)
+    return events
 
 
 def _base_gate(seen: Session, base: Commit, command: cmd.StartSession) -> list[ev.Event]:

@@ -22,7 +22,14 @@ def request(session: Session, command: cmd.RequestSave, now_ms: int) -> Decision
         return wrong_state(f"session {session.id} is being saved already", "codeswarm watch")
     if session.tip == session.base:
         return wrong_state(f"nothing has landed in session {session.id} yet", f"codeswarm status {session.id}")
-    return [ev.SaveRequested(by=command.by, to=command.to, into=command.into or session.base_branch)]
+    return [requested(session, command.by, command.to, command.into)]
+
+
+def requested(session: Session, by: str, to: str = "", into: str = "") -> ev.SaveRequested:
+    """A save as asked for, by the policy where nothing else is said."""
+    to = to or session.settings.policy.save_to
+    beside = f"codeswarm-{session.id}"
+    return ev.SaveRequested(by=by, to=to, into=into or (beside if to == "branch" else session.base_branch))
 
 
 def request_full_gate(session: Session, command: cmd.RequestFullGate, now_ms: int) -> Decision:

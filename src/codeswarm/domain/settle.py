@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from codeswarm.domain import budget, events as ev, gates
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.saving import full_gate
+from codeswarm.domain.saving import full_gate, requested
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason
 from codeswarm.domain.supervision import meltdown
@@ -37,7 +37,7 @@ def _while_active(session: Session) -> list[ev.Event]:
         return []
     policy = session.settings.policy
     if policy.continuous and session.landed and session.tip != session.saved_tip and not session.save_refused:
-        return [_save_by_policy(session)]
+        return [requested(session, session.by)]
     if session.working:
         return _out_of_budget(session)
     return _at_rest(session)
@@ -50,9 +50,12 @@ def _out_of_budget(session: Session) -> list[ev.Event]:
     if next(session.ready.best(2**62, frozenset({Role.VERIFIER}), None), None) is not None:
         return []
     best = next(session.ready.best(2**62, frozenset(budget.AGENT_ROLES), None), None)
-    if best is None or budget.affordable(session, budget.reservation(session, session.tickets[best])):
+    if best is None:
         return []
-    return [ev.SessionSuspended(reason=SuspendReason.BUDGET, detail=budget.shortage(session))]
+    reservation = budget.reservation(session, session.tickets[best])
+    if budget.affordable(session, reservation):
+        return []
+    return [ev.SessionSuspended(reason=SuspendReason.BUDGET, detail=budget.shortage(session, reservation))]
 
 
 def _at_rest(session: Session) -> list[ev.Event]:
@@ -71,7 +74,7 @@ def _at_rest(session: Session) -> list[ev.Event]:
     if session.save_refused:
         return [ev.SessionAwaitingReview(reason="save_refused", detail=session.save_refused)]
     if session.settings.policy.save_at_end:
-        return [_save_by_policy(session)]
+        return [requested(session, session.by)]
     return [ev.SessionAwaitingReview(reason="unsaved", detail=unfinished(session))]
 
 
@@ -84,10 +87,6 @@ def _after_review(session: Session) -> list[ev.Event]:
     if session.landed and session.saved_tip == session.tip and not session.open_approvals:
         return [_finalized(session)]
     return []
-
-
-def _save_by_policy(session: Session) -> ev.SaveRequested:
-    return ev.SaveRequested(by=session.by, to=session.settings.policy.save_to, into=session.base_branch)
 
 
 def _finalized(session: Session) -> ev.SessionFinalized:

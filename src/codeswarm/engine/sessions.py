@@ -5,7 +5,7 @@ Everything that can be wrong is found here, before anything is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from codeswarm.agents.base import AgentSpec
 from codeswarm.agents.factory import make_agent
-from codeswarm.config import FILE, Config, Loaded, load
+from codeswarm.config import FILE, Config, Loaded
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, name_problem
 from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role
@@ -22,6 +22,7 @@ from codeswarm.domain.plan import Plan, read_plan
 from codeswarm.domain.results import GateCommand
 from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, WorkspaceSettings
 from codeswarm.engine import refs
+from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.project import Base
 from codeswarm.engine.threads import in_thread
@@ -76,8 +77,7 @@ class Sessions:
 
     async def start(self, request: SessionRequest, key: str | None = None) -> Started:
         """Start a session, durably. Raises: UsageError and its kinds, with everything that is wrong."""
-        base = await in_thread(self._engine.project.base, request.base)
-        loaded = await in_thread(self._load, base, request.flags)
+        base, loaded = await in_thread(self._begin_from, request)
         settings = self._settings(loaded.config, request)
         plan = self._plan(request, settings)
         self._check_name(request.name)
@@ -103,17 +103,17 @@ class Sessions:
         )
         reply = Reply(key, f'{{"session":"{session}"}}') if key else None
         await self._engine.kernel.execute(session, command, reply=reply)
-        notes = tuple(f"ignored from {FILE}: {what}" for what in loaded.ignored)
+        notes = [f"ignored from {FILE}: {what}" for what in loaded.ignored]
+        notes += [f"{key} is set and has no effect in this version" for key in loaded.without_effect]
         return Started(session, base, unseen, (*notes, f"sandbox {sandbox.kind}: {sandbox.promises}"))
 
-    def _load(self, base: Base, flags: Mapping[str, Any]) -> Loaded:
-        theirs = self._engine.project.file_at(base.commit, FILE)
-        loaded = load(self._environment, theirs, flags)
+    def _begin_from(self, request: SessionRequest) -> tuple[Base, Loaded]:
+        base, loaded = begin_from(self._engine.project, self._environment, request.base, request.flags)
         if loaded.config.engine.driver != "embedded":
             raise ConfigError("the Temporal driver is not part of this version", "", '[engine] driver = "embedded"')
         if loaded.config.ledger.url:
             raise ConfigError("other ledgers than SQLite are not part of this version", "", '[ledger] url = ""')
-        return loaded
+        return base, loaded
 
     def _plan(self, request: SessionRequest, settings: Settings) -> Plan:
         plan = read_plan(request.plan, settings.pipelines)

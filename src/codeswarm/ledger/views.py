@@ -11,7 +11,13 @@ from codeswarm.errors import Refused, UsageError
 from codeswarm.ledger.base import Ledger, Recorded
 
 OVER = ("finalized", "cancelled")
-_JSON_COLUMNS = {"blocked_by", "files", "gates", "receipts", "given_by"}
+_LISTS = {
+    "tickets": {"blocked_by", "files"},
+    "attempts": {"gates"},
+    "landings": {"receipts"},
+    "approvals": {"given_by"},
+}
+"""Table → the columns that hold a list as JSON."""
 
 
 def wire(record: Recorded) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def wire(record: Recorded) -> dict[str, Any]:
 def rows(ledger: Ledger, table: str, **where: object) -> list[dict[str, Any]]:
     """Rows of a projection with their lists as lists."""
     return [
-        {key: json.loads(value) if key in _JSON_COLUMNS else value for key, value in row.items()}
+        {key: json.loads(value) if key in _LISTS.get(table, ()) else value for key, value in row.items()}
         for row in ledger.table(table, **where)
     ]
 

@@ -28,6 +28,7 @@ def problem_of(error: CodeswarmError) -> Problem:
         status=error.http_status,
         detail=error.why,
         hint=error.hint,
+        exit_code=error.exit_code,
     )
 
 
@@ -58,4 +59,4 @@ def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
     async def _fault(request: Request, error: Exception) -> JSONResponse:
         log(f"{request.method} {request.url.path}: {''.join(traceback.format_exception(error))}")
         title = f"the router failed: {type(error).__name__}"
-        return respond(Problem(title=title, status=500, detail=str(error), hint="see logs/router.log"))
+        return respond(Problem(title=title, status=500, detail=str(error), hint="see logs/router.log", exit_code=1))

@@ -65,8 +65,8 @@ def test_a_session_starts_in_draft_with_its_plan_and_the_gate_on_its_base() -> N
     assert [event.kind for event in swarm.events] == [
         "SessionStarted",
         "PlanProposed",
-        "PlanAccepted",
         "GateRequested",
+        "PlanAccepted",
     ]
     assert (swarm.session.status, swarm.session.started_ms) == ("draft", START_MS)
     assert swarm.claim(roles=VERIFIERS) == "@base-1"

@@ -238,7 +238,7 @@ def test_a_session_that_saves_at_its_end_asks_nobody() -> None:
     swarm = landed("a", policy=Policy(save_at_end=True, save_to="branch"))
     swarm.gate()
     assert swarm.session.save is not None
-    assert (swarm.session.save.to, swarm.session.save.into) == ("branch", "main")
+    assert (swarm.session.save.to, swarm.session.save.into) == ("branch", "codeswarm-s1")
     swarm.intend()
     swarm.do(cmd.CompleteSave(how="branch"))
     assert (swarm.session.status, swarm.session.outcome) == ("finalized", "saved")

@@ -33,7 +33,7 @@ class SessionCommand(BaseModel):
     now: bool = False
     text: str = ""
     ticket: str | None = None
-    to: Literal["ff", "branch", "pr"] = "ff"
+    to: Literal["", "ff", "branch", "pr"] = ""
     into: str = ""
     budget_usd: float | None = Field(None, gt=0)
     budget_tokens: int | None = Field(None, gt=0)
