@@ -45,7 +45,7 @@ async def kill_hanging_agent(run: Started) -> None:
     await run.until("SnapshotTaken", ticket="pairs")
     assert kill("CODESWARM_TICKET=pairs", b"agent.py")
     ended = await run.until("AttemptFailed", ticket="pairs")
-    assert ended["data"]["report"]["failure"]["failure_class"] == "crashed"
+    assert (ended["data"]["failure"]["failure_class"], ended["data"]["charged"]) == ("lost", False)
 
 
 async def kill_gate(run: Started) -> None:
