@@ -169,20 +169,27 @@ def package_without(root: Path, recording: str) -> Path:
     return package.parent
 
 
-def test_without_any_one_of_its_recordings_it_says_which_and_begins_nothing(tmp_path: Path) -> None:
+SOME = ("cli/contract.1", "errors/implementation.2", "parse-duration/review.2", "readme/implementation.1")
+"""A first attempt, one after a crash, one after a review, and that of a ticket with one phase."""
+
+
+def test_no_recording_is_shipped_that_it_could_do_without() -> None:
+    """So each that is missing is missed, not only those of the next test: that starts a process for each."""
+    assert stage.shipped_recordings() == stage.needed_recordings()
+    assert len(stage.needed_recordings()) >= 25
+
+
+def test_without_one_of_its_recordings_it_says_which_and_begins_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     (tmp_path / "home").mkdir()
-    names = sorted(stage.shipped_recordings())
-    assert len(names) >= 25
 
     def told(name: str) -> tuple[int, str, bool]:
         folder = tmp_path / f"there-{name.replace('/', '.')}"
         env = {"PYTHONPATH": str(package_without(tmp_path / "packages", name))}
         done = place.run("demo", "--dir", str(folder), env=env)
         first = done.err.splitlines()[0] if done.err else done.out
-        return done.code, first, "why:" in done.err and "do:" in done.err and not (folder / "data").exists()
+        return done.code, first, "why:" in done.err and "do:" in done.err and not folder.exists()
 
     with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(names, pool.map(told, names), strict=True))
-    wanted = {name: (1, f"error: the demo lacks 1 of its recordings: {name}", True) for name in names}
-    assert found == wanted
+        found = dict(zip(SOME, pool.map(told, SOME), strict=True))
+    assert found == {name: (1, f"error: the demo lacks 1 of its recordings: {name}", True) for name in SOME}

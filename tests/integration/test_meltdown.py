@@ -46,6 +46,7 @@ def run(place: Place, kind: str, count: int, *words: str) -> Any:
 def test_one_death_too_many_suspends_and_resume_goes_on_without_the_cause(tmp_path: Path, dying: str) -> None:
     kind, script, death = CAUSES[dying]
     place = melting_place(tmp_path, script)
+    place.environment["CODESWARM_POLICY_MAX_ATTEMPTS"] = "10"  # no ticket fails before the session melts
     done = run(place, kind, 2)
     assert done.code == 4, (done.code, done.err)
     events = done.lines()

@@ -38,6 +38,9 @@ def demo(
 
     Example: codeswarm demo
     """
+    from codeswarm.demo import stage
+
+    stage.check()
     here: Here = context.obj
     folder = _folder(here, directory)
     raise typer.Exit(run_async(_Demo(here, folder).run()))
@@ -65,7 +68,6 @@ class _Demo:
         from codeswarm.environment import Environment
         from codeswarm.wiring import WorkerPlan, find_home, router
 
-        stage.check()
         repository = stage.set_up(self._folder)
         sandbox = self._introduce()
         variables = {**self._here.environment.variables, "CODESWARM_WORKSPACES": str(self._folder / "workspaces")}
