@@ -99,7 +99,7 @@ class Offers(Wire):
 
 class Heartbeat(Wire):
     epoch: int
-    messages_seen: int = 0
+    messages_seen: int = Field(0, ge=0)
     wait_s: float = Field(0.0, ge=0, le=60)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import Depends, FastAPI, Request
+from pydantic_core import from_json
 
+from codeswarm.domain.rejection import invalid
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import Sessions
+from codeswarm.errors import Refused
 from codeswarm.router import problems
 from codeswarm.router.routes.leases import lease_routes
 from codeswarm.router.routes.sessions import command_routes, view_routes
@@ -29,9 +32,17 @@ def create_app(engine: Engine, sessions: Sessions, log: Callable[[str], None]) -
         if engine.room.problem is not None and request.method == "POST" and not request.url.path.endswith(UNWRITTEN):
             raise engine.room.problem
 
+    async def only_text(request: Request) -> None:
+        """Half a character (a lone surrogate) is valid JSON, but can't be written down, and would fail all with it."""
+        if request.headers.get("content-type", "").startswith("application/json"):
+            try:
+                from_json(await request.body())
+            except ValueError as error:
+                raise Refused(invalid(f"the body is no text: {error}")) from error
+
     routers = (lease_routes(engine), upload_routes(engine), command_routes(engine, sessions), view_routes(engine))
     for router in routers:
-        app.include_router(router, prefix=API, dependencies=[Depends(only_with_room)])
+        app.include_router(router, prefix=API, dependencies=[Depends(only_with_room), Depends(only_text)])
     app.include_router(stream_routes(engine), prefix=API)
 
     @app.get("/healthz")

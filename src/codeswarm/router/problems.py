@@ -15,6 +15,9 @@ from codeswarm.errors import CodeswarmError, DiskFull, disk_full
 from codeswarm.protocol import Problem
 
 MEDIA_TYPE = "application/problem+json"
+ROUTES = "GET /openapi.json tells every route and what it takes"
+HINTS = {404: "codeswarm status", 409: "codeswarm status", 422: "codeswarm --help", 503: "try again"}
+"""What to do where an error does not say it better."""
 
 
 def respond(problem: Problem) -> JSONResponse:
@@ -27,7 +30,7 @@ def problem_of(error: CodeswarmError) -> Problem:
         title=error.what,
         status=error.http_status,
         detail=error.why,
-        hint=error.hint,
+        hint=error.hint or HINTS.get(error.http_status, "codeswarm doctor"),
         exit_code=error.exit_code,
     )
 
@@ -49,11 +52,12 @@ def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        return respond(Problem(title="the request can't be used", status=422, detail="\n".join(lines)))
+        return respond(Problem(title="the request can't be used", status=422, detail="\n".join(lines), hint=ROUTES))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return respond(Problem(title=str(error.detail), status=error.status_code, detail=request.url.path))
+        what = f"{request.method} {request.url.path}"
+        return respond(Problem(title=str(error.detail), status=error.status_code, detail=what, hint=ROUTES))
 
     @app.exception_handler(Exception)
     async def _fault(request: Request, error: Exception) -> JSONResponse:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Query, WebSocket
+from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from codeswarm.domain.ids import SessionId
 from codeswarm.engine.engine import Engine
 from codeswarm.errors import CodeswarmError
 from codeswarm.ledger import views
+from codeswarm.router.routes.naming import Number
 
 NOT_FOUND = 4404
 
@@ -20,7 +20,7 @@ def stream_routes(engine: Engine) -> APIRouter:
     routes = APIRouter()
 
     @routes.websocket("/sessions/{session}/events")
-    async def session_events(socket: WebSocket, session: str, after: Annotated[int, Query(ge=0)] = 0) -> None:
+    async def session_events(socket: WebSocket, session: str, after: Number = 0) -> None:
         await socket.accept()
         try:
             id_ = SessionId(views.find_session(engine.kernel.ledger, session)["id"])
@@ -30,7 +30,7 @@ def stream_routes(engine: Engine) -> APIRouter:
         await _send_events(engine, socket, after, id_)
 
     @routes.websocket("/events")
-    async def all_events(socket: WebSocket, after: Annotated[int, Query(ge=0)] = 0) -> None:
+    async def all_events(socket: WebSocket, after: Number = 0) -> None:
         await socket.accept()
         await _send_events(engine, socket, after, None)
 

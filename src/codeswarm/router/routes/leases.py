@@ -13,6 +13,7 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import GateId, SessionId, TicketId, WorkerId, is_gate
 from codeswarm.domain.results import Failure, FailureClass, Report
 from codeswarm.engine.engine import Engine
+from codeswarm.engine.threads import in_thread
 from codeswarm.protocol import (
     ClaimRequest,
     CompleteRequest,
@@ -20,6 +21,7 @@ from codeswarm.protocol import (
     GatingRequest,
     Heartbeat,
     MessageOut,
+    Offer,
     Offers,
     Preparation,
     PrepareRequest,
@@ -59,12 +61,8 @@ def lease_routes(engine: Engine) -> APIRouter:
     @routes.post("/leases", response_model=Offers, responses={204: {"description": "no work"}})
     async def claim(body: ClaimRequest, request: Request) -> Offers | Response:
         wanted = cmd.Claim(worker=WorkerId(body.worker), roles=body.roles, labels=body.labels, agents=body.capabilities)
-        leased = await _unless_gone(request, engine.desk.claim(wanted, body.wait_s))
-        if leased is None:
-            return Response(status_code=204)
-        session = engine.kernel.session(leased.session)
-        offer = await asyncio.to_thread(engine.offers.offer, session, leased)
-        return Offers(leases=(offer,))
+        offer = await _unless_gone(request, _claim(engine, wanted, body.wait_s))
+        return Response(status_code=204) if offer is None else Offers(leases=(offer,))
 
     @routes.post("/leases/{lease}/heartbeat")
     async def heartbeat(lease: str, body: Heartbeat, request: Request) -> PulseOut:
@@ -125,6 +123,18 @@ def lease_routes(engine: Engine) -> APIRouter:
         await engine.attempts.release(session, subject, epoch, body)
 
     return routes
+
+
+async def _claim(engine: Engine, wanted: cmd.Claim, wait_s: float) -> Offer | None:
+    """A lease as an offer. Where none can be made of it, or nobody waits for it any more, it is given back."""
+    leased = await engine.desk.claim(wanted, wait_s)
+    if leased is None:
+        return None
+    try:
+        return await in_thread(engine.offers.offer, engine.kernel.session(leased.session), leased)
+    except BaseException:
+        engine.desk.give_back(leased, f"{wanted.worker} could not be told of it")
+        raise
 
 
 def _ended(counted: bool) -> Response:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from codeswarm.domain.ids import SessionId, Subject, TicketId, is_gate, parse_lease_id
 from codeswarm.domain.rejection import invalid, unknown
 from codeswarm.errors import Refused
+
+Number = Annotated[int, Query(ge=0, lt=1 << 63)]
+"""A place in a log or a file, as 64 bits can tell it."""
 
 
 def parse(text: str) -> tuple[SessionId, Subject, int]:

@@ -17,6 +17,7 @@ from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import SessionRequest, Sessions
 from codeswarm.errors import Refused
 from codeswarm.ledger import views
+from codeswarm.router.routes.naming import Number, parse
 
 PAGE = 500
 Key = Annotated[str | None, Header(alias="Idempotency-Key")]
@@ -35,8 +36,8 @@ class SessionCommand(BaseModel):
     ticket: str | None = None
     to: Literal["", "ff", "branch", "pr"] = ""
     into: str = ""
-    budget_usd: float | None = Field(None, gt=0)
-    budget_tokens: int | None = Field(None, gt=0)
+    budget_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
+    budget_tokens: int | None = Field(None, gt=0, lt=1 << 53)
     roles: dict[str, tuple[str, ...]] = {}
 
     def meaning(self) -> cmd.Command:
@@ -93,9 +94,17 @@ class ApprovalAnswer(BaseModel):
 def command_routes(engine: Engine, sessions: Sessions) -> APIRouter:
     """What changes something."""
     routes = APIRouter(tags=["sessions"])
+    keyed = asyncio.Lock()
+    """A request that is sent again while the first one is still at work must find that one's answer."""
 
     @routes.post("/sessions", status_code=201)
     async def start(body: SessionRequest, key: Key = None) -> dict[str, Any]:
+        if key is None:
+            return await begin(body, None)
+        async with keyed:
+            return await begin(body, key)
+
+    async def begin(body: SessionRequest, key: str | None) -> dict[str, Any]:
         if key and (known := engine.kernel.ledger.reply(key)):
             row = _find(engine, json.loads(known)["session"])
             base = {"branch": row["base_branch"], "commit": row["base"]}
@@ -145,9 +154,7 @@ def view_routes(engine: Engine) -> APIRouter:
         return views.overview(ledger, _find(engine, session))
 
     @routes.get("/sessions/{session}/timeline")
-    def timeline(
-        session: str, after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE
-    ) -> dict[str, Any]:
+    def timeline(session: str, after: Number = 0, limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE) -> dict[str, Any]:
         id_ = SessionId(_find(engine, session)["id"])
         records = ledger.after(after, limit, id_)
         return {"events": [views.wire(record) for record in records], "next": records[-1].seq if records else after}
@@ -177,11 +184,10 @@ def view_routes(engine: Engine) -> APIRouter:
         return views.rows(ledger, "approvals", state=state)
 
     @routes.get("/attempts/{attempt}/transcript")
-    def transcript(attempt: str, offset: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
-        session, _, rest = attempt.partition(":")
-        ticket, _, epoch = rest.rpartition(":")
-        path = engine.artifacts.transcript(session, ticket, int(epoch)) if epoch.isdigit() else None
-        if path is None or not views.rows(ledger, "attempts", session=session, ticket=ticket, epoch=int(epoch)):
+    def transcript(attempt: str, offset: Number = 0) -> dict[str, Any]:
+        session, ticket, epoch = parse(attempt)
+        path = engine.artifacts.transcript(session, ticket, epoch)
+        if not views.rows(ledger, "attempts", session=session, ticket=ticket, epoch=epoch):
             raise Refused(unknown(f"there is no attempt {attempt!r}"))
         data = b""
         if path.is_file():

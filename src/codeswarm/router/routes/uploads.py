@@ -16,7 +16,7 @@ from codeswarm.domain.rejection import invalid
 from codeswarm.engine.engine import Engine
 from codeswarm.errors import Refused
 from codeswarm.protocol import SnapshotAnswer, WorkAnswer
-from codeswarm.router.routes.naming import attempt_lease, parse
+from codeswarm.router.routes.naming import Number, attempt_lease, parse
 
 MAX_UPLOAD = 4 << 30
 SPOOL_IN_MEMORY = 8 << 20
@@ -54,7 +54,7 @@ def upload_routes(engine: Engine) -> APIRouter:
         return {"refs": list(kept)}
 
     @routes.post("/attempts/{attempt}/transcript")
-    async def add_to_transcript(attempt: str, offset: int, request: Request) -> dict[str, int]:
+    async def add_to_transcript(attempt: str, offset: Number, request: Request) -> dict[str, int]:
         session, ticket, epoch = parse(attempt)
         data = await request.body()
         size = await engine.attempts.add_to_transcript(session, TicketId(ticket), epoch, offset, data)
