@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -56,6 +57,7 @@ from tests.support.repositories import (
     tree,
     tree_of,
 )
+from tests.support.runs import Place as RunPlace
 
 START: Files = {
     "a": "x",
@@ -478,6 +480,17 @@ async def test_without_walls_workspaces_are_checkouts(tmp_path: Path) -> None:
     made = await site.make(start, kind="auto")
     assert found_in(made.place.files) == tree(START)
     assert not site.places.lower.exists()
+
+
+@pytest.mark.parametrize(("kind", "said"), [("auto", "overlays over"), ("checkout", "checkouts, as")])
+def test_doctor_says_how_workspaces_are_made(kind: str, said: str, tmp_path: Path) -> None:
+    place = RunPlace(tmp_path / "place")
+    place.begin({"codeswarm.toml": f'[gates]\nfast = "true"\n[workspace]\nkind = "{kind}"\n'})
+    checks = json.loads(place.run("--json", "doctor").out)["checks"]
+    (found,) = [check for check in checks if check["what"] == "workspaces"]
+    assert found["ok"]
+    assert said in found["detail"]
+    assert mounted(place.root) == []
 
 
 # ── what may be thrown away ──────────────────────────────────────────────────────────────────────────────────
