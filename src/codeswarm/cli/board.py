@@ -34,6 +34,9 @@ MARKS: dict[TicketStatus, tuple[str, str]] = {
 LAST_LINES = 6
 MOST_MOVING = 16
 MOST_WAVES = 12
+MOVING_COLUMNS = 7
+SHORTENED = (1, 5)
+"""Of these, names and reasons are cut short where the terminal is narrow; the others stay whole."""
 REFRESH_PER_S = 4
 
 
@@ -95,7 +98,7 @@ def _title(session: Session, now_ms: int) -> Text:
         cap = f" of {session.settings.budget.usd:.2f}" if session.settings.budget.usd else ""
         title.append(f"  ${session.spending.usd:.2f}{cap}")
     if session.goal:
-        title.append(f"  {session.goal}", style="dim")
+        title.append(f"  {' '.join(session.goal.split())}", style="dim")
     return title
 
 
@@ -129,12 +132,18 @@ def _interesting(waves: dict[int, list[Ticket]]) -> Iterable[int]:
 def _moving(session: Session, now_ms: int) -> Table:
     """What is under way, one line each: where it is and for how long."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    for place in range(MOVING_COLUMNS):
+        table.add_column(no_wrap=place not in SHORTENED)
     rows = list(_rows(session, now_ms))
     for row in rows[:MOST_MOVING]:
-        table.add_row(*row)
+        table.add_row(*(_cut(cell) if place in SHORTENED else cell for place, cell in enumerate(row)))
     if len(rows) > MOST_MOVING:
         table.add_row("", "", f"and {len(rows) - MOST_MOVING} more")
     return table
+
+
+def _cut(cell: Text | str) -> Text:
+    return Text(str(cell), no_wrap=True, overflow="ellipsis")
 
 
 def _rows(session: Session, now_ms: int) -> Iterable[tuple[Text | str, ...]]:
@@ -161,4 +170,5 @@ def _asked(session: Session) -> Iterable[Text]:
     for id_ in session.open_approvals:
         approval = session.approvals[id_]
         about = approval.ticket or approval.subject
-        yield Text(f"? approval {id_} ({about}): {approval.why}   codeswarm approve {id_}", style="yellow")
+        asked = f"? codeswarm approve {id_}   ({about}): {' '.join(approval.why.split())}"
+        yield Text(asked, style="yellow", no_wrap=True, overflow="ellipsis")

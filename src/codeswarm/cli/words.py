@@ -11,9 +11,9 @@ Data = dict[str, Any]
 
 
 def describe(kind: str, data: Data) -> str:
-    """What happened, as a person would say it. A kind that is not known is told by its name."""
+    """What happened, as a person would say it, in one line. A kind that is not known is told by its name."""
     teller = _TELLERS.get(kind)
-    return teller(data) if teller else kind
+    return (" ".join(teller(data).split()) if teller else "") or kind
 
 
 def subject(kind: str, data: Data) -> str:
@@ -21,11 +21,15 @@ def subject(kind: str, data: Data) -> str:
     return str(data.get("ticket") or data.get("gate") or "session")
 
 
+def _first_line(text: str) -> str:
+    """Of a text that may have many, or none."""
+    return next(iter(text.strip().splitlines()), "")
+
+
 def _failure(data: Data) -> str:
     failure, again = data["failure"], data["report"].get("gate_runs") or []
     charged = "" if data["charged"] else " (not charged)"
-    first = str(failure["message"]).strip().splitlines()
-    words = f"attempt {data['epoch']} failed: {failure['failure_class']}{charged}: {first[0] if first else ''}"
+    words = f"attempt {data['epoch']} failed: {failure['failure_class']}{charged}: {_first_line(failure['message'])}"
     return words + (f" [{count(len(again), 'gate run')}]" if again else "")
 
 
@@ -77,7 +81,7 @@ def _snapshot(data: Data) -> str:
 
 
 def _findings(data: Data) -> str:
-    first = str(data["findings"][0]["text"]).splitlines()[0] if data["findings"] else ""
+    first = _first_line(data["findings"][0]["text"]) if data["findings"] else ""
     return f"changes asked for by {data['by']} ({count(len(data['findings']), 'finding')}): {first}"
 
 
@@ -156,9 +160,9 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "ApprovalRejected": lambda d: f"approval {d['approval']} rejected by {d['by']}: {d['why']}",
     "ApprovalExpired": lambda d: f"approval {d['approval']} expired",
     "ApprovalVoided": lambda d: f"approval {d['approval']} voided: {d['reason']}",
-    "MessageSent": lambda d: f"message {d['message']} from {d['by']}: {d['text'].splitlines()[0][:100]}",
+    "MessageSent": lambda d: f"message {d['message']} from {d['by']}: {_first_line(d['text'])[:100]}",
     "MessageDelivered": lambda d: f"message {d['message']} {d['how']}",
-    "SlotRestarted": lambda d: f"{d['worker']} restarted a slot: {d['reason'].splitlines()[0]}",
+    "SlotRestarted": lambda d: f"{d['worker']} restarted a slot: {_first_line(d['reason'])}",
     "CommandRejected": lambda d: f"{d['command']} refused: {d['reason']}" + (f"; {d['hint']}" if d["hint"] else ""),
     "Noted": lambda d: f"{d['what']}" + (f"; next: {d['next_step']}" if d["next_step"] else ""),
 }
