@@ -189,5 +189,7 @@ def disk_full(error: BaseException) -> CodeswarmError | None:
         where = f": {error.filename} can't be written" if error.filename else ""
         return DiskFull(f"the disk is full{where}", str(error), FREE_SOME)
     if isinstance(error, CodeswarmError) and any(text in error.why for text in _NO_ROOM_SAID):
+        if "the disk is full" in error.what:  # said by a router already
+            return error
         return DiskFull(f"the disk is full: {error.what}", error.why, FREE_SOME)
     return None

@@ -34,7 +34,7 @@ async def converse(here: Here, make_plan: Callable[[], Any], begin: Begin) -> in
             guests = Guests(hosted.engine.kernel) if hosted else None
             try:
                 if conversation is None:
-                    conversation = await begin(client, hosted is None)
+                    conversation = await _begun(begin, client, hosted)
                 else:
                     conversation.move_to(client)
                 rest = await conversation.follow()
@@ -48,6 +48,14 @@ async def converse(here: Here, make_plan: Callable[[], Any], begin: Begin) -> in
                     await guests.until_rest()
                 return code
         progress("the router that we had joined is gone; going on without it")
+
+
+async def _begun(begin: Begin, client: RouterClient, hosted: Any) -> Conversation:
+    """Begin it; where this process is the router and its disk is full, as soon as there is room."""
+    if hosted is None:
+        return await begin(client, True)
+    begun: Conversation = await hosted.engine.room.patiently(begin, client, False)
+    return begun
 
 
 class Guests:
