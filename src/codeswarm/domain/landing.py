@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain import budget, commands as cmd, events as ev, gates
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
 from codeswarm.domain.leasing import gate_holder, gate_interrupted
@@ -13,7 +13,7 @@ from codeswarm.domain.policy import before_landing
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
 from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt
 from codeswarm.domain.session import Gate, Landing, Session, Ticket
-from codeswarm.domain.states import Outcome, SessionStatus
+from codeswarm.domain.states import Outcome, SessionStatus, TicketStatus
 
 Decision = list[ev.Event] | Rejection
 
@@ -32,8 +32,19 @@ def next_to_land(session: Session) -> Ticket | None:
 
 def _must_give_way(session: Session, ticket: Ticket) -> bool:
     before = takewhile(lambda id_: id_ != ticket.id, session.right_of_way)
+    others = (session.tickets[id_] for id_ in before)
     mine = set(ticket.files)
-    return any(not mine.isdisjoint(session.tickets[id_].files) for id_ in before)
+    return any(not mine.isdisjoint(other.files) and _is_coming(session, other) for other in others)
+
+
+def _is_coming(session: Session, ticket: Ticket) -> bool:
+    """Whether somebody is at work on a ticket, or will be at once: who rests for long is not waited for."""
+    if ticket.status is not TicketStatus.READY:
+        return True
+    if ticket.not_before_ms or session.target_reached:
+        return False
+    reservation = budget.reservation(session, ticket)
+    return budget.affordable(session, reservation) and budget.ticket_affordable(session, ticket, reservation)
 
 
 def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Decision:

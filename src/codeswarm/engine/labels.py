@@ -6,6 +6,7 @@ import asyncio
 
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.budget import AGENT_ROLES
+from codeswarm.domain.landing import next_to_land
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, SuspendReason
 from codeswarm.engine.kernel import Kernel
@@ -43,7 +44,7 @@ class LabelWatch:
 
     def lacking(self, session: Session) -> str:
         """What workers would be needed for, as a sentence; empty where something moves, or can."""
-        moving = session.in_progress or session.gates or session.landing or session.landing_queue or session.save
+        moving = session.in_progress or session.gates or session.landing or session.save or next_to_land(session)
         if session.status is not SessionStatus.ACTIVE or moving or not session.ready or not self._workers.live:
             return ""
         if any(self._has_work(session, process.labels) for process in self._workers.live):

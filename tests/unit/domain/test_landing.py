@@ -5,8 +5,8 @@ import pytest
 from codeswarm.domain import commands as cmd, events as ev, landing
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.rejection import Refusal as Kind
-from codeswarm.domain.results import Finding, GateOutcome, GateRun
-from codeswarm.domain.settings import Bounds, Gates, Policy
+from codeswarm.domain.results import Finding, GateOutcome, GateRun, Usage
+from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Policy
 from codeswarm.domain.states import SuspendReason, TicketStatus
 from tests.support.sessions import FAST, VERIFIERS, Swarm, commit, receipt, settings, spec, tree_of, waiver
 
@@ -179,11 +179,11 @@ def test_bounces_are_bounded() -> None:
     assert "bounced 3 times" in swarm.ticket("a").reason
 
 
-def who_met() -> Swarm:
+def who_met(**fields: object) -> Swarm:
     """`a` came back from a conflict with what landed before; `b` has changed a file of `a`'s, too, `c` has not."""
-    swarm = Swarm("a", "b", "c", settings=settings(bounds=Bounds(max_attempts=1)))
+    swarm = Swarm("a", "b", "c", settings=settings(**{"bounds": Bounds(max_attempts=1), **fields}))
     for id_, file in (("a", "hot.py"), ("b", "hot.py"), ("c", "cool.py")):
-        swarm.phase(id_, files=(file,))
+        swarm.phase(id_, files=(file,), usage=Usage(cost_usd=0.3))
     swarm.merge(conflicts=("hot.py",))
     return swarm
 
@@ -213,6 +213,25 @@ def test_who_came_back_from_a_conflict_is_claimed_first_whatever_its_priority() 
     swarm.release_lease("b")
     swarm.merge(conflicts=("hot.py",))
     assert swarm.claims() == ["a", "b"]
+
+
+def test_who_backs_off_is_not_waited_for() -> None:
+    swarm = who_met()
+    swarm.phase("a", failure="overloaded")
+    assert "a" in swarm.session.right_of_way
+    assert [land_next(swarm), land_next(swarm)] == ["b", "c"]
+
+
+def test_who_can_not_be_afforded_is_not_waited_for() -> None:
+    swarm = who_met(budget=BudgetSettings(usd=1.0, reserve_usd=0.2))
+    assert swarm.claim() is None
+    assert [land_next(swarm), land_next(swarm)] == ["b", "c"]
+    assert swarm.session.suspend_reason is SuspendReason.BUDGET
+
+
+def test_who_is_not_wanted_any_more_is_not_waited_for() -> None:
+    swarm = who_met(policy=Policy(target=1))
+    assert [land_next(swarm), land_next(swarm)] == ["c", "b"]
 
 
 @pytest.mark.parametrize("end", ["held", "cancelled", "failed"])

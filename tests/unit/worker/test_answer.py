@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +228,8 @@ def test_words_without_an_answer_have_none() -> None:
 
 
 @pytest.mark.parametrize("unit", ["{", '{"a":', '{"', '{"a":[1,', "{}", '{"a":{}}'])
-def test_last_words_made_to_hurt_are_searched_in_reasonable_time(unit: str) -> None:
-    began = time.monotonic()
-    last_object(unit * (2 * MAX_WORDS // len(unit)))
-    assert time.monotonic() - began < 10
+def test_last_words_made_to_hurt_are_searched_to_their_end(unit: str) -> None:
+    assert last_object(unit * (2 * MAX_WORDS // len(unit))) is None
 
 
 junk = st.recursive(
