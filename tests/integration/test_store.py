@@ -699,3 +699,46 @@ def test_malformed_commits_of_an_agent_are_refused_and_nothing_moves(
         plain.fetch_bundle(bundle, KEPT)
     assert plain.refs() == before
     git(plain.path, "fsck", "--strict", "--no-dangling")
+
+
+UNFIT_NAMES = [
+    b"refs/heads/x\0%(tip)b\0\0update refs/heads/main",
+    b"heads/x",
+    b"refs/",
+    b"refs/../main",
+    b"refs/heads/a..b",
+    b"refs/heads/.a",
+    b"refs/heads/a.lock",
+    b"refs/heads/a.lock/b",
+    b"refs/heads/a.",
+    b"refs/heads/a b",
+    b"refs/heads/a\tb",
+    b"refs/heads/a\x7fb",
+    b"refs/heads/a~1",
+    b"refs/heads/a^",
+    b"refs/heads/a:b",
+    b"refs/heads/a?",
+    b"refs/heads/a*",
+    b"refs/heads/a[b",
+    b"refs/heads/a\\b",
+    b"refs/heads/a@{1}",
+    b"refs/heads//a",
+    b"refs/heads/a/",
+    b"FETCH_HEAD",
+]
+
+
+@pytest.mark.parametrize("name", UNFIT_NAMES, ids=repr)
+def test_names_of_refs_that_git_would_not_make_are_refused_and_nothing_moves(
+    name: bytes, plain: Store, agents: Repository
+) -> None:
+    commit_files(plain.path, {"a": "ours"})
+    bundle = bundled(agents)
+    tip = agents.head.encode()
+    if b"%" in name:
+        name = name % {b"tip": tip}
+    bundle.write_bytes(bundle.read_bytes().replace(tip + b" HEAD\n", tip + b" " + name + b"\n", 1))
+    before = plain.refs()
+    with pytest.raises(GitError):
+        plain.fetch_bundle(bundle, KEPT)
+    assert plain.refs() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO
 
 from codeswarm.domain.ids import Commit, is_object_id
@@ -9,12 +10,16 @@ from codeswarm.errors import GitError
 
 MAX_LINE = 8192
 MAX_TIPS = 10_000
+_UNFIT = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|/$|\.lock(?:/|$)|\.$")
+"""What may stand nowhere in the name of a ref. Source: git-check-ref-format(1)."""
 
 
 def read_tips(bundle: BinaryIO) -> dict[bytes, Commit]:
     """Ref name → the object it names. Afterwards the file stands at the pack; it must not be buffered.
 
-    Source: gitformat-bundle(5). Raises: GitError for what is no bundle, or one that leaves objects out by a filter.
+    Names are those that git itself would make, and can be written into a command of ours: a NUL in one would end it
+    there, and begin another command. Source: gitformat-bundle(5). Raises: GitError for what is no bundle, or one that
+    leaves objects out by a filter.
     """
     if bundle.readline(MAX_LINE) not in (b"# v2 git bundle\n", b"# v3 git bundle\n"):
         raise _broken("it does not begin like one")
@@ -27,10 +32,14 @@ def read_tips(bundle: BinaryIO) -> dict[bytes, Commit]:
                 raise _broken(f"it asks for {line[1:50].decode(errors='replace').strip()}")
         elif not line.startswith(b"-"):  # what the other side must have; the pack's links tell whether we do
             object_id, _, name = line[:-1].partition(b" ")
-            if not is_object_id(object_id.decode(errors="replace")) or not name:
+            if not is_object_id(object_id.decode(errors="replace")) or not _is_ref(name):
                 raise _broken("its head has a line that can't be read")
             tips[name] = Commit(object_id.decode())
     return tips
+
+
+def _is_ref(name: bytes) -> bool:
+    return name == b"HEAD" or (name.startswith(b"refs/") and _UNFIT.search(name) is None)
 
 
 def _broken(why: str) -> GitError:

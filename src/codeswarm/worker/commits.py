@@ -1,7 +1,8 @@
 """Commits that an agent made by itself: kept, under refs of their own, so that a stash or a side branch is not lost.
 
-The agent wrote that repository and its configuration, so git runs on it only behind walls, with the workspace
-read-only; what comes out is a bundle, and the router checks every object of it.
+The agent wrote that repository, so git runs on it only behind walls, with the workspace read-only, and by a git
+directory of ours that borrows its refs and objects and nothing else: its configuration could start programs that write
+the bundle. What comes out is a bundle, and the router checks every object of it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,23 @@ MAX_BYTES = 512 << 20
 Upload = Callable[[Path], Awaitable[object]]
 
 SCRIPT = f"""
-git rev-parse --git-dir >/dev/null 2>&1 || exit {NOTHING}
-count=$(git rev-list --count --all HEAD --not "$START" 2>/dev/null) || exit {BROKEN}
+[ -e .git ] || [ -L .git ] || exit {NOTHING}
+[ -d .git ] && [ -f .git/HEAD ] && [ ! -e .git/reftable ] || {{ echo "it is laid out in another way"; exit {BROKEN}; }}
+cat .git/HEAD > "$GIT_DIR/HEAD"
+count=$(git rev-list --count --all HEAD --not "$START") || exit {BROKEN}
 [ "$count" -eq 0 ] && exit {NOTHING}
 exec git bundle create --quiet "$OUT/commits.bundle" --all HEAD --not "$START"
 """
+ENVIRONMENT = {
+    "PATH": DEFAULT_PATH,
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "",
+}
 
 
 async def keep_commits(
@@ -49,9 +62,9 @@ async def keep_commits(
         read_only_workspace=True,
         namespaces=view.namespaces,
     )
-    out = sandbox.inside(box).run
-    environment = {"PATH": DEFAULT_PATH, "START": start, "OUT": str(out), "GIT_OPTIONAL_LOCKS": "0"}
-    environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+    inside = sandbox.inside(box)
+    _own_git(scratch / "run" / "git", inside.workspace / ".git", sha256=len(start) == 64)
+    environment = {**ENVIRONMENT, "START": start, "OUT": str(inside.run), "GIT_DIR": str(inside.run / "git")}
     try:
         done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
         if done.exit_code == NOTHING:
@@ -67,3 +80,12 @@ async def keep_commits(
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     return None
+
+
+def _own_git(path: Path, theirs: Path, *, sha256: bool) -> None:
+    """A git directory with a configuration of ours, and the refs and objects of another as seen from inside."""
+    path.mkdir()
+    form = "1\n[extensions]\n\tobjectformat = sha256\n" if sha256 else "0\n"
+    (path / "config").write_text(f"[core]\n\tbare = true\n\trepositoryformatversion = {form}")
+    for name in ("objects", "refs", "packed-refs"):
+        (path / name).symlink_to(theirs / name)

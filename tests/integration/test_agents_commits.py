@@ -1,0 +1,125 @@
+"""Commits of an agent's own, on their way out of a repository that the agent has written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from codeswarm.git.checkout import lay_out
+from codeswarm.git.store import Store
+from codeswarm.sandbox.none import NoSandbox
+from codeswarm.worker.commits import keep_commits
+from codeswarm.worker.places import Place
+from codeswarm.worker.view import View
+from tests.support.repositories import AGENT, KINDS, Bench, Kind, Repository, commit_files, git, own_home
+
+KEPT = "refs/codeswarm/agent/s/t/1"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_home(tmp_path / "person", monkeypatch)
+
+
+class Desk:
+    """A workspace without walls, and the store that its agent's commits go to."""
+
+    def __init__(self, root: Path, object_format: str = "sha1") -> None:
+        self.store = Store.open(root / "store.git", object_format=object_format)
+        self.start = commit_files(self.store.path, {"a": "x"})
+        self.place = Place(root / "attempt")
+        self.place.create()
+        lay_out(self.place.files, self.store.objects, self.start, "task/t", AGENT)
+        self.agent = Repository(self.place.files)
+        self.bundles = 0
+
+    async def keep(self) -> str | None:
+        async def upload(bundle: Path) -> None:
+            self.bundles += 1
+            self.store.fetch_bundle(bundle, KEPT)
+
+        view = View.of_checkout(self.place)
+        return await keep_commits(self.place, view, NoSandbox(), self.store.objects, self.start, upload)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        return {name.removeprefix(KEPT + "/"): commit for name, commit in self.store.refs(KEPT).items()}
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+async def test_branches_stashes_and_a_loose_head_are_kept(object_format: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, object_format)
+    assert await desk.keep() is None
+    assert (desk.bundles, desk.kept) == (0, {})
+    desk.agent.git("checkout", "--quiet", "-b", "side")
+    side = desk.agent.commit({"b": "x"})
+    desk.agent.git("pack-refs", "--all")
+    desk.agent.write({"b": "stashed"})
+    desk.agent.git("stash", "--quiet")
+    desk.agent.git("checkout", "--quiet", "--detach")
+    head = desk.agent.commit({"c": "x"})
+    assert await desk.keep() is None
+    assert desk.kept["HEAD"] == head
+    assert desk.kept["heads/side"] == side
+    assert "stash" in desk.kept
+
+
+async def test_what_an_agent_configured_starts_no_program(tmp_path: Path) -> None:
+    """A missing object would be fetched by the program that the agent names, which could write the bundle itself."""
+    desk = Desk(tmp_path)
+    desk.agent.commit({"b": "gone"})
+    blob = desk.agent.git("rev-parse", "HEAD:b")
+    (desk.place.files / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    started = tmp_path / "started"
+    program = f"touch {started}; false"
+    for key, value in {
+        "core.repositoryformatversion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.url": str(desk.store.path),
+        "remote.origin.promisor": "true",
+        "remote.origin.uploadpack": program,
+        "core.fsmonitor": program,
+        "core.alternateRefsCommand": program,
+    }.items():
+        desk.agent.git("config", key, value)
+    problem = await desk.keep()
+    assert problem is not None
+    assert "can't be read" in problem
+    assert not started.exists()
+    assert desk.bundles == 0
+
+
+@pytest.mark.parametrize("how", ["no head", "a file", "a link to nowhere", "reftable"])
+async def test_a_repository_that_cannot_be_read_is_told(how: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    theirs = desk.place.files / ".git"
+    if how == "no head":
+        (theirs / "HEAD").unlink()
+    elif how == "reftable":
+        (theirs / "reftable").mkdir()
+    else:
+        shutil.rmtree(theirs)
+        theirs.write_text("gitdir: elsewhere\n") if how == "a file" else theirs.symlink_to("nowhere")
+    assert "can't be read" in str(await desk.keep())
+
+
+async def test_without_a_repository_of_its_own_or_above_it_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    Repository.make(tmp_path / "above", {"theirs": "x"})
+    desk = Desk(tmp_path / "above" / "below")
+    shutil.rmtree(desk.place.files / ".git")
+    assert await desk.keep() is None
+    assert desk.bundles == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_commits_come_out_of_every_kind_of_walls(kind: Kind, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, kind.sandbox(), {"a": "x"}, overlay=kind.overlay)
+    await bench.act("git checkout -q -b side && echo y > b && git add b && git commit -qm side")
+
+    async def upload(bundle: Path) -> None:
+        bench.store.fetch_bundle(bundle, KEPT)
+
+    assert await keep_commits(bench.place, bench.view, bench.sandbox, bench.store.objects, bench.start, upload) is None
+    assert git(bench.store.path, "show", f"{KEPT}/heads/side:b") == b"y\n"
