@@ -8,6 +8,8 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +47,41 @@ def run_sync(
             os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
+
+
+def run_for_head(
+    argv: Sequence[str], most: int, *, cwd: Path, env: Mapping[str, str], timeout_s: float = 600
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command for the first `most` bytes of its output, and one more where there are more: it is killed then.
+
+    However much it has to say, no more than that is read. Raises: FileNotFoundError.
+    """
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        late = threading.Timer(timeout_s, os.killpg, (process.pid, signal.SIGKILL))
+        late.start()
+        try:
+            out = process.stdout.read(most + 1)
+            if len(out) <= most:
+                process.wait()
+        finally:
+            late.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+        errors.seek(0)
+        return subprocess.CompletedProcess(list(argv), code, out, errors.read(most))
 
 
 async def spawn(

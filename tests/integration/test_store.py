@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -325,7 +326,28 @@ def test_thousands_of_long_paths_can_be_asked_for_at_once(plain: Store) -> None:
     base = commit_files(plain.path, files)
     head = commit_files(plain.path, dict.fromkeys(list(files)[::3], "y"), base)
     assert set(plain.entries(base, files)) == set(files)
-    assert plain.diff(base, head, stat=True, paths=files).count("+-") == 1000
+    assert plain.patch(base, head, stat=True, paths=files).count(b"+-") == 1000
+
+
+def test_of_a_difference_without_end_no_more_comes_into_memory_than_is_shown(plain: Store) -> None:
+    base = commit_files(plain.path, {"a": "x"})
+    content = b"a line of some length, again and again\n" * 100_000
+    head = commit_files(plain.path, {f"n{number:02}": content for number in range(27)}, base)
+    tracemalloc.start()
+    try:
+        shown = plain.diff(base, head)
+        some = plain.diff(base, head, paths=["a", "n07"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 << 20
+    for text, count in ((shown, 27), (some, 1)):
+        assert len(text) < 40_000
+        assert text.count(" | 100000 ++") == count
+        assert "+a line of some length" in text
+    assert plain.diff(base, head, paths=["a"]) == ""
+    with pytest.raises(GitError, match="diff-tree"):
+        plain.diff(base, "f" * 40)
 
 
 def test_gitlinks_are_found_wherever_they_stand(plain: Store) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from codeswarm.environment import Environment
 from codeswarm.errors import GitError, RepositoryUnfit
-from codeswarm.process import run_sync
+from codeswarm.process import run_for_head, run_sync
 
 MINIMUM = (2, 38)
 
@@ -93,12 +93,26 @@ class Git:
         ok: Container[int] = (0,),
         timeout_s: float = 600,
     ) -> subprocess.CompletedProcess[bytes]:
+        return _run(self._argv(args), self._cwd, {**self._env, **env}, stdin, ok, timeout_s)
+
+    def head(self, *args: str, most: int) -> tuple[bytes, bool]:
+        """The first `most` bytes that a command prints, and whether that is all. No more is read. Raises: GitError."""
+        argv = self._argv(args)
+        done = run_for_head(argv, most, cwd=self._cwd, env=self._env)
+        whole = len(done.stdout) <= most
+        if whole and done.returncode != 0:
+            raise GitError(_command(argv), done.returncode, done.stderr.decode(errors="replace"))
+        return done.stdout[:most], whole
+
+    def _argv(self, args: Sequence[str]) -> list[str]:
         argv = [*self._entering, "git", f"--git-dir={self.git_dir}"]
         if self.work_tree is not None:
             argv.append(f"--work-tree={self.work_tree}")
-        argv += _configured()
-        cwd = Path("/") if self._entering else self.work_tree or self.git_dir
-        return _run([*argv, *args], cwd, {**self._env, **env}, stdin, ok, timeout_s)
+        return [*argv, *_configured(), *args]
+
+    @property
+    def _cwd(self) -> Path:
+        return Path("/") if self._entering else self.work_tree or self.git_dir
 
     def line(self, *args: str, ok: Container[int] = (0,)) -> str:
         """The one line that a command prints, without its end."""

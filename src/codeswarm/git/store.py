@@ -26,6 +26,10 @@ TRUSTING = "git -c safe.directory=* upload-pack"
 """Reads a repository whoever owns it. The person's own git has said before that they trust it; ours, which reads none
 of their configuration, would refuse."""
 MAX_ARGUMENTS = 100_000
+MAX_DIFF = 160_000
+"""Bytes of a difference that are held in memory for a prompt."""
+SHOWN_DIFF, SHOWN_STAT = 20_000, 12_000
+"""Of a longer one: so much of its beginning, and of the list of what it changes."""
 
 
 class Store:
@@ -101,17 +105,31 @@ class Store:
         return tuple(as_text(part) for part in out.split(b"\0") if part)
 
     def diff(self, old: str, new: str, *, paths: Iterable[str] = ()) -> str:
-        """The difference as text, for a prompt."""
-        return self.patch(old, new, paths=paths).decode(errors="replace")
+        """The difference as text, for a prompt; of one beyond all bounds what it changes, and how it begins.
+
+        What an agent can change is bounded by its disk alone: no more of it than is shown may come into memory.
+        """
+        paths = tuple(paths)
+        text, whole = self._head(_patch_of(old, new), paths, MAX_DIFF)
+        if whole:
+            return text
+        stat, _ = self._head(_patch_of(old, new, "--stat=120", "--stat-count=100"), paths, SHOWN_STAT)
+        return f"{stat}\n[… too long to be shown whole; it begins so …]\n\n{text[:SHOWN_DIFF]}"
+
+    def _head(self, command: list[str], paths: Iterable[str], most: int) -> tuple[str, bool]:
+        parts, left, whole = [], most, True
+        for some in _batches(paths):
+            part, whole = self.git.head(*command, "--", *some, most=left)
+            parts.append(part)
+            left -= len(part)
+            if not whole:
+                break
+        return b"".join(parts).decode(errors="replace"), whole
 
     def patch(self, old: str, new: str, *, stat: bool = False, paths: Iterable[str] = ()) -> bytes:
         """The difference as git shows it, byte for byte: what it shows can be applied again."""
-        told = [*(["--stat"] if stat else ["--patch"]), "--no-ext-diff", "--no-textconv"]
-        parts = [
-            self.git.run("--literal-pathspecs", "diff-tree", "-r", *told, old, new, "--", *some)
-            for some in _batches(paths)
-        ]
-        return b"".join(parts)
+        command = _patch_of(old, new, "--stat" if stat else "--patch")
+        return b"".join(self.git.run(*command, "--", *some) for some in _batches(paths))
 
     def file(self, revision: str, path: str) -> bytes | None:
         """The content of a file in a commit, or None where it is not there."""
@@ -255,6 +273,11 @@ class Store:
 
     def packs(self) -> int:
         return len(list((self.objects / "pack").glob("*.pack")))
+
+
+def _patch_of(old: str, new: str, *told: str) -> list[str]:
+    told = told or ("--patch",)
+    return ["--literal-pathspecs", "diff-tree", "-r", *told, "--no-ext-diff", "--no-textconv", old, new]
 
 
 def _batches(paths: Iterable[str]) -> Iterator[list[str]]:
