@@ -124,6 +124,10 @@ class Preparation(Wire):
 
     start: Commit
     tree: Tree
+    base: Commit
+    """The integration commit that `start` builds upon."""
+    since_base: tuple[str, ...] = ()
+    """The files that `start` changes since then."""
     branch: str
     author_name: str
     author_email: str
@@ -164,6 +168,8 @@ class GatingRequest(Wire):
 
 class WorkAnswer(Wire):
     work: Work
+    since_base: tuple[str, ...] = ()
+    """The files that the ticket changes as a whole, by all of its attempts: what a landing of it would bring."""
     left_out: tuple[LeftOut, ...] = ()
 
 

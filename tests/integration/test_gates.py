@@ -159,3 +159,48 @@ def test_without_a_gate_nothing_lands_unless_a_person_says_so(tmp_path: Path) ->
     waivers = [r for e in done.lines() if e["kind"] == "ReceiptsRecorded" for r in e["data"]["receipts"]]
     assert waivers[0]["outcome"] == "waived"
     assert "@" in waivers[0]["by"]
+
+
+TWO_FILES = """
+import os, pathlib, sys
+sys.stdin.read()
+first = os.environ["CODESWARM_ATTEMPT"] == "1"
+pathlib.Path("a.txt").write_text("BAD" if first else "good")
+if first:
+    pathlib.Path("b.txt").write_text("BAD")
+"""
+
+
+def test_a_gate_is_told_all_that_a_ticket_changes_not_only_what_its_last_attempt_did(tmp_path: Path) -> None:
+    place = place_with_gate(tmp_path, "for file in $CODESWARM_CHANGED_FILES; do ! grep -q BAD $file || exit 1; done")
+    (tmp_path / "two.py").write_text(TWO_FILES)
+    tickets = place.tickets([ticket("a", pipeline="single")])
+    words = ["--tickets", str(tickets), "--agent", f"command:python {tmp_path / 'two.py'}", "--sandbox", KIND]
+    done = place.run("--json", "run", *words)
+    assert done.code != 0
+    assert "TicketLanded" not in kinds(done)
+    failed = [event["data"]["failure"]["failure_class"] for event in done.lines() if event["kind"] == "AttemptFailed"]
+    assert failed == ["gate_red"] * 3, "b.txt is bad still, though only the first attempt touched it"
+
+
+def test_a_phase_that_is_only_a_gate_and_can_not_be_run_ends_on_hold(tmp_path: Path) -> None:
+    full = 'full = "exit 75"\n[policy]\nmax_interruptions = 2\n'
+    place = place_with_gate(tmp_path, "true", full)
+    done = run(place, tickets=[ticket("a", pipeline="plan-code-verify")])
+    held = [event["data"] for event in done.lines() if event["kind"] == "TicketHeld"]
+    assert (done.code != 0, [event["ticket"] for event in held]) == (True, ["a"]), done.err
+    assert "interrupted 2 times in phase verify" in held[0]["reason"]
+
+
+def test_a_set_up_longer_than_a_lease_keeps_it(tmp_path: Path) -> None:
+    more = '[workspace]\nsetup = "sleep 3"\n'
+    place = place_with_gate(tmp_path, "true", more)
+    place.environment |= {"CODESWARM_SWARM_LEASE_TTL_S": "1.5", "CODESWARM_WORKSPACE_KIND": "checkout"}
+    done = place.run(
+        "--json",
+        "run",
+        *("--tickets", str(place.tickets([ticket("a", pipeline="single")])), "--agent", agent_of(place)),
+        *("--sandbox", "none"),
+    )
+    assert done.code == 0, kinds(done)
+    assert "AttemptLost" not in kinds(done)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from pathlib import Path
+
+DYING_S = 10.0
+"""On a busy machine the end of a whole process tree takes a while to be seen."""
 
 
 def of(root: Path) -> list[int]:
@@ -39,14 +43,28 @@ def with_environment(marker: str, *words: bytes) -> list[int]:
 
 
 def left_behind(root: Path) -> list[str]:
-    """Command lines of what still runs for a test's folder."""
+    """Command lines of what still runs for a test's folder. What has been killed gets a moment to be gone."""
     found = []
     for pid in of(root):
+        if _goes(pid):
+            continue
         try:
             found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except OSError:
             continue
     return found
+
+
+def _goes(pid: int) -> bool:
+    """Whether a process ends within some seconds by itself."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], DYING_S)[0])
+    finally:
+        os.close(pidfd)
 
 
 def kill_all(root: Path) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NoReturn
 
 MAX_LINE = 1 << 20
 """Bytes of a line that are kept; what is longer is cut, and says so."""
 CHUNK = 1 << 16
+MAX_DEPTH = 100
+"""What is nested deeper is nobody's answer, and further readers have bounds of their own."""
 
 
 async def read_lines(stream: asyncio.StreamReader) -> AsyncIterator[tuple[str, int]]:
@@ -47,7 +50,9 @@ def read_json(text: str) -> Any:
     Python reads more than JSON: numbers that are none are refused here, halves of surrogate pairs become `?`.
     """
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if _depth(found) > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
         if "\\ud" not in text.lower():
             return found
         return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
@@ -57,6 +62,28 @@ def read_json(text: str) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number in JSON")
+
+
+def _finite(number: str) -> float:
+    """A number that is too large for one would become infinite, which no JSON holds."""
+    if math.isinf(value := float(number)):
+        _refuse(number)
+    return value
+
+
+def _depth(found: object) -> int:
+    """How deep lists and mappings stand in each other; no deeper than one more than is allowed."""
+    depth, level = 0, [found]
+    while level and depth <= MAX_DEPTH:
+        level = [inner for outer in level for inner in _within(outer)]
+        depth += 1
+    return depth
+
+
+def _within(outer: object) -> Iterable[object]:
+    if isinstance(outer, dict):
+        return outer.values()
+    return outer if isinstance(outer, list) else ()
 
 
 def _text(data: bytearray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codeswarm.domain.ids import Tree
+from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import GateCommand
 from codeswarm.domain.session import Session, Ticket
@@ -66,9 +66,19 @@ def full_commands(session: Session) -> tuple[GateCommand, ...]:
     return (full,) if full else ()
 
 
-def missing(session: Session, tree: Tree, commands: tuple[GateCommand, ...]) -> tuple[GateCommand, ...]:
-    """Those of `commands` that have no passing receipt on `tree` yet."""
-    return tuple(command for command in commands if (tree, command.command) not in session.receipts)
+def missing(
+    session: Session, tree: Tree, commands: tuple[GateCommand, ...], base: Commit | None = None
+) -> tuple[GateCommand, ...]:
+    """Those of `commands` that have no passing receipt on `tree` yet.
+
+    A gate may look at what has changed since a base, so with a `base` only receipts for the same one count.
+    """
+    return tuple(command for command in commands if not _passed(session, tree, command, base))
+
+
+def _passed(session: Session, tree: Tree, command: GateCommand, base: Commit | None) -> bool:
+    receipt = session.receipts.get((tree, command.command))
+    return receipt is not None and (base is None or receipt.base in (None, base))
 
 
 def receipts_for(session: Session, tree: Tree, commands: tuple[GateCommand, ...]) -> tuple[str, ...]:

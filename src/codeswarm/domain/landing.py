@@ -66,7 +66,7 @@ def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Dec
             commands=commands,
         )
     ]
-    if open_commands := gates.missing(session, command.tree, commands):
+    if open_commands := gates.missing(session, command.tree, commands, command.old):
         events.append(
             ev.GateRequested(
                 gate=gate_id(session, "landing"),
@@ -198,9 +198,11 @@ def land(session: Session, command: cmd.LandMerge, now_ms: int) -> Decision:
     landing = session.landing
     if landing is None or landing.number != command.landing:
         return stale(f"landing {command.landing} is not under way any more")
+    if not may_land(session, landing):
+        return wrong_state(f"session {session.id} is {session.status}: nothing lands until it goes on")
     if landing.old != session.tip:
         return stale(f"landing {command.landing} expects the tip {landing.old}, but it is {session.tip}")
-    if open_commands := gates.missing(session, landing.tree, landing.commands):
+    if open_commands := gates.missing(session, landing.tree, landing.commands, landing.old):
         return wrong_state(f"`{open_commands[0].command}` has no green receipt on tree {landing.tree}")
     receipts = gates.receipts_for(session, landing.tree, landing.commands) + _waived(command.waivers, landing)
     if not receipts:
@@ -209,6 +211,11 @@ def land(session: Session, command: cmd.LandMerge, now_ms: int) -> Decision:
         return asked
     recorded = [ev.ReceiptsRecorded(receipts=command.waivers, ticket=landing.ticket)] if command.waivers else []
     return [*recorded, _landed(session, landing, receipts, command.files)]
+
+
+def may_land(session: Session, landing: Landing) -> bool:
+    """While a session is suspended only what a save waits for is finished."""
+    return session.status is not SessionStatus.SUSPENDED or session.save is not None
 
 
 def _unapproved(session: Session, landing: Landing, files: tuple[str, ...], now_ms: int) -> list[ev.Event]:

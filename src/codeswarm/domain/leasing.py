@@ -305,10 +305,23 @@ def gate_interrupted(
     if delay_ms is None:
         delay_ms = backoff_ms(bounds, session.settings.seed, gate.id, gate.epoch, tries)
     lost = ev.GateLost(gate=gate.id, epoch=gate.epoch, reason=reason, retry_at_ms=now_ms + delay_ms)
-    if tries < bounds.max_interruptions or session.status is SessionStatus.SUSPENDED:
+    if tries < bounds.max_interruptions:
         return [lost]
     detail = f"the {gate.purpose} gate could not be run {tries} times; the last time: {reason}"
-    return [lost, ev.SessionSuspended(reason=SuspendReason.GATE_UNAVAILABLE, detail=detail)]
+    return [lost, *_given_up(session, gate, detail)]
+
+
+def _given_up(session: Session, gate: Gate, detail: str) -> list[ev.Event]:
+    """A save that waits for a gate which can't be run is refused; anything else waits for a person."""
+    suspended: list[ev.Event] = []
+    if session.status is not SessionStatus.SUSPENDED:
+        suspended = [ev.SessionSuspended(reason=SuspendReason.GATE_UNAVAILABLE, detail=detail)]
+    if session.save is None:
+        return suspended
+    refused = ev.SaveRefused(reason="gate_unavailable", detail=detail)
+    if gate.purpose == "full":
+        return [ev.GateAbandoned(gate=gate.id, reason=detail), refused]
+    return [refused, *suspended]
 
 
 def _retry_ms(session: Session, ticket: Ticket, attempt: Attempt, now_ms: int) -> int:

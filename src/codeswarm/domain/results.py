@@ -157,6 +157,8 @@ class Receipt(Frozen):
     log: str
     environment: str
     worker: str
+    base: Commit | None = None
+    """What the gate was told that the tree changes; empty: only its own files. None: it was told nothing."""
     by: str = ""
     """For a waiver: the person who gave it."""
     known_failing: tuple[str, ...] = ()

@@ -167,6 +167,8 @@ class Attempts:
         return Preparation(
             start=beginning.commit,
             tree=self._store.tree(beginning.commit),
+            base=self._gate_base(attempt),
+            since_base=self._since_base(attempt, beginning.commit),
             branch=f"task/{ticket.id}",
             author_name=author.name,
             author_email=author.email,
@@ -233,7 +235,8 @@ class Attempts:
         answer = await self.snapshot(session_id, ticket_id, epoch, spool)
         session, ticket, attempt = self._held(session_id, ticket_id, epoch)
         work = await in_thread(self._make_work, session, ticket, attempt, answer.tree)
-        return WorkAnswer(work=work, left_out=answer.left_out)
+        since_base = await in_thread(self._since_base, attempt, work.commit)
+        return WorkAnswer(work=work, since_base=since_base, left_out=answer.left_out)
 
     def _make_work(self, session: Session, ticket: Ticket, attempt: Attempt, tree: Tree) -> Work:
         assert attempt.start is not None
@@ -253,6 +256,14 @@ class Attempts:
             restored=restored,
             markers=leftover_markers(self._store, commit, attempt.conflicts),
         )
+
+    def _gate_base(self, attempt: Attempt) -> Commit:
+        """The integration commit that an attempt builds upon: a gate is told what has changed since then."""
+        assert attempt.start is not None
+        return self._store.merge_base(attempt.base, attempt.start) or attempt.base
+
+    def _since_base(self, attempt: Attempt, commit: Commit) -> tuple[str, ...]:
+        return self._store.changed_files(self._gate_base(attempt), commit)
 
     def _altered_contract(self, ticket: Ticket, attempt: Attempt, tree: Tree) -> tuple[str, ...]:
         """The contract's files that an implementer changed, against what it began with (others' landed edits in it)."""
@@ -311,13 +322,20 @@ class Attempts:
         if ticket is not None and attempt is not None and attempt.live:
             await in_thread(self._artifacts.sync_transcript, session_id, ticket_id, epoch)
             tree = await in_thread(self._judged_tree, attempt, request.report)
-            receipts = self._signer.for_runs(session, request.report.gate_runs, tree, attempt.worker) if tree else ()
+            receipts = await in_thread(self._receipts, session, attempt, request.report, tree) if tree else ()
         command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=request.report, receipts=receipts)
         records = await self._kernel.execute(session_id, command)
         reach("attempts.completed")
         if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
             await in_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
+
+    def _receipts(self, session: Session, attempt: Attempt, report: Report, tree: Tree) -> tuple[Receipt, ...]:
+        """A gate with `{files}` was about the attempt's own, or its contract's: no other run of it is like that."""
+        base, own = self._gate_base(attempt), Commit("")
+        return self._signer.for_runs(
+            session, report.gate_runs, tree, attempt.worker, lambda run: own if "{files}" in run.command else base
+        )
 
     def _judged_tree(self, attempt: Attempt, report: Report) -> Tree | None:
         """The tree that an attempt's gates ran on: checked against the store, not taken from the worker's word."""
@@ -339,7 +357,8 @@ class Attempts:
         gate = gate_holder(session, gate_id, epoch)
         if isinstance(gate, Rejection):
             raise Refused(gate)
-        receipts = self._signer.for_runs(session, request.runs, gate.tree, gate.worker or "")
+        base = gate.base
+        receipts = self._signer.for_runs(session, request.runs, gate.tree, gate.worker or "", lambda _: base)
         command = cmd.CompleteGate(gate=gate_id, epoch=epoch, runs=request.runs, receipts=receipts)
         await self._kernel.execute(session_id, command)
 

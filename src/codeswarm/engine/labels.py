@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from codeswarm.domain import commands as cmd
-from codeswarm.domain.budget import AGENT_ROLES
 from codeswarm.domain.landing import next_to_land
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, SuspendReason
 from codeswarm.engine.kernel import Kernel
@@ -15,6 +15,7 @@ from codeswarm.engine.workers import WorkerSupervisor
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
 
+EVERY_ROLE = frozenset(Role)
 FOR_EVER = 2**62
 """Any moment: what backs off is counted, too."""
 
@@ -49,12 +50,12 @@ class LabelWatch:
             return ""
         if any(self._has_work(session, process.labels) for process in self._workers.live):
             return ""
-        first = session.tickets[next(session.ready.best(FOR_EVER, AGENT_ROLES, None))]
+        first = session.tickets[next(session.ready.best(FOR_EVER, EVERY_ROLE, None))]
         return f"ticket {first.id} requires a worker with {', '.join(sorted(first.spec.requires))}, and none is here"
 
     @staticmethod
     def _has_work(session: Session, labels: frozenset[str]) -> bool:
-        return next(session.ready.best(FOR_EVER, AGENT_ROLES, labels), None) is not None
+        return next(session.ready.best(FOR_EVER, EVERY_ROLE, labels), None) is not None
 
     async def _suspend(self, session: Session, lacking: str) -> None:
         command = cmd.SuspendSession(reason=SuspendReason.MISSING_WORKER, detail=lacking)

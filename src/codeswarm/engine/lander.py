@@ -18,7 +18,7 @@ import asyncio
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import Commit, SessionId
-from codeswarm.domain.landing import next_to_land
+from codeswarm.domain.landing import may_land, next_to_land
 from codeswarm.domain.results import Receipt
 from codeswarm.domain.session import Landing, Session, Ticket
 from codeswarm.engine import refs
@@ -63,7 +63,7 @@ class Lander(Mover):
                     return False
                 await self._merge(session, ticket)
                 return True
-            if landing.gate is None or landing.gate not in session.gates:
+            if may_land(session, landing) and (landing.gate is None or landing.gate not in session.gates):
                 await self._land(session, landing)
                 return True
         except Refused as refused:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from codeswarm.domain.ids import Tree
+from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.outcome import passes
 from codeswarm.domain.results import GateOutcome, GateRun, Receipt
 from codeswarm.domain.session import Session
@@ -47,17 +47,18 @@ class Signer:
 
     # ── making them ──
 
-    def for_runs(self, session: Session, runs: Iterable[GateRun], tree: Tree, worker: str) -> tuple[Receipt, ...]:
-        """A receipt for each run that had an outcome."""
-        return tuple(
-            self._for_run(session, run, tree, worker) for run in runs if run.outcome is not GateOutcome.UNAVAILABLE
-        )
+    def for_runs(
+        self, session: Session, runs: Iterable[GateRun], tree: Tree, worker: str, base: Callable[[GateRun], Commit]
+    ) -> tuple[Receipt, ...]:
+        """A receipt for each run that had an outcome. `base`: what it was told that the tree changes."""
+        had = [run for run in runs if run.outcome is not GateOutcome.UNAVAILABLE]
+        return tuple(self._for_run(session, run, tree, worker, base(run)) for run in had)
 
-    def _for_run(self, session: Session, run: GateRun, tree: Tree, worker: str) -> Receipt:
+    def _for_run(self, session: Session, run: GateRun, tree: Tree, worker: str, base: Commit) -> Receipt:
         forgiven = run.outcome is GateOutcome.RED and passes(session, run)
         return self.sign(
             Receipt(
-                id=_id(session.id, tree, run.command, run.log, run.duration_s, worker),
+                id=_id(session.id, tree, base, run.command, run.log, run.duration_s, worker),
                 tree=tree,
                 command=run.command,
                 name=run.name,
@@ -66,6 +67,7 @@ class Signer:
                 log=run.log,
                 environment=run.environment,
                 worker=worker,
+                base=base,
                 by=(session.settings.gates.allow_red_base_by or "") if forgiven else "",
                 known_failing=run.failing if forgiven else (),
             )

@@ -99,6 +99,11 @@ class Store:
         done = self.git.run_full("merge-base", "--is-ancestor", ancestor, of, ok=(0, 1))
         return done.returncode == 0
 
+    def merge_base(self, one: str, other: str) -> Commit | None:
+        """The newest commit that both have in their history, or None."""
+        found = self.git.run_full("merge-base", one, other, ok=(0, 1)).stdout.decode().strip()
+        return Commit(found) if found else None
+
     def changed_files(self, old: str, new: str) -> tuple[str, ...]:
         """Paths that differ between two commits or trees, renames told as both names."""
         out = self.git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)

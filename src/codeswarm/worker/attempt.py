@@ -11,6 +11,7 @@ import contextlib
 from typing import Any
 
 from codeswarm.agents.base import Agent
+from codeswarm.domain.ids import Commit
 from codeswarm.domain.pipeline import WRITING_ROLES, Role
 from codeswarm.domain.results import CHARGED, Failure, FailureClass, GateOutcome, GateRun, Report, Work
 from codeswarm.errors import CodeswarmError, RouterUnreachable, disk_full
@@ -36,7 +37,7 @@ from codeswarm.worker.setup import SetupFailed
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.verify import post, run_gates
 from codeswarm.worker.view import View
-from codeswarm.worker.watch import Stop
+from codeswarm.worker.watch import Stop, under_lease
 from codeswarm.worker.workspace import Workspace
 
 
@@ -54,12 +55,8 @@ class Attempt:
         """Do the attempt and report it. Raises only what is a fault of ours; the report says so then, too."""
         offer = self.offer
         try:
-            for epoch in offer.earlier_epochs:
-                await salvage(self._tools, self._tools.places.attempt(offer.session, offer.subject, epoch))
-            request = PrepareRequest(epoch=offer.epoch, resume=self._can_resume())
-            preparation = await self._tools.line.prepare(offer.id, request)
-            reach("worker.prepared")
-            report = await self._work(preparation)
+            preparation = await under_lease(self._tools.line, offer, self._prepared())
+            report = stopped(preparation) if isinstance(preparation, Stop) else await self._work(preparation)
         except LeaseLost:
             await salvage(self._tools, self._place)
             return
@@ -78,6 +75,16 @@ class Attempt:
         await self._send(report)
         await self._clean_up(report)
 
+    async def _prepared(self) -> Preparation:
+        """What to begin with, once everything that earlier attempts left has been brought home."""
+        offer = self.offer
+        for epoch in offer.earlier_epochs:
+            await salvage(self._tools, self._tools.places.attempt(offer.session, offer.subject, epoch))
+        request = PrepareRequest(epoch=offer.epoch, resume=self._can_resume())
+        preparation = await self._tools.line.prepare(offer.id, request)
+        reach("worker.prepared")
+        return preparation
+
     def _can_resume(self) -> bool:
         """A conversation goes on only at the same path and in the same HOME."""
         agent = self._agent
@@ -92,9 +99,12 @@ class Attempt:
             return await self._only_gates(preparation)
         author, order = Identity(preparation.author_name, preparation.author_email), self.offer.workspace
         network = order.settings.agent_network
-        workspace = await self._tools.maker.make(
+        making = self._tools.maker.make(
             self._place, order, preparation.start, preparation.branch, author, self._home, network=network
         )
+        workspace = await under_lease(self._tools.line, self.offer, making)
+        if isinstance(workspace, Stop):
+            return stopped(workspace)
         try:
             self._place.remember(**self._facts(preparation, workspace))
             reach("worker.workspace_made")
@@ -124,9 +134,9 @@ class Attempt:
     async def _only_gates(self, preparation: Preparation) -> Report:
         offer = self.offer
         await self._tools.line.start(offer.id, StartRequest(epoch=offer.epoch, sandbox=self._tools.sandbox.kind))
-        runs = await self._gates(preparation, Work(commit=preparation.start, tree=preparation.tree))
+        runs = await self._gates(preparation, preparation.start, preparation.since_base)
         self._brought_home = True
-        return failed_report(runs.failure_class, runs.reason) if isinstance(runs, Stop) else Report(gate_runs=runs)
+        return stopped(runs) if isinstance(runs, Stop) else Report(gate_runs=runs)
 
     # ── the report ──
 
@@ -136,7 +146,7 @@ class Attempt:
         runs: tuple[GateRun, ...] | Stop = ()
         if failure is None and played.answer.dispute is None and self._has_gate(preparation, work):
             await self._tools.line.gating(self.offer.id, GatingRequest(epoch=self.offer.epoch, commit=work.commit))
-            runs = await self._gates(preparation, work)
+            runs = await self._gates(preparation, work.commit, played.home.since_base)
         reach("worker.gate_done")
         if isinstance(runs, Stop):
             failure, runs = Failure(failure_class=runs.failure_class, message=runs.reason), ()
@@ -176,13 +186,16 @@ class Attempt:
             return False
         return bool(work.changed_files) or preparation.newer_base or preparation.has_work
 
-    async def _gates(self, preparation: Preparation, work: Work) -> tuple[GateRun, ...] | Stop:
+    async def _gates(
+        self, preparation: Preparation, head: Commit, files: tuple[str, ...]
+    ) -> tuple[GateRun, ...] | Stop:
+        """The phase's gate on a commit, told what the ticket changes as a whole, as at its landing."""
         context = GateContext(
             session=self.offer.session,
             ticket=self.offer.subject,
-            base=preparation.start,
-            head=work.commit,
-            changed_files=work.changed_files,
+            base=preparation.base,
+            head=head,
+            changed_files=files,
             contract_files=preparation.contract_files,
         )
         return await run_gates(self._tools, self.offer, preparation.gates, context)
@@ -215,6 +228,10 @@ class Attempt:
 
 def failed_report(failure_class: FailureClass, message: str) -> Report:
     return Report(failure=Failure(failure_class=failure_class, message=message[-4000:]))
+
+
+def stopped(stop: Stop) -> Report:
+    return failed_report(stop.failure_class, stop.reason)
 
 
 def why_failed(played: Played) -> Failure | None:

@@ -23,7 +23,7 @@ from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.transcript import Transcript
-from codeswarm.worker.watch import Stop, Watch
+from codeswarm.worker.watch import Stop, Watch, beating
 from codeswarm.worker.workspace import Workspace
 
 STOP_GRACE_S = 10.0
@@ -81,8 +81,9 @@ class Play:
             if stop is not None and stop.lost:
                 raise LeaseLost(stop.reason)
             answer = await asyncio.to_thread(read_answer, self._workspace.place.run / RESULT, ending.summary)
-            home = await self._bring_home()
-            home = await self._keep_commits(home)
+            async with beating(self._tools.line, self._offer, self._tools.clock):
+                home = await self._bring_home()
+                home = await self._keep_commits(home)
             self._finish_recording(answer, ending)
             return Played(ending, stop, answer, home)
         finally:

@@ -14,7 +14,7 @@ from codeswarm.worker.gate import GateContext
 from codeswarm.worker.line import complete_letter, release_letter
 from codeswarm.worker.outbox import Letter
 from codeswarm.worker.tools import LeaseLost, Tools
-from codeswarm.worker.watch import Stop, keep_alive
+from codeswarm.worker.watch import Stop, under_lease
 
 TRIES = 4
 FIRST_PAUSE_S = 0.5
@@ -32,20 +32,7 @@ async def run_gates(
     """
     if not commands:
         return ()
-    keeping = asyncio.create_task(keep_alive(tools.line, offer))
-    running = asyncio.create_task(_run_patiently(tools, offer, commands, context))
-    try:
-        await asyncio.wait({keeping, running}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            return running.result()
-        stop = keeping.result()
-    finally:
-        for task in (keeping, running):
-            task.cancel()
-        await asyncio.gather(keeping, running, return_exceptions=True)
-    if stop.lost:
-        raise LeaseLost(stop.reason)
-    return stop
+    return await under_lease(tools.line, offer, _run_patiently(tools, offer, commands, context))
 
 
 async def _run_patiently(

@@ -6,8 +6,10 @@ No tokens are spent on any of it. The watch ends with a reason; the attempt then
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from codeswarm.clock import Clock
 from codeswarm.domain.results import FailureClass
@@ -16,6 +18,9 @@ from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.line import Line
 from codeswarm.worker.stage import WorkerStage
+from codeswarm.worker.tools import LeaseLost
+
+T = TypeVar("T")
 
 LONGEST_WAIT_S = 60.0
 """The longest that a heartbeat may ask the router to wait, however long the heart is told to rest."""
@@ -46,6 +51,46 @@ async def keep_alive(line: Line, offer: Offer, seen: int = 0, hear: Hear | None 
             seen = message.number
             if hear is not None:
                 await hear(message)
+
+
+async def under_lease(line: Line, offer: Offer, work: Coroutine[Any, Any, T]) -> T | Stop:
+    """Do something while its lease is kept alive; why it had to end early, where the router wants it ended.
+
+    Raises: LeaseLost, and whatever `work` raises.
+    """
+    keeping = asyncio.create_task(keep_alive(line, offer))
+    doing = asyncio.create_task(work)
+    try:
+        await asyncio.wait({keeping, doing}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        stop = keeping.result()
+    finally:
+        for task in (keeping, doing):
+            task.cancel()
+        await asyncio.gather(keeping, doing, return_exceptions=True)
+    if stop.lost:
+        raise LeaseLost(stop.reason)
+    return stop
+
+
+@contextlib.asynccontextmanager
+async def beating(line: Line, offer: Offer, clock: Clock) -> AsyncIterator[None]:
+    """Keep a lease alive beside what must be done to its end, even for a router that wants it ended."""
+    task = asyncio.create_task(_beat(line, offer, clock))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _beat(line: Line, offer: Offer, clock: Clock) -> None:
+    """Until the lease is lost: whoever then brings something is told so."""
+    with contextlib.suppress(RouterRefused, RouterUnreachable):
+        while True:
+            await line.heartbeat(offer.id, Heartbeat(epoch=offer.epoch, messages_seen=0, wait_s=0))
+            await clock.sleep(offer.heartbeat_s)
 
 
 class Watch:

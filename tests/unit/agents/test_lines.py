@@ -104,3 +104,14 @@ def test_what_is_wrong_with_json_is_said() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         read_json("[" * 100_000)
     assert read_json("[1, 2.5, null, true]") == [1, 2.5, None, True]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1e999}', "[-1e400]", "[" * 101 + "]" * 101, '{"a":' * 101 + "1" + "}" * 101])
+def test_json_that_could_not_be_written_down_again_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no number|nested"):
+        read_json(text)
+
+
+def test_json_as_deep_as_is_allowed_is_read() -> None:
+    text = "[" * 100 + "]" * 100
+    assert json.dumps(read_json(text)) == text

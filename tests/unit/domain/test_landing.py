@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from codeswarm.domain import commands as cmd, events as ev, landing
+from codeswarm.domain import commands as cmd, events as ev, gates, landing
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.rejection import Refusal as Kind
 from codeswarm.domain.results import Finding, GateOutcome, GateRun, Usage
 from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Policy
 from codeswarm.domain.states import SuspendReason, TicketStatus
-from tests.support.sessions import FAST, VERIFIERS, Swarm, commit, receipt, settings, spec, tree_of, waiver
+from tests.support.sessions import FAST, VERIFIERS, Swarm, commit, gate_run, receipt, settings, spec, tree_of, waiver
 
 A, B = TicketId("a"), TicketId("b")
 
@@ -276,6 +276,34 @@ def test_nothing_is_landed_while_the_session_is_suspended() -> None:
     assert landing.next_to_land(swarm.session) is None
     swarm.do(cmd.ResumeSession(by="ada"))
     assert landing.next_to_land(swarm.session) is swarm.ticket("a")
+
+
+def test_a_landing_under_way_when_the_session_is_suspended_waits_for_it_to_go_on() -> None:
+    swarm = queued("a")
+    swarm.merge()
+    swarm.do(cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada"))
+    assert swarm.session.landing is not None
+    (gate,) = swarm.session.gates.values()
+    swarm.do(cmd.ResumeSession(by="ada"))
+    leased = swarm.claim("v1", VERIFIERS)
+    swarm.do(cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada"))
+    assert leased == gate.id
+    swarm.finish_gate(gate.id)
+    refused = swarm.refused(cmd.LandMerge(landing=1, files=("src/a.py",)))
+    assert refused.refusal is Kind.WRONG_STATE
+    swarm.do(cmd.ResumeSession(by="ada"))
+    swarm.land()
+
+
+def test_a_receipt_for_what_changed_since_another_base_does_not_count() -> None:
+    swarm = queued("a")
+    work, tip = swarm.ticket("a").work, swarm.session.tip
+    assert work is not None
+    told = receipt(tree_of(work), gate_run(FAST, "green"))
+    for base, counts in ((commit("older"), False), (tip, True), (None, True)):
+        swarm.session.receipts[tree_of(work), FAST.command] = told.model_copy(update={"base": base})
+        assert gates.missing(swarm.session, tree_of(work), (FAST,), tip) is not counts
+    assert not gates.missing(swarm.session, tree_of(work), (FAST,))
 
 
 # ── what changes on the tip is what counts ──

@@ -92,6 +92,16 @@ def test_a_ticket_fails_after_as_many_own_failures_as_are_allowed_in_one_phase()
     assert "3 attempts failed in phase implementation" in swarm.ticket("a").reason
 
 
+def test_conflict_markers_are_never_gone_on_from_whatever_else_was_wrong() -> None:
+    swarm = Swarm("a", settings=settings(bounds=Bounds(backoff_base_s=0)))
+    swarm.phase("a")
+    swarm.merge(conflicts=("src/a.py",))
+    work = swarm.ticket("a").work
+    swarm.begin("a", conflicts=("src/a.py",))
+    swarm.end("a", markers=("src/a.py",), failure="bad_result")
+    assert (swarm.ticket("a").conflict, swarm.ticket("a").work) == (2, work)
+
+
 def test_failures_are_counted_per_phase() -> None:
     swarm = contract_first()
     for _ in range(2):

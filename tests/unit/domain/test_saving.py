@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from codeswarm.domain import commands as cmd, events as ev, landing
 from codeswarm.domain.rejection import Refusal as Kind
-from codeswarm.domain.settings import Gates, Policy
+from codeswarm.domain.settings import Bounds, Gates, Policy
 from codeswarm.domain.states import SessionStatus, SuspendReason
 from tests.support.sessions import FAST, FULL, VERIFIERS, Swarm, commit, settings, spec, waiver
 
@@ -232,6 +232,27 @@ def test_a_red_full_gate_at_the_end_waits_for_a_person() -> None:
     swarm = landed("a")
     swarm.gate("red")
     assert (swarm.session.status, swarm.session.review_reason) == ("awaiting_review", "full_gate_red")
+
+
+def test_a_save_whose_gate_can_never_be_run_is_refused() -> None:
+    swarm = landed("a", "b", bounds=Bounds(max_interruptions=3, backoff_base_s=0))
+    swarm.do(cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada"))
+    swarm.do(SAVE)
+    swarm.do(cmd.RequestFullGate())
+    for _ in range(3):
+        swarm.later(60)
+        swarm.gate("unavailable")
+    assert (swarm.session.save, swarm.session.gates, swarm.session.status) == (None, {}, "suspended")
+    assert "the full gate could not be run 3 times" in swarm.session.save_refused
+
+
+def test_a_full_gate_that_nobody_waits_for_and_can_not_be_run_waits_for_a_person() -> None:
+    bounds = Bounds(max_interruptions=3, backoff_base_s=0)
+    swarm = landed("a", policy=Policy(save_at_end=True), bounds=bounds)
+    for _ in range(3):
+        swarm.later(60)
+        swarm.gate("unavailable")
+    assert swarm.session.suspend_reason is SuspendReason.GATE_UNAVAILABLE
 
 
 def test_a_session_that_saves_at_its_end_asks_nobody() -> None:

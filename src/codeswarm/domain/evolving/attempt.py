@@ -184,7 +184,8 @@ def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, stat
     else:
         ticket.interruptions += 1
     work = event.report.work
-    if ticket.conflict == 1 and event.failure.failure_class in _CONFLICT_NOT_RESOLVED:
+    unresolved = event.failure.failure_class in _CONFLICT_NOT_RESOLVED or bool(work is not None and work.markers)
+    if ticket.conflict == 1 and unresolved:
         ticket.conflict = 2
         ticket.reference = ticket.work
         ticket.draft = None if ticket.contract is None else Draft(ticket.contract.base, ticket.contract.files)
