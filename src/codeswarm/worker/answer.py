@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from codeswarm.agents.lines import read_json
 from codeswarm.domain.results import Contract, Finding, Usage, Verdict
+from codeswarm.worker.beneath import read_left
 
 MAX_BYTES = 4 << 20
 MAX_ITEMS = 500
@@ -40,8 +39,8 @@ class Answer:
 
 def read_answer(path: Path, last_words: str) -> Answer:
     """The answer in a result file; where there is none, the last JSON object in the agent's last words."""
-    data = _read(path)
-    if data is None:
+    data = read_left(path.parent, path.name, MAX_BYTES)
+    if data is None or not data.strip():
         found = last_object(last_words)
         return Answer() if found is None else parse_answer(found)
     if len(data) > MAX_BYTES:
@@ -71,20 +70,6 @@ def parse_answer(found: dict[str, Any]) -> Answer:
     except (ValidationError, ValueError) as error:
         answer.problem = f"its result can't be used: {_short(error)}"
     return answer
-
-
-def _read(path: Path) -> bytes | None:
-    """A regular file's content, no link followed, at most MAX_BYTES and one more of it."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        return None
-    with os.fdopen(fd, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    return data if data.strip() else None
 
 
 def last_object(text: str) -> dict[str, Any] | None:

@@ -15,11 +15,13 @@ from pathlib import Path
 from codeswarm.errors import CodeswarmError
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
+from codeswarm.worker.beneath import size_left
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
 from codeswarm.worker.view import View
 
 NOTHING, BROKEN = 4, 5
+BUNDLE = "commits.bundle"
 TIMEOUT_S = 120.0
 MAX_BYTES = 512 << 20
 
@@ -31,7 +33,7 @@ SCRIPT = f"""
 cat .git/HEAD > "$GIT_DIR/HEAD"
 count=$(git rev-list --count --all HEAD --not "$START") || exit {BROKEN}
 [ "$count" -eq 0 ] && exit {NOTHING}
-exec git bundle create --quiet "$OUT/commits.bundle" --all HEAD --not "$START"
+exec git bundle create --quiet "$OUT/{BUNDLE}" --all HEAD --not "$START"
 """
 ENVIRONMENT = {
     "PATH": DEFAULT_PATH,
@@ -69,12 +71,12 @@ async def keep_commits(
         done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
         if done.exit_code == NOTHING:
             return None
-        bundle = scratch / "run" / "commits.bundle"
-        if done.exit_code != 0 or bundle.is_symlink() or not bundle.is_file():
+        size = size_left(scratch / "run", BUNDLE)
+        if done.exit_code != 0 or size is None:
             return f"its own repository can't be read: {done.tail[-300:] or 'git failed'}"
-        if bundle.stat().st_size > MAX_BYTES:
+        if size > MAX_BYTES:
             return f"its own commits are larger than {MAX_BYTES >> 20} MiB"
-        await upload(bundle)
+        await upload(scratch / "run" / BUNDLE)
     except CodeswarmError as error:
         return f"its own commits could not be kept: {error.what}"
     finally:

@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import shlex
-import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -27,6 +26,7 @@ from codeswarm.domain.ids import Commit
 from codeswarm.domain.results import Finding, GateCommand, GateOutcome, GateRun
 from codeswarm.git.paths import as_bytes
 from codeswarm.sandbox.base import Sandbox
+from codeswarm.worker.beneath import clear_left, is_beneath, read_left, replace_left
 from codeswarm.worker.disk import lacks_room
 from codeswarm.worker.run import Done, run_to_end
 from codeswarm.worker.workspace import Workspace
@@ -90,7 +90,7 @@ class GateRunner:
         inside, place = self._sandbox.inside(workspace.box), workspace.place
         report, result = "gate-report.xml", "gate-result.json"
         for name in (report, result):
-            await asyncio.to_thread(_clear, place.run / name)
+            await asyncio.to_thread(clear_left, place.run, name)
         text = fill(command.command, context, str(inside.run / report), workspace.files)
         environment = {**workspace.environment, **_told(context, place.run, inside.run)}
         environment["CODESWARM_RESULT"] = str(inside.run / result)
@@ -110,21 +110,13 @@ class GateRunner:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _clear(path: Path) -> None:
-    """Take away what an earlier command left in a place."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def fill(command: str, context: GateContext, report: str, root: Path) -> str:
     """A gate command with `{files}` and `{report}` filled in; other braces are its own.
 
     The files are those of them that are there in `root`: a contract may have taken a file away again.
     """
-    names = [os.fsdecode(as_bytes(file)) for file in context.contract_files or context.changed_files]
-    there = [name for name in names if os.path.lexists(root / name)]
+    names = [as_bytes(file) for file in context.contract_files or context.changed_files]
+    there = [os.fsdecode(name) for name in names if is_beneath(root, name)]
     tests = [name for name in there if looks_like_test(name)] or there
     told = {"{files}": shlex.join(map(_no_option, tests)), "{report}": shlex.quote(report)}
     return re.sub(r"\{files\}|\{report\}", lambda hit: told[hit.group()], command)
@@ -143,7 +135,7 @@ def looks_like_test(path: str) -> bool:
 def _told(context: GateContext, run: Path, inside: Path) -> dict[str, str]:
     """The environment of a gate. A list of files too long for it is cut there, and is whole in the file named."""
     listed = "\n".join(context.changed_files)
-    (run / "changed-files").write_text(listed + "\n" if listed else "", encoding="utf-8")
+    replace_left(run, "changed-files", listed + "\n" if listed else "")
     if len(data := listed.encode()) > MAX_LIST_BYTES:
         listed = data[: MAX_LIST_BYTES + 1].rpartition(b"\n")[0].decode()
     return {
@@ -236,10 +228,11 @@ def _named(names: Iterable[str]) -> tuple[str, ...]:
 
 def _read_result(path: Path) -> dict[str, Any]:
     """What a gate left in `$CODESWARM_RESULT`: findings, names of failing tests. What is malformed is no answer."""
-    if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_RESULT_BYTES:
+    data = read_left(path.parent, path.name, MAX_RESULT_BYTES)
+    if data is None or len(data) > MAX_RESULT_BYTES:
         return {}
     try:
-        found = read_json(path.read_bytes().decode())
+        found = read_json(data.decode())
     except ValueError:
         return {}
     if not isinstance(found, dict):
@@ -259,13 +252,12 @@ _NAMES = TypeAdapter(tuple[str, ...])
 
 def _read_report(path: Path) -> _Tests | None:
     """A JUnit report, read as hostile XML; None where there is none that can be read."""
-    if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_REPORT_BYTES:
+    data = read_left(path.parent, path.name, MAX_REPORT_BYTES)
+    if data is None or len(data) > MAX_REPORT_BYTES:
         return None
     try:
-        root = defusedxml.ElementTree.parse(path).getroot()
+        root = defusedxml.ElementTree.fromstring(data)
     except (ParseError, ValueError, LookupError):  # entities, encodings that are none
-        return None
-    if root is None:
         return None
     cases = list(root.iter("testcase"))
     failing = [_case(case) for case in cases if case.find("failure") is not None or case.find("error") is not None]

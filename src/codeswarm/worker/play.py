@@ -8,6 +8,7 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from codeswarm.agents.base import Agent, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
@@ -18,6 +19,7 @@ from codeswarm.git.changes import Changes
 from codeswarm.protocol import Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.answer import Answer, read_answer
+from codeswarm.worker.beneath import replace_left
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
@@ -95,8 +97,7 @@ class Play:
     async def _begin(self) -> Task:
         offer, preparation = self._offer, self._preparation
         inside = self._tools.sandbox.inside(self._workspace.box)
-        bundle = json.dumps(preparation.bundle, ensure_ascii=False, indent=1)
-        (self._workspace.place.run / BUNDLE).write_text(bundle, encoding="utf-8")
+        await asyncio.to_thread(put_bundle, self._workspace.place.run, preparation.bundle)
         conversation = offer.conversation if preparation.resumed else str(uuid.uuid4())
         request = StartRequest(
             epoch=offer.epoch,
@@ -240,3 +241,8 @@ class Play:
     def _finish_recording(self, answer: Answer, ending: Ending) -> None:
         if self._recorder is not None:
             self._recorder.end(answer.raw, 0 if ending.failure is None else 1)
+
+
+def put_bundle(run: Path, bundle: dict[str, Any]) -> None:
+    """Write down what the agent is told. The project's set-up has been in the folder before. Raises: OSError."""
+    replace_left(run, BUNDLE, json.dumps(bundle, ensure_ascii=False, indent=1))

@@ -20,7 +20,7 @@ from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import parents
 from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Sandbox
-from codeswarm.worker.borrow import read_beneath
+from codeswarm.worker.beneath import read_beneath
 from codeswarm.worker.locks import locked
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
