@@ -11,7 +11,7 @@ from codeswarm.domain.leasing import gate_holder, gate_interrupted
 from codeswarm.domain.outcome import describe, passes, red_findings
 from codeswarm.domain.policy import before_landing
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
-from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt
+from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt, first_names
 from codeswarm.domain.session import Gate, Landing, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, TicketStatus
 
@@ -251,7 +251,7 @@ def _landed(
         new=landing.commit,
         tree=landing.tree,
         receipts=receipts,
-        files=files,
+        files=first_names(files),
     )
 
 

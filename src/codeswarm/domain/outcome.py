@@ -91,6 +91,11 @@ def _judge_dispute(session: Session, ticket: Ticket) -> Failure | None:
 
 def _judge_work(ticket: Ticket, attempt: Attempt, report: Report) -> Failure | None:
     work = report.work
+    if work is not None and work.unnamed:
+        return _bad(
+            f"more files were changed than can be told by name ({', '.join(work.changed_files[:3])[:300]} …): what is "
+            "generated or downloaded belongs in a folder that .gitignore names; larger changes take several tickets"
+        )
     if work is not None and work.markers:
         where = ", ".join(work.markers[:10])
         return Failure(failure_class=FailureClass.CONFLICT_MARKERS, message=f"conflict markers were left in {where}")

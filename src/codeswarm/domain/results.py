@@ -240,6 +240,24 @@ class LeftOut(Frozen):
     size: Count | None = None
 
 
+MAX_NAMES = 4 << 20
+"""Characters of all names of files that one event may hold."""
+
+
+def first_names(files: tuple[str, ...]) -> tuple[str, ...]:
+    """As many of `files` as an event may name. The commit knows them all.
+
+    An event is read by everyone who follows, as one message: one without bound would shut them all out for good. So
+    whoever decides by a list of files decides by the whole of it, before it is cut, or takes nothing on a cut one.
+    """
+    left = MAX_NAMES
+    for number, file in enumerate(files):
+        left -= len(file) + 1
+        if left < 0:
+            return files[:number]
+    return files
+
+
 class Work(Frozen):
     """The files at the end of an attempt, as the router wrote them down."""
 
@@ -247,6 +265,9 @@ class Work(Frozen):
     tree: Tree
     changed_files: tuple[str, ...] = ()
     """Against the commit that the attempt began with; empty: nothing changed."""
+    unnamed: bool = False
+    """More changed, in this attempt or in all of the ticket, than an event can name: such work is kept and not taken,
+    since approvals, contracts and gates are told of files by their names."""
     restored: tuple[str, ...] = ()
     """Contract files that the agent had altered and that were put back."""
     markers: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_g
 from codeswarm.domain.leasing import gate_holder, holder
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.rejection import Rejection, invalid, stale, unknown
-from codeswarm.domain.results import Receipt, Report, Work
+from codeswarm.domain.results import Receipt, Report, Work, first_names
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
@@ -249,10 +249,13 @@ class Attempts:
         self._store.set_ref(refs.work(session.id, ticket.id, attempt.epoch), commit)
         self._store.sync()
         reach("attempts.work_stored")
+        changed = self._store.changed_files(attempt.start, commit)
+        of_ticket = tuple(dict.fromkeys(ticket.files + changed))
         return Work(
             commit=commit,
             tree=tree,
-            changed_files=self._store.changed_files(attempt.start, commit),
+            changed_files=first_names(changed),
+            unnamed=first_names(of_ticket) != of_ticket,
             restored=restored,
             markers=leftover_markers(self._store, commit, attempt.conflicts),
         )

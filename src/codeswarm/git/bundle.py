@@ -10,6 +10,8 @@ from codeswarm.errors import GitError
 
 MAX_LINE = 8192
 MAX_TIPS = 10_000
+MAX_NAMES = 1 << 20
+"""Bytes of all names: they are told in one event."""
 _UNFIT = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|/$|\.lock(?:/|$)|\.$")
 """What may stand nowhere in the name of a ref. Source: git-check-ref-format(1)."""
 
@@ -24,6 +26,7 @@ def read_tips(bundle: BinaryIO) -> dict[bytes, Commit]:
     if bundle.readline(MAX_LINE) not in (b"# v2 git bundle\n", b"# v3 git bundle\n"):
         raise _broken("it does not begin like one")
     tips: dict[bytes, Commit] = {}
+    names = 0
     while (line := bundle.readline(MAX_LINE)) != b"\n":
         if not line.endswith(b"\n") or len(tips) > MAX_TIPS:
             raise _broken("its head has no end")
@@ -35,6 +38,8 @@ def read_tips(bundle: BinaryIO) -> dict[bytes, Commit]:
             if not is_object_id(object_id.decode(errors="replace")) or not _is_ref(name):
                 raise _broken("its head has a line that can't be read")
             tips[name] = Commit(object_id.decode())
+            if (names := names + len(name)) > MAX_NAMES:
+                raise _broken("it names more than can be told")
     return tips
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.git.paths import as_text
@@ -12,6 +14,8 @@ from codeswarm.git.store import Store
 
 OURS = "codeswarm-integration"
 """How the side that has landed is named in conflict markers; the other side is `codeswarm-ticket-ID`."""
+
+MAX_MARKERS = 100
 
 _NAMES = threading.Lock()
 """Held while a merge's sides have their names: two merges at once would take each other's."""
@@ -77,13 +81,15 @@ def _words(messages: bytes) -> str:
 
 
 def leftover_markers(store: Store, commit: Commit, files: tuple[str, ...]) -> tuple[str, ...]:
-    """`FILE:LINE` of every marker of ours that is still in one of `files`, or in its name."""
-    found = []
+    """`FILE:LINE` of the first markers of ours that are still in one of `files`, or in its name."""
+    return tuple(islice(_markers(store, commit, files), MAX_MARKERS))
+
+
+def _markers(store: Store, commit: Commit, files: tuple[str, ...]) -> Iterator[str]:
     for path in files:
         content = store.file(commit, path)
         if content is not None and _ASIDE.search(path):
-            found.append(f"{path}:1")
+            yield f"{path}:1"
         elif content is not None:
             lines = (content.count(b"\n", 0, hit.start()) + 1 for hit in _MARKER.finditer(content))
-            found += [f"{path}:{line}" for line in lines]
-    return tuple(found)
+            yield from (f"{path}:{line}" for line in lines)

@@ -182,7 +182,7 @@ class Attempt:
 
     def _has_gate(self, preparation: Preparation, work: Work) -> bool:
         """Whether there is anything that a gate could judge."""
-        if not preparation.gates or self.offer.role not in WRITING_ROLES or work.markers:
+        if not preparation.gates or self.offer.role not in WRITING_ROLES or work.markers or work.unnamed:
             return False
         return bool(work.changed_files) or preparation.newer_base or preparation.has_work
 

@@ -213,6 +213,21 @@ def test_conflict_markers_that_were_left_fail_the_attempt_even_on_a_green_gate()
     assert "src/a.py:3" in failure.message
 
 
+def test_work_of_more_files_than_can_be_named_is_not_taken_and_not_gone_on_from() -> None:
+    swarm = Swarm("a")
+    swarm.begin("a", conversation="c")
+    report, receipts = swarm.report("a", files=("dump/1", "dump/2"))
+    assert report.work is not None
+    cut = report.work.model_copy(update={"unnamed": True})
+    swarm.complete("a", report.model_copy(update={"work": cut}), receipts)
+    failure = swarm.attempt("a").failure
+    assert failure is not None
+    assert failure.failure_class is F.BAD_RESULT
+    assert "dump/1, dump/2" in failure.message
+    ticket = swarm.ticket("a")
+    assert (ticket.work, ticket.files, ticket.conversation_epoch, ticket.failures) == (None, (), None, 1)
+
+
 def test_a_reviewer_without_a_verdict_fails_the_attempt() -> None:
     swarm = contract_first()
     swarm.phase("a")

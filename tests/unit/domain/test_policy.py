@@ -7,7 +7,7 @@ from codeswarm.domain.policy import matches
 from codeswarm.domain.rejection import Refusal as Kind
 from codeswarm.domain.settings import Policy
 from codeswarm.domain.states import SuspendReason, TicketStatus
-from tests.support.sessions import Swarm, settings
+from tests.support.sessions import Swarm, of_kind, settings
 
 DAY_S = 86_400.0
 
@@ -103,6 +103,24 @@ def test_the_question_names_the_sensitive_files() -> None:
     swarm = swarm_with(sensitive=(".github/**",))
     swarm.phases("a", files=("src/a.py", ".github/ci.yml"))
     assert swarm.session.approvals["a1"].why == "touches sensitive files: .github/ci.yml"  # type: ignore[index]
+
+
+def test_a_landing_is_judged_by_all_of_its_files_and_names_as_many_as_an_event_can_hold() -> None:
+    many = tuple(f"{number:05}-{'n' * 200}" for number in range(30_000))
+    swarm = swarm_with(sensitive=(".github/**",))
+    swarm.phases("a")
+    swarm.merge()
+    swarm.gate()
+    asked = swarm.do(cmd.LandMerge(landing=1, files=(*many, ".github/ci.yml")))
+    assert of_kind(asked, ev.TicketLanded) == []
+    assert swarm.ticket("a").status is TicketStatus.WAITING
+    plain = Swarm("a")
+    plain.phases("a")
+    plain.merge()
+    plain.gate()
+    (landed,) = of_kind(plain.do(cmd.LandMerge(landing=1, files=many)), ev.TicketLanded)
+    assert landed.files == many[: len(landed.files)]
+    assert 10_000 < len(landed.files) < 30_000
 
 
 def test_a_sensitive_file_of_an_attempt_that_was_gone_on_from_asks_too() -> None:

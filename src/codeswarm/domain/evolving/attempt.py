@@ -185,17 +185,18 @@ def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, stat
         ticket.interruptions += 1
     work = event.report.work
     unresolved = event.failure.failure_class in _CONFLICT_NOT_RESOLVED or bool(work is not None and work.markers)
+    unnamed = work is not None and work.unnamed
     if ticket.conflict == 1 and unresolved:
         ticket.conflict = 2
         ticket.reference = ticket.work
         ticket.draft = None if ticket.contract is None else Draft(ticket.contract.base, ticket.contract.files)
-    elif event.failure.failure_class in _GOES_ON_FROM_ITS_TREE and ticket.phase.writes and work is not None:
+    elif event.failure.failure_class in _GOES_ON_FROM_ITS_TREE and ticket.phase.writes and work and not unnamed:
         _go_on_from(ticket, attempt, work)
     else:
         ticket.reference = attempt.snapshot or ticket.reference
     died = event.failure.failure_class is FailureClass.CRASHED and not attempt.resumed
     goes_on = died or not event.charged or event.failure.failure_class in _GOES_ON_FROM_ITS_TREE
-    ticket.conversation_epoch = attempt.epoch if goes_on and attempt.conversation else None
+    ticket.conversation_epoch = attempt.epoch if goes_on and attempt.conversation and not unnamed else None
     ticket.feedback = [*_lasting(ticket.feedback), _failure_feedback(event)]
     if event.failure.failure_class in RESTARTS:
         count_restart(session, f"{event.ticket}: {event.failure.message}", at_ms)
