@@ -19,6 +19,12 @@ _SHARED_PREFIXES = {".local", ".cargo", "go", ".bun", ".deno"}
 """Folders of a HOME that hold more than a toolchain (credentials, data): of these only `bin` is shown."""
 _COMPANIONS = {".cargo": (".rustup",)}
 """What a toolchain needs beside its own folder."""
+_VERSION_MANAGERS = {".asdf", ".goenv", ".jenv", ".nodenv", ".nvm", ".phpenv", ".pyenv", ".rbenv", ".sdkman", ".tfenv"}
+"""Toolchains of a HOME that are checkouts themselves: nobody works in them."""
+_INNARDS = {"node_modules", "site-packages", "dist-packages", "pkgs"}
+"""Folders of a toolchain that are large, and in which no one keeps a project."""
+_DEEP, _MANY = 4, 20_000
+"""How deep a folder is looked through for checkouts; and with how many folders in it, it counts as holding one."""
 
 
 def is_system(path: Path) -> bool:
@@ -47,7 +53,8 @@ def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Path,
     """A command as it is to be run inside, and the folders of the files that it names.
 
     Words that name existing files (relative ones as seen from `directory`) become absolute; each such file's folder
-    is shown read-only, unless that folder is a HOME, a top folder or shared by everyone: then the file alone.
+    is shown read-only, unless that folder is a HOME, a top folder, shared by everyone, or holds a checkout: then the
+    file alone.
     """
     try:
         named = shlex.split(command)
@@ -83,17 +90,57 @@ def _own_folder(file: Path, home: Path) -> Iterator[Path]:
         return
     folder = file if file.is_dir() else file.parent
     everyones = {Path("/"), home, Path("/tmp"), Path("/var/tmp"), Path("/home"), Path("/root")}  # noqa: S108
-    yield file if folder in everyones or folder in home.parents else folder
+    if folder not in everyones and folder not in home.parents and not holds_checkout(folder):
+        yield folder
+    elif folder != file:
+        yield file
+
+
+def holds_checkout(folder: Path) -> bool:
+    """Whether a folder is a git checkout, or one stands below it, as far as can be told at once.
+
+    There is more in one than its files: what is not committed, credentials of remotes, the data of a session.
+    """
+    seen = 0
+    for above, folders, files in os.walk(folder):
+        seen += len(folders)
+        if ".git" in folders or ".git" in files or seen > _MANY or _is_bare(folders, files):
+            return True
+        deep = len(Path(above).relative_to(folder).parts) >= _DEEP
+        folders[:] = [] if deep else [name for name in folders if name not in _INNARDS]
+    return False
+
+
+def _is_bare(folders: list[str], files: list[str]) -> bool:
+    return "HEAD" in files and "objects" in folders and "refs" in folders
 
 
 def _with_prefix(folder: Path, home: Path) -> Iterator[Path]:
     """A folder on the PATH, or the whole toolchain around it."""
     prefix = folder.parent
     shared = prefix == home or prefix in home.parents or prefix == Path("/") or _is_shared(prefix, home)
-    yield folder if shared or folder.name not in _PROGRAM_FOLDERS else prefix
+    if not shared and folder.name in _PROGRAM_FOLDERS and not _holds_project(prefix, home):
+        yield prefix
+    elif not _holds_project(folder, home):
+        yield folder
+    else:
+        yield from _programs(folder)
     for companion in _COMPANIONS.get(prefix.name, ()):
         if (home / companion).is_dir():
             yield home / companion
+
+
+def _holds_project(folder: Path, home: Path) -> bool:
+    """Whether a folder on the PATH holds more than programs: a checkout of someone's."""
+    inside = folder.relative_to(home).parts if folder.is_relative_to(home) else ()
+    return not (inside and inside[0] in _VERSION_MANAGERS) and holds_checkout(folder)
+
+
+def _programs(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file() and os.access(entry.path, os.X_OK):
+                yield Path(entry.path)
 
 
 def _is_shared(prefix: Path, home: Path) -> bool:
@@ -110,7 +157,7 @@ def _links(folder: Path, home: Path) -> Iterator[Path]:
             continue
         if target.parent.name in _PROGRAM_FOLDERS:
             yield from _with_prefix(target.parent, home)
-        else:
+        elif target.is_file() or not holds_checkout(target):
             yield target
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import shutil
+import socket
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +18,22 @@ import pytest
 from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.results import GateCommand, GateOutcome, GateRun
+from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.environment import Environment
+from codeswarm.git.store import Store
+from codeswarm.host import program, toolchains
+from codeswarm.protocol import WorkspaceOrder
+from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap
+from codeswarm.testing.sandbox_contract import run
 from codeswarm.worker.gate import GateContext, GateRunner
+from codeswarm.worker.masks import masks
+from codeswarm.worker.places import Place
 from codeswarm.worker.play import put_bundle
-from codeswarm.worker.workspace import Workspace
+from codeswarm.worker.view import View
+from codeswarm.worker.workspace import Workspace, WorkspaceMaker
 from tests.integration.test_workspaces import Site, made_site
-from tests.support.repositories import PROBE, Kind, own_home
+from tests.support.repositories import PROBE, Kind, Repository, Script, own_home, plant
 
 pytestmark = pytest.mark.skipif(not PROBE.works, reason=f"{PROBE.why}: {PROBE.fix}")
 
@@ -97,3 +112,143 @@ async def test_what_a_set_up_plants_in_the_place_of_the_bundle_is_replaced(site:
     put_bundle(made.place.run, {"word": "a lone \ud800"})
     assert precious.read_text() == "precious"
     assert "a lone" in await site.act(made, "cat /codeswarm/run/bundle.json")
+
+
+# ── what of a project can be seen around a program ───────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A person's checkout with our data in it, and a router that listens there."""
+
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        return self.path / ".git" / "codeswarm"
+
+    @property
+    def objects(self) -> Path:
+        return self.data / "store.git" / "objects"
+
+
+@contextlib.contextmanager
+def checkout_below(folder: Path) -> Iterator[Checkout]:
+    """In a folder with a short name: that of a socket can't be long."""
+    root = Path(tempfile.mkdtemp(prefix="cs-", dir=folder))
+    try:
+        made = Checkout(root / "p")
+        Repository.make(made.path, {"tracked": "x", "bin/tool": Script("#!/bin/sh\necho tool")})
+        Store.open(made.objects.parent)
+        made.path.joinpath(".env").write_text("canary")
+        plant(made.data, {"keys/receipts.key": "canary"})
+        plant(root, {"agent.py": "print('agent')"})
+        with socket.socket(socket.AF_UNIX) as router:
+            router.bind(str(made.data / "router.sock"))
+            router.listen()
+            yield made
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture
+def checkout() -> Iterator[Checkout]:
+    with checkout_below(Path(tempfile.gettempdir())) as made:
+        yield made
+
+
+def box_for(site: Site, checkout: Checkout, *, path: str = "/usr/bin:/bin", read: tuple[str, ...] = ()) -> Box:
+    """A box as an agent of the project gets it."""
+    maker = WorkspaceMaker(site.places, site.sandbox, Environment({"PATH": path, "HOME": str(site.root)}))
+    settings = WorkspaceSettings(kind="checkout", visible=read)
+    order = WorkspaceOrder(repository=str(checkout.path), objects=str(checkout.objects), settings=settings)
+    place, home = Place(site.root / "attempt"), site.root / "home"
+    place.create()
+    home.mkdir()
+    return maker.box(place, View.of_checkout(place), order, home, network=True)
+
+
+def pry(checkout: Checkout) -> str:
+    """What an attacker would try; each success is told."""
+    connect = f"import socket; socket.socket(socket.AF_UNIX).connect({str(checkout.data / 'router.sock')!r})"
+    return (
+        f"{{ cat {checkout.data}/keys/receipts.key && echo KEY; cat {checkout.path}/.env && echo ENV; "
+        f'cat {checkout.path}/.git/config && echo CONFIG; python3 -c "{connect}" && echo ROUTER; }} '
+        f"2>/dev/null; test -d {checkout.objects}/pack && echo OBJECTS"
+    )
+
+
+async def seen(site: Site, box: Box, checkout: Checkout) -> set[str]:
+    _, out = await run(site.sandbox, box, pry(checkout))
+    return set(out.replace("canary", "").split()) & {"KEY", "ENV", "CONFIG", "ROUTER", "OBJECTS"}
+
+
+async def test_the_attack_is_one(site: Site, checkout: Checkout) -> None:
+    box = replace(box_for(site, checkout), masks=(), mounts=(Mount(checkout.path.parent),))
+    assert await seen(site, box, checkout) == {"KEY", "ENV", "CONFIG", "ROUTER", "OBJECTS"}
+
+
+@pytest.mark.parametrize("shown", [".", "..", ".git", "../agent.py"])
+async def test_whatever_is_shown_around_it_a_projects_own_data_is_not(
+    site: Site, checkout: Checkout, shown: str
+) -> None:
+    box = box_for(site, checkout)
+    box = replace(box, mounts=(*box.mounts, Mount((checkout.path / shown).resolve())))
+    assert await seen(site, box, checkout) - {"CONFIG"} == {"OBJECTS"}
+
+
+@pytest.mark.skipif(not os.access("/opt", os.W_OK), reason="/opt can't be written here")
+async def test_a_project_among_the_systems_folders_is_not_seen_either(site: Site) -> None:
+    with checkout_below(Path("/opt")) as checkout:
+        box = box_for(site, checkout)
+        assert await seen(site, replace(box, masks=()), checkout) >= {"KEY", "ENV", "ROUTER"}
+        assert await seen(site, box, checkout) == {"OBJECTS"}
+
+
+async def test_a_checkout_that_the_person_asked_for_is_seen_without_our_data(site: Site, checkout: Checkout) -> None:
+    box = box_for(site, checkout, read=(str(checkout.path), str(checkout.data / "keys")))
+    assert await seen(site, box, checkout) == {"ENV", "CONFIG", "OBJECTS"}
+
+
+async def test_a_projects_own_programs_on_the_path_can_be_run(site: Site, checkout: Checkout) -> None:
+    plant(checkout.path, {".venv/bin/python": Script("#!/bin/sh\n. ${0%/*}/../lib/x"), ".venv/lib/x": "echo venv"})
+    path = f"{checkout.path}/bin:{checkout.path}/.venv/bin:/usr/bin:/bin"
+    box = box_for(site, checkout, path=path)
+    assert await seen(site, box, checkout) == {"OBJECTS"}
+    assert await run(site.sandbox, box, f"{checkout.path}/bin/tool; {checkout.path}/.venv/bin/python") == (
+        0,
+        "tool\nvenv\n",
+    )
+
+
+async def test_an_agent_beside_the_project_is_shown_alone(site: Site, checkout: Checkout) -> None:
+    command, shown = program("python3 ../agent.py", checkout.path, site.root)
+    assert (command, shown) == (
+        f"python3 {checkout.path.parent}/agent.py",
+        (checkout.path.parent / "agent.py",),
+    )
+    other = checkout.path.parent / "tools" / "deep"
+    plant(other, {"bin/agent": Script(""), "lib/x": "x"})
+    assert program(f"{other}/bin/agent", checkout.path, site.root)[1] == (other / "bin",)
+    assert program(f"x --in {checkout.path.parent}/", checkout.path, site.root)[1] == ()
+
+
+def test_folders_on_the_path_never_show_a_checkout(checkout: Checkout, tmp_path: Path) -> None:
+    around, path = checkout.path.parent, checkout.path
+    plant(around, {"bin/beside": Script("")})
+    assert toolchains(f"{path}/bin", tmp_path) == (path / "bin",)
+    assert toolchains(f"{around}/bin", tmp_path) == (around / "bin",)
+    plant(path, {"run-me": Script(""), ".env": "canary"})
+    assert toolchains(str(path), tmp_path) == (path / "run-me",)
+
+
+def test_a_version_manager_is_shown_whole_although_it_is_a_checkout(tmp_path: Path) -> None:
+    Repository.make(tmp_path / ".pyenv", {"shims/python": Script("")})
+    assert toolchains(f"{tmp_path}/.pyenv/shims", tmp_path) == (tmp_path / ".pyenv",)
+
+
+async def test_git_on_an_agents_repository_does_not_see_our_data(site: Site, checkout: Checkout) -> None:
+    """That git runs what the agent configured, behind walls of its own."""
+    masked = masks(checkout.objects)
+    box = replace(box_for(site, checkout), masks=masked, mounts=(Mount(checkout.path.parent), Mount(checkout.objects)))
+    assert await seen(site, box, checkout) == {"OBJECTS"}

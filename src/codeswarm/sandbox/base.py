@@ -33,6 +33,24 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """A folder of the host that is empty inside, wherever the system or a mount would show it.
+
+    A mount of something in it shows that all the same: whoever made it named it.
+    """
+
+    folder: Path
+    only: tuple[Path, ...] | None = None
+    """What of it may be mounted; None: anything."""
+
+    def allows(self, mount: Mount) -> bool:
+        source = mount.source.resolve()
+        if self.only is None or not source.is_relative_to(self.folder.resolve()):
+            return True
+        return any(source.is_relative_to(path.resolve()) for path in self.only)
+
+
+@dataclass(frozen=True, slots=True)
 class Namespaces:
     """Where something is mounted that the host does not see: descriptors of this process, which keep it there.
 
@@ -61,6 +79,7 @@ class Box:
     run: Path
     tmp: Path
     mounts: tuple[Mount, ...] = ()
+    masks: tuple[Mask, ...] = ()
     network: bool = False
     read_only_workspace: bool = False
     namespaces: Namespaces | None = None

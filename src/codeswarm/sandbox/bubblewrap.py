@@ -17,7 +17,7 @@ from pathlib import Path
 
 from codeswarm.errors import SandboxUnavailable
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
-from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mount, Namespaces, Probe, Running
+from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mask, Mount, Namespaces, Probe, Running
 
 UID = 1000
 PASSWD = f"root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
@@ -95,8 +95,7 @@ class Bubblewrap:
         flags += ["--ro-bind-data", str(passwd), "/etc/passwd", "--ro-bind-data", str(group), "/etc/group"]
         flags += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/var"]
         flags += ["--bind", str(box.tmp), str(TMP), "--symlink", str(TMP), "/var/tmp"]  # noqa: S108 - inside
-        for mount in _outer_first(box.mounts):
-            flags += ["--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.inside)]
+        flags += _shown(box)
         flags += ["--bind", str(box.home), str(HOME), "--bind", str(box.run), str(RUN)]
         flags += ["--ro-bind" if box.read_only_workspace else "--bind", str(box.workspace), str(WORKSPACE)]
         return [*flags, "--chdir", str(WORKSPACE)]
@@ -156,8 +155,30 @@ def _memory_file(text: str) -> int:
     return fd
 
 
-def _outer_first(mounts: Sequence[Mount]) -> list[Mount]:
-    return sorted(mounts, key=lambda mount: len(mount.inside.parts))
+def _shown(box: Box) -> list[str]:
+    """Mounts and masks, outer ones first: a mask hides what stands around a narrower mount, and never that itself."""
+    mounts = [mount for mount in box.mounts if all(mask.allows(mount) for mask in box.masks)]
+    steps = [
+        (mount.inside, False, ["--bind" if mount.writable else "--ro-bind", str(mount.source)]) for mount in mounts
+    ]
+    steps += [(path, True, ["--tmpfs"]) for path in _to_mask(box.masks, mounts)]
+    ordered = sorted(steps, key=lambda step: (len(step[0].parts), step[1]))
+    return [word for inside, _, words in ordered for word in (*words, str(inside))]
+
+
+def _to_mask(masks: Sequence[Mask], mounts: Sequence[Mount]) -> set[Path]:
+    """Where masked folders would appear inside, by the system's folders and by mounts."""
+    shown = [(Path(top).resolve(), Path(top)) for top in ("/usr", "/opt", "/nix", "/snap", "/etc", *_own_system())]
+    shown += [(mount.source.resolve(), mount.inside) for mount in mounts]
+    hidden = [mask.folder.resolve() for mask in masks if mask.folder.is_dir()]
+    return {
+        inside / folder.relative_to(real) for real, inside in shown for folder in hidden if folder.is_relative_to(real)
+    }
+
+
+def _own_system() -> list[str]:
+    """The system's folders that are no links into another one."""
+    return [f"/{name}" for name in SYSTEM_FOLDERS if not Path("/", name).is_symlink()]
 
 
 @cache

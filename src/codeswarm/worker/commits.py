@@ -16,6 +16,7 @@ from codeswarm.errors import CodeswarmError
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.worker.beneath import size_left
+from codeswarm.worker.masks import masks
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
 from codeswarm.worker.view import View
@@ -61,6 +62,7 @@ async def keep_commits(
         run=scratch / "run",
         tmp=scratch / "tmp",
         mounts=(Mount(objects),),
+        masks=masks(objects),
         read_only_workspace=True,
         namespaces=view.namespaces,
     )

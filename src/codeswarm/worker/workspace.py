@@ -20,6 +20,7 @@ from codeswarm.host import toolchains
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, free_ports
+from codeswarm.worker.masks import masks
 from codeswarm.worker.mounting import OverlayFailed
 from codeswarm.worker.overlays import Overlays
 from codeswarm.worker.places import Place, Places, remove
@@ -134,6 +135,7 @@ class WorkspaceMaker:
             place.run,
             place.tmp,
             mounts=mounts,
+            masks=masks(Path(order.objects), order.repository, order.settings.visible),
             network=network,
             namespaces=view.namespaces,
         )
