@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,7 +56,7 @@ def run_for_head(
     However much it has to say, no more than that is read. Raises: FileNotFoundError.
     """
     with (
-        tempfile.TemporaryFile() as errors,
+        os.fdopen(os.memfd_create("stderr"), "w+b") as errors,
         subprocess.Popen(
             argv,
             cwd=cwd,

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from codeswarm.git.store import Store
 from codeswarm.ledger.sqlite import SqliteLedger
 from codeswarm.protocol import ClaimRequest, CompleteRequest
 from codeswarm.router.app import create_app
+from codeswarm.router.routes import uploads
 from codeswarm.router.server import bind, serving
 from codeswarm.router_client import API, MAX_SOCKET_PATH, RouterClient, RouterRefused, socket_address
 from codeswarm.testing.clock import VirtualClock
 from codeswarm.wiring import RouterLive, router_lock
 from tests.support.finished_session import make_repository
 from tests.support.kernels import locked
+from tests.support.repositories import git
 
 NEVER = 20.0
 """Seconds until a test gives up on what must happen."""
@@ -426,3 +429,47 @@ async def test_the_socket_of_a_live_router_is_left_alone(tmp_path: Path) -> None
         assert str(os.getpid()) in refused.value.why
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as caller:
             caller.connect(str(data.socket))
+
+
+# ── uploads ──
+
+
+async def test_uploads_are_spooled_in_the_data_directory_which_is_watched_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face = Face(tmp_path)
+    left = face.data.tmp / "left-by-a-killed-router"
+    left.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    async with face.open():
+        assert list(face.data.tmp.iterdir()) == []
+        assert stat.S_IMODE(face.data.tmp.stat().st_mode) == 0o700
+        await face.begin("a")
+        offer = await face.claim()
+        await face.client.post(f"/leases/{offer['id']}/prepare", {"epoch": 1})
+        size = 2 * uploads.SPOOL_IN_MEMORY
+        put = b'{"op": "put", "path": "big", "mode": "100644", "size": %d}\n' % size
+        body = put + bytes(size) + b'{"op": "end"}\n'
+        answer = await face.client.upload(f"/leases/{offer['id']}/snapshot", body, params={"epoch": 1})
+        assert answer["changed"]
+        bundle = tmp_path / "agent.bundle"
+        git(face.repository, "bundle", "create", "--quiet", str(bundle), "HEAD")
+        kept = await face.client.upload(f"/attempts/{offer['id']}/commits", bundle.read_bytes())
+        assert len(kept["refs"]) == 1
+        assert list(face.data.tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize("route", ["snapshot", "work", "salvage", "commits", "transcript", "artifacts"])
+async def test_an_upload_beyond_all_bounds_is_refused_and_leaves_nothing(
+    route: str, face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_UPLOAD", 1000)
+    monkeypatch.setattr(uploads, "MAX_PIECE", 1000)
+    await face.begin("a")
+    lease = (await face.claim())["id"]
+    what = "leases" if route in ("snapshot", "work") else "attempts"
+    path = "/artifacts" if route == "artifacts" else f"/{what}/{lease}/{route}"
+    told = await problem(face, "POST", path, content=bytes(1001), params={"epoch": 1, "offset": 0})
+    assert (told["status"], "more than 1000 bytes" in told["title"]) == (422, True)
+    assert list(face.data.tmp.iterdir()) == []
+    assert not list(face.data.artifacts.rglob("*"))

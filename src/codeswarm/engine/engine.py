@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from codeswarm.engine.reconciler import Reconciler
 from codeswarm.engine.rescuer import Rescuer
 from codeswarm.engine.room import Room, Tell
 from codeswarm.engine.saver import Saver
+from codeswarm.engine.threads import in_thread
 from codeswarm.engine.workers import Registry, WorkerSupervisor
 from codeswarm.errors import CodeswarmError, Refused, disk_full
 from codeswarm.git.store import Store
@@ -79,6 +81,11 @@ class Data:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def tmp(self) -> Path:
+        """Uploads on their way in: on the disk that is watched for room, and nobody's but ours to read."""
+        return self.root / "tmp"
+
 
 class Engine:
     def __init__(
@@ -117,6 +124,7 @@ class Engine:
     @contextlib.asynccontextmanager
     async def running(self, slots: int) -> AsyncIterator[None]:
         """Everything that moves by itself, for as long as the context lasts. `slots` 0: no workers are started."""
+        await in_thread(_empty, self.data.tmp)
         self.kernel.start()
         self.desk.start()
         await self._reconcile()
@@ -176,3 +184,9 @@ class Engine:
             return await within(self.clock, STOP_GRACE_S, draining)
         finally:
             draining.cancel()
+
+
+def _empty(folder: Path) -> None:
+    """A folder of our own with nothing in it, whatever a killed router left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
