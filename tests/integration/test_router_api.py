@@ -431,6 +431,19 @@ async def test_the_socket_of_a_live_router_is_left_alone(tmp_path: Path) -> None
             caller.connect(str(data.socket))
 
 
+async def test_a_branch_whose_name_becomes_a_folder_and_back_stops_no_session(face: Face) -> None:
+    git(face.repository, "branch", "-m", "main", "fix")
+    old = git(face.repository, "rev-parse", "HEAD").decode().strip()
+    face.engine.store.fetch(face.engine.project.git_dir, "+refs/heads/fix:refs/codeswarm/theirs/fix")
+    first = await face.begin("a")
+    git(face.repository, "branch", "-m", "fix", "fix/parser")
+    second = await face.begin("a")
+    git(face.repository, "branch", "-m", "fix/parser", "fix")
+    third = await face.begin("a")
+    refs = face.engine.store.refs("refs/codeswarm/branch")
+    assert refs == {f"refs/codeswarm/branch/{session}": old for session in (first, second, third)}
+
+
 # ── uploads ──
 
 

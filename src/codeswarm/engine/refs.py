@@ -40,6 +40,15 @@ def base(session: str) -> str:
     return f"refs/codeswarm/base/{session}"
 
 
+def theirs(session: str) -> str:
+    """Where the person's branch stood when a session last looked.
+
+    By the session's name and not the branch's: a branch `fix` and later one `fix/parser` can't both be refs below one
+    folder, and what stands below `refs/codeswarm/theirs/` was named so.
+    """
+    return f"refs/codeswarm/branch/{session}"
+
+
 def checkpoint(name: str) -> str:
     return f"refs/tags/{name}"
 

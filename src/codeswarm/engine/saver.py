@@ -88,7 +88,7 @@ class Saver(Mover):
             detail = "pull requests are not part of this version"
             await self._refuse(session.id, _Refusal("unsupported", detail, commands=("codeswarm save --to branch",)))
             return True
-        theirs = await in_thread(self._fetch_theirs, save.into)
+        theirs = await in_thread(self._fetch_theirs, session, save.into)
         if theirs is not None and await self._catch_up(session, theirs):
             return True
         if gates.missing(session, session.tip_tree, gates.full_commands(session)):
@@ -100,15 +100,15 @@ class Saver(Mover):
         reach("saver.intended")
         return True
 
-    def _fetch_theirs(self, branch: str) -> Commit | None:
+    def _fetch_theirs(self, session: Session, branch: str) -> Commit | None:
         """Where the person's branch stands now, with its commits in the store; None: it does not exist yet."""
         ref = f"refs/heads/{branch}"
         done = self._project.git.run_full("rev-parse", "--verify", "--quiet", ref, ok=(0, 1, 128))
         commit = done.stdout.decode().strip()
         if not is_object_id(commit):
             return None
-        self._store.fetch(self._project.git_dir, f"+{ref}:refs/codeswarm/theirs/{branch}")
-        return self._store.commit(f"refs/codeswarm/theirs/{branch}")
+        self._store.fetch(self._project.git_dir, f"+{ref}:{refs.theirs(session.id)}")
+        return self._store.commit(refs.theirs(session.id))
 
     async def _catch_up(self, session: Session, theirs: Commit) -> bool:
         """Take in what the branch gained meanwhile; it lands like a ticket does. Whether there was anything."""

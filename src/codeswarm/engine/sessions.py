@@ -159,7 +159,7 @@ class Sessions:
 
     def _fetch(self, session: SessionId, base: Base) -> None:
         store = self._engine.store
-        store.fetch(self._engine.project.git_dir, f"+refs/heads/{base.branch}:refs/codeswarm/theirs/{base.branch}")
+        store.fetch(self._engine.project.git_dir, f"+refs/heads/{base.branch}:{refs.theirs(session)}")
         store.set_ref(refs.base(session), base.commit)
         store.set_ref(refs.integration(session), base.commit)
         store.sync()
