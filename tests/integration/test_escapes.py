@@ -19,6 +19,7 @@ from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.results import GateCommand, GateOutcome, GateRun
 from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.engine.project import Project
 from codeswarm.environment import Environment
 from codeswarm.git.store import Store
 from codeswarm.host import program, toolchains
@@ -33,7 +34,7 @@ from codeswarm.worker.play import put_bundle
 from codeswarm.worker.view import View
 from codeswarm.worker.workspace import Workspace, WorkspaceMaker
 from tests.integration.test_workspaces import Site, made_site
-from tests.support.repositories import PROBE, Kind, Repository, Script, own_home, plant
+from tests.support.repositories import PROBE, Kind, Repository, Script, found_in, own_home, plant
 
 pytestmark = pytest.mark.skipif(not PROBE.works, reason=f"{PROBE.why}: {PROBE.fix}")
 
@@ -252,3 +253,47 @@ async def test_git_on_an_agents_repository_does_not_see_our_data(site: Site, che
     masked = masks(checkout.objects)
     box = replace(box_for(site, checkout), masks=masked, mounts=(Mount(checkout.path.parent), Mount(checkout.objects)))
     assert await seen(site, box, checkout) == {"OBJECTS"}
+
+
+# ── files that a repository asks to be copied ────────────────────────────────────────────────────────────────
+
+NEVER_COPIED = (
+    ".git/config",
+    ".GIT/config",
+    ".git/codeswarm/keys/receipts.key",
+    "git~1/config",
+    ".g\u200cit/config",
+    ".git /config",
+    "sub/.git/config",
+    "/etc/hostname",
+    "../beside",
+    "sub/../../beside",
+    "tracked",
+    "untracked",
+    "link",
+)
+
+
+@pytest.fixture
+def asked(site: Site) -> Site:
+    """A project in which there is something at each name that must never be copied."""
+    person = site.person
+    person.path.joinpath(".git", "info", "exclude").write_text(".env*\n.git*\n.g*\ngit*\nlink\n/sub/\n")
+    person.git("config", "remote.origin.url", "https://user:canary@example.invalid/")
+    plant(person.path.parent, {"beside": "canary"})
+    person.commit({"tracked": "canary", ".env.tracked": "canary"})
+    person.git("add", "--force", ".env.tracked")
+    plant(person.path, dict.fromkeys(NEVER_COPIED[1:7], "canary") | {"untracked": "canary", ".env": "mine"})
+    person.path.joinpath("link").symlink_to(person.path / ".git" / "config")
+    return site
+
+
+async def test_a_repository_gets_no_file_but_those_that_git_ignores(asked: Site) -> None:
+    names = (*NEVER_COPIED, ".env.tracked", ".env")
+    made = await asked.make(asked.commit({"a": "x"}), copies=names)
+    assert made.secrets == (".env",)
+    assert found_in(made.files) == {b"a": ("100644", b"x"), b".env": ("100644", b"mine")}
+    told = Project.find(asked.person.path).not_copied((*names, "missing"))
+    assert len(told) == len(names) - 1
+    assert "workspace.copy: '.git/config' is not copied: it names git's own directory" in told
+    assert "workspace.copy: 'tracked' is not copied: it is no file that git ignores and does not track" in told

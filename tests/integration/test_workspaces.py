@@ -67,6 +67,7 @@ class Site:
         self.sandbox = kind.sandbox()
         self.store = Store.open(root / "store.git")
         self.person = Repository.make(root / "person-checkout")
+        self.person.path.joinpath(".git", "info", "exclude").write_text("*\n")
         self.places = Places(root / "cache")
         self.maker = WorkspaceMaker(
             self.places, self.sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)})

@@ -5,6 +5,7 @@ Read from it and moved in it is only what the person asked for. Nothing here sta
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from codeswarm.domain.ids import Commit, is_object_id
 from codeswarm.engine import refs
 from codeswarm.errors import GitError, NotARepository, RepositoryUnfit
 from codeswarm.git.command import UserGit, git_version
-from codeswarm.git.paths import as_text
+from codeswarm.git.ignored import why_not_handed_out
+from codeswarm.git.paths import as_bytes, as_text
 from codeswarm.git.store import TRUSTING, Store
 
 
@@ -105,6 +107,13 @@ class Project:
             return ()
         wanted = self._others("--exclude-from=.worktreeinclude")
         return tuple(sorted(wanted & self._others("--exclude-standard")))
+
+    def not_copied(self, names: Iterable[str]) -> list[str]:
+        """Which files that settings want in workspaces are not copied there, and why. A repository may ask for any."""
+        if self.checkout is None:
+            return []
+        told = {name: why_not_handed_out(self.checkout, as_bytes(name)) for name in names}
+        return [f"workspace.copy: {name!r} is not copied: {why}" for name, why in told.items() if why]
 
     def _others(self, patterns: str) -> set[str]:
         out = self.git.run("ls-files", "-z", "--others", "--ignored", patterns)

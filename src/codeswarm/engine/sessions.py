@@ -105,6 +105,7 @@ class Sessions:
         await self._engine.kernel.execute(session, command, reply=reply)
         notes = [f"ignored from {FILE}: {what}" for what in loaded.ignored]
         notes += [f"{key} is set and has no effect in this version" for key in loaded.without_effect]
+        notes += await in_thread(self._engine.project.not_copied, loaded.config.workspace.copy_)
         return Started(session, base, unseen, (*notes, f"sandbox {sandbox.kind}: {sandbox.promises}"))
 
     def _begin_from(self, request: SessionRequest) -> tuple[Base, Loaded]:

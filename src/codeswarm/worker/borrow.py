@@ -6,17 +6,20 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from codeswarm.git.ignored import ignored_files
 from codeswarm.git.paths import as_bytes
 from codeswarm.worker.beneath import read_beneath, write_beneath
 
 
 def copy_files(checkout: Path, names: Iterable[str], files: Path) -> tuple[str, ...]:
-    """Copy files from the person's checkout by name, and answer which were there.
+    """Copy files that git ignores and does not track from the person's checkout by name, and answer which were there.
 
     Links are not followed on either side, least of all out of the checkout or out of the workspace: the names come
-    from the repository, and its set-up has been in the workspace before.
+    from the repository, and its set-up has been in the workspace before. Raises: GitError, OSError.
     """
-    return tuple(name for name in names if _copy(checkout, files, as_bytes(name)))
+    paths = {name: as_bytes(name) for name in names}
+    ignored = ignored_files(checkout, paths.values())
+    return tuple(name for name, path in paths.items() if path in ignored and _copy(checkout, files, path))
 
 
 def _copy(checkout: Path, files: Path, name: bytes) -> bool:
