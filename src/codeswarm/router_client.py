@@ -39,6 +39,11 @@ class RouterRefused(CodeswarmError):
     def stale(self) -> bool:
         return self.problem.status in (404, 409)
 
+    @property
+    def for_good(self) -> bool:
+        """Whether the same request would be refused again: the fault is in it and not in the router."""
+        return 400 <= self.problem.status < 500
+
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:

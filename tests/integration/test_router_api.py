@@ -16,10 +16,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from codeswarm.clock import SystemClock
 from codeswarm.engine.engine import Data, Engine
 from codeswarm.engine.project import Project
 from codeswarm.engine.sessions import Sessions
 from codeswarm.environment import Environment
+from codeswarm.errors import LedgerUnavailable
 from codeswarm.git.store import Store
 from codeswarm.ledger.sqlite import SqliteLedger
 from codeswarm.protocol import ClaimRequest, CompleteRequest
@@ -29,6 +31,9 @@ from codeswarm.router.server import bind, serving
 from codeswarm.router_client import API, MAX_SOCKET_PATH, RouterClient, RouterRefused, socket_address
 from codeswarm.testing.clock import VirtualClock
 from codeswarm.wiring import RouterLive, router_lock
+from codeswarm.worker.line import Line
+from codeswarm.worker.outbox import Outbox
+from codeswarm.worker.worker import empty_outbox
 from tests.support.finished_session import make_repository
 from tests.support.kernels import locked
 from tests.support.repositories import git
@@ -486,3 +491,35 @@ async def test_an_upload_beyond_all_bounds_is_refused_and_leaves_nothing(
     assert (told["status"], "more than 1000 bytes" in told["title"]) == (422, True)
     assert list(face.data.tmp.iterdir()) == []
     assert not list(face.data.artifacts.rglob("*"))
+
+
+# ── the outbox of a worker that died ──
+
+
+async def test_only_what_arrived_or_is_stale_leaves_the_outbox(face: Face, tmp_path: Path) -> None:
+    @face.app.post(f"{API}/fault")
+    async def fault() -> None:
+        raise RuntimeError("a bug")
+
+    @face.app.post(f"{API}/busy")
+    async def busy() -> None:
+        raise LedgerUnavailable("not just now")
+
+    session = await face.begin("a", "b")
+    lease = (await face.claim())["id"]
+    outbox, said = Outbox(tmp_path / "outbox"), list[str]()
+    for name, path, body in [
+        ("fault", "/fault", {}),
+        ("busy", "/busy", {}),
+        ("nonsense", f"/leases/{lease}/release", {"no": "epoch"}),
+        ("stale", f"/leases/{session}:a:7/release", {"epoch": 7, "reason": "x"}),
+        ("unknown", "/leases/ghost:a:1/release", {"epoch": 1, "reason": "x"}),
+        ("good", f"/leases/{lease}/release", {"epoch": 1, "reason": "it was cut off"}),
+    ]:
+        outbox.put(name, path, body)
+    await empty_outbox(outbox, Line(face.client, SystemClock(), grace_s=0), said.append)
+    assert sorted(letter.file.stem for letter in outbox.letters()) == ["busy", "fault"]
+    left = {file.name for file in (tmp_path / "outbox").iterdir()}
+    assert left == {"busy.json", "fault.json", "nonsense.refused", "nonsense.why"}
+    assert len(said) == 5
+    assert face.kinds()[-1] == "AttemptCancelled"

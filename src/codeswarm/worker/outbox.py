@@ -80,6 +80,12 @@ class Outbox:
     def arrived(letter: Letter) -> None:
         letter.file.unlink(missing_ok=True)
 
+    def refused(self, letter: Letter, why: str) -> None:
+        """Put a letter aside that will never be taken, with the reason beside it."""
+        with contextlib.suppress(FileNotFoundError):
+            letter.file.rename(letter.file.with_suffix(".refused"))
+            letter.file.with_suffix(".why").write_text(why + "\n", encoding="utf-8")
+
     def put_aside(self, file: Path, why: str) -> None:
         """Keep a copy of something that could not be delivered, with the reason beside it."""
         target = self._folder / f"{file.parent.parent.name}.{file.name}"

@@ -78,7 +78,7 @@ class Worker:
         """Serve until cancelled, or until the router is gone for good (an ordinary end)."""
         try:
             await self._introduce()
-            await self._empty_outbox()
+            await empty_outbox(self._outbox, self._line, self._log)
             async with asyncio.TaskGroup() as slots:
                 for number in range(self._slots):
                     slots.create_task(self._supervise(f"slot {number + 1}", AGENT_ROLES))
@@ -102,15 +102,6 @@ class Worker:
             await self._line.hello(hello)
         except RouterRefused as refused:
             raise _NotWanted(refused.what) from refused
-
-    async def _empty_outbox(self) -> None:
-        """Send what a worker before us could not. What is refused is known already, or will never be wanted."""
-        for letter in self._outbox.letters():
-            try:
-                await self._line.post(letter.path, letter.body)
-            except RouterRefused as refused:
-                self._log(f"{letter.path} was refused: {refused.what}")
-            self._outbox.arrived(letter)
 
     # ── slots ──
 
@@ -154,3 +145,22 @@ class Worker:
 
     def _agent(self, offer: Offer) -> Agent | None:
         return None if offer.role is Role.VERIFIER else self._make_agent(AgentSpec.parse(offer.agent))
+
+
+async def empty_outbox(outbox: Outbox, line: Line, log: Log) -> None:
+    """Send what a worker before us could not.
+
+    A letter goes away once it has arrived, or is stale: what it tells is known then, or will never be wanted. One that
+    can never be taken is put aside. Whatever else is wrong is the router's own trouble: the letter waits for the next
+    worker that starts.
+    """
+    for letter in outbox.letters():
+        try:
+            await line.post(letter.path, letter.body)
+        except RouterRefused as refused:
+            log(f"{letter.path} was refused: {refused}")
+            if refused.for_good and not refused.stale:
+                outbox.refused(letter, str(refused))
+            elif not refused.stale:
+                continue
+        outbox.arrived(letter)
