@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
+from codeswarm.domain.paths import as_bytes
 from codeswarm.domain.rejection import Rejection, unknown, wrong_state
 from codeswarm.domain.results import Finding
 from codeswarm.domain.session import Approval, Session, Ticket
@@ -38,7 +39,11 @@ def _landing_needs_approval(session: Session, files: tuple[str, ...]) -> str | N
 
 
 def matches(path: str, glob: str) -> bool:
-    """Whether `glob` names `path`; `**/` also stands for no folder at all, as in .gitignore."""
+    """Whether `glob` names `path`; `**/` also stands for no folder at all, as in .gitignore.
+
+    What counts is the path itself and not its text, which stands in quotes where it is no UTF-8.
+    """
+    path = as_bytes(path).decode(errors="surrogateescape")
     return fnmatchcase(path, glob) or (glob.startswith("**/") and fnmatchcase(path, glob[3:]))
 
 

@@ -5,15 +5,10 @@ Names come from agents: they are bytes, and hostile until shown otherwise.
 
 from __future__ import annotations
 
-import re
-
+from codeswarm.domain.paths import as_bytes, as_text, quoted
 from codeswarm.git.walker import is_dotgit, name_problem
 
 __all__ = ["as_bytes", "as_text", "is_dotgit", "path_problem", "quoted", "shape_problem", "shown"]
-
-_QUOTED = re.compile(r'"(?:[^"\\\x80-\U0010ffff]|\\(?:[abtnvfr"\\]|[0-3][0-7]{2}))*"')
-_ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
-_ESCAPED = re.compile(r'\\([abtnvfr"\\]|[0-3][0-7]{2})')
 
 
 def path_problem(path: bytes, *, link: bool = False) -> str | None:
@@ -41,39 +36,3 @@ def shown(path: bytes) -> str:
     """A path for people and JSON: undecodable bytes and control characters escaped."""
     text = path.decode(errors="backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-# ── a path as text, and back ──
-
-
-def as_text(path: bytes) -> str:
-    """A path as it stands in events, answers and JSON: as it is, or quoted as git does it where it is no UTF-8."""
-    try:
-        text = path.decode()
-    except UnicodeDecodeError:
-        return quoted(path).decode()
-    return quoted(path).decode() if text.startswith('"') else text
-
-
-def as_bytes(text: str) -> bytes:
-    """The path behind `as_text`."""
-    if not _QUOTED.fullmatch(text):
-        return text.encode(errors="surrogateescape")
-    return _ESCAPED.sub(_unescaped, text[1:-1]).encode("latin-1")
-
-
-def _unescaped(escape: re.Match[str]) -> str:
-    return chr(_ESCAPES[escape[1]] if escape[1] in _ESCAPES else int(escape[1], 8))
-
-
-def quoted(path: bytes) -> bytes:
-    """A path as git's commands read it: quoted in C style, so that any byte may stand in it."""
-    escaped = bytearray()
-    for byte in path:
-        if byte in (0x22, 0x5C):
-            escaped += bytes((0x5C, byte))
-        elif byte < 0x20 or byte >= 0x7F:
-            escaped += f"\\{byte:03o}".encode()
-        else:
-            escaped.append(byte)
-    return b'"' + bytes(escaped) + b'"'

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.paths import as_text
 from codeswarm.domain.policy import matches
 from codeswarm.domain.rejection import Refusal as Kind
 from codeswarm.domain.settings import Policy
@@ -90,6 +91,12 @@ def test_where_every_landing_is_approved_a_finished_ticket_waits_for_a_person() 
         ("secrets.yml", "**/secrets.yml", True),
         ("Secrets.yml", "**/secrets.yml", False),
         ("infra/main.tf", "*.tf", True),
+        (as_text(b".github/x\xff.yml"), ".github/**", True),
+        (as_text(b"infra/x\xff.tf"), "*.tf", True),
+        (as_text(b'"q".tf'), "*.tf", True),
+        (as_text(b'"q"/secrets.yml'), "**/secrets.yml", True),
+        (as_text(b"x/caf\xe9"), "x/caf?", True),
+        (as_text(b"src/x\xff.py"), ".github/**", False),
     ],
 )
 def test_sensitive_globs_name_paths(path: str, glob: str, is_sensitive: bool) -> None:
