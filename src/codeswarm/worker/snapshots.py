@@ -109,7 +109,13 @@ class Snapshotter:
         meta = META_INSIDE if self._sandbox.inside(box).workspace == WORKSPACE else self._place.meta
         order = self._order(scope, self._sandbox.inside(box).workspace, meta)
         argv = [sys.executable, "-I", "-S", str(WALKER)]
-        running = await start(self._sandbox, box, argv, {"PATH": DEFAULT_PATH})
+        try:
+            running = await start(self._sandbox, box, argv, {"PATH": DEFAULT_PATH})
+        except PermissionError as error:
+            why = f"{self._view.source} can't be entered: {error.strerror}"
+            raise SnapshotFailed(
+                "a workspace could not be snapshotted", why, "nothing of it is taken for deleted"
+            ) from error
         process, code = running.process, None
         assert process.stdin is not None
         assert process.stdout is not None
