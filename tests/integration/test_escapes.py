@@ -27,6 +27,7 @@ from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.testing.sandbox_contract import run
+from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.gate import GateContext, GateRunner
 from codeswarm.worker.masks import masks
 from codeswarm.worker.places import Place
@@ -297,3 +298,69 @@ async def test_a_repository_gets_no_file_but_those_that_git_ignores(asked: Site)
     assert len(told) == len(names) - 1
     assert "workspace.copy: '.git/config' is not copied: it names git's own directory" in told
     assert "workspace.copy: 'tracked' is not copied: it is no file that git ignores and does not track" in told
+
+
+# ── copied secrets in commits that an agent makes itself ─────────────────────────────────────────────────────
+
+SECRET = ".env*[test] x"
+FORCED = {
+    "a commit": "git checkout -qb evil; git add -f .env*; git commit -qm x",
+    "a commit taken back": "git checkout -qb evil; git add -f .env*; git commit -qm x; git rm -q --cached .env*; "
+    "git commit -qm y; echo b > b; git add b; git commit -qm z",
+    "a stash": "echo b > c; git stash -q --all; git stash apply -q",
+    "a merge": "git checkout -qb other; git commit -q --allow-empty -m o; git checkout -q -; "
+    "git checkout -qb evil; git commit -q --allow-empty -m e; git merge -q --no-commit --no-ff other; "
+    "git add -f .env*; git commit -qm m",
+    "a blob": "git tag evil $(git hash-object -w .env*); git add -f .env*; git commit -qm x; git reset -q HEAD^",
+    "a detached head": "git checkout -q --detach; git add -f .env*; git commit -qm x",
+}
+
+
+async def bundled(site: Site, made: Workspace, start: Commit) -> tuple[str | None, set[str], str]:
+    """Why not all is kept, the refs that are, and all that can be reached from them."""
+    bundles = []
+
+    async def upload(bundle: Path) -> None:
+        bundles.append(Path(shutil.copy(bundle, site.root / "bundle")))
+
+    problem = await keep_commits(made.place, made.view, site.sandbox, site.store.objects, start, upload, made.secrets)
+    if not bundles:
+        return problem, set(), ""
+    kept = site.store.fetch_bundle(bundles[0], "refs/codeswarm/agent/s/t/1")
+    reached = site.store.git.run("rev-list", "--objects", "--glob=refs/codeswarm/agent").decode()
+    return problem, {ref.removeprefix("refs/codeswarm/agent/s/t/1/") for ref in kept}, reached
+
+
+@pytest.mark.parametrize("how", FORCED)
+async def test_a_copied_secret_that_an_agent_commits_reaches_no_ref(site: Site, how: str) -> None:
+    site.person.write({SECRET: "SECRET=canary"})
+    start = site.commit({"a": "x"})
+    made = await site.make(start, copies=(SECRET,))
+    assert made.secrets == (SECRET,)
+    await site.act(made, "git checkout -qb side; echo s > s; git add s; git commit -qm s; git checkout -q task/t")
+    await site.act(made, FORCED[how])
+    problem, kept, reached = await bundled(site, made, start)
+    blob = site.store.git.run("hash-object", "--stdin", stdin=b"SECRET=canary").decode().strip()
+    assert "heads/side" in kept
+    assert blob not in reached
+    assert problem is not None
+    assert "a copied file that must reach no ref" in problem
+    assert "side" not in problem
+
+
+async def test_git_in_a_workspace_ignores_what_was_copied(site: Site) -> None:
+    site.person.write({SECRET: "canary", "deep/key": "canary"})
+    start = site.commit({"a": "x"})
+    made = await site.make(start, copies=(SECRET, "deep/key"))
+    assert await site.act(made, "git status --porcelain; git add -A; git commit -qm x --allow-empty") == ""
+    assert (await bundled(site, made, start))[0] is None
+    assert "env" not in site.store.git.run("ls-tree", "-r", "refs/codeswarm/agent/s/t/1/HEAD").decode()
+
+
+async def test_a_planted_exclude_file_leads_nowhere(site: Site, precious: Path) -> None:
+    site.person.write({".env": "canary"})
+    script = f"ln -sf {precious} .git/info/exclude"
+    await site.make(site.commit({"a": "x"}), setup=script, copies=(".env",))
+    script = f"rm -rf .git/info; ln -s {precious.parent} .git/info"
+    await site.make(site.commit({"a": "x"}), setup=script, copies=(".env",))
+    assert (os.listdir(precious.parent), precious.read_text()) == (["precious"], "precious")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
 from codeswarm.git.ignored import ignored_files
 from codeswarm.git.paths import as_bytes
-from codeswarm.worker.beneath import read_beneath, write_beneath
+from codeswarm.worker.beneath import read_beneath, read_left, write_beneath
+
+EXCLUDE = ".git/info/exclude"
+MAX_EXCLUDE = 1 << 20
+_SPECIAL = re.compile(rb"[\\*?\[ ]")
+"""What means something in a pattern of git's."""
 
 
 def copy_files(checkout: Path, names: Iterable[str], files: Path) -> tuple[str, ...]:
@@ -25,6 +31,17 @@ def copy_files(checkout: Path, names: Iterable[str], files: Path) -> tuple[str, 
 def _copy(checkout: Path, files: Path, name: bytes) -> bool:
     found = read_beneath(checkout.resolve(), name)
     return found is not None and write_beneath(files, name, *found)
+
+
+def exclude(files: Path, names: Iterable[str]) -> None:
+    """Let the workspace's own git ignore copied files, so that no `git add` takes one by mistake.
+
+    Set-up may have left anything there: what can't be written without following a link stays as it is.
+    """
+    lines = [_SPECIAL.sub(rb"\\\g<0>", as_bytes(name)) for name in names if "\n" not in name]
+    if lines:
+        before = read_left(files, EXCLUDE, MAX_EXCLUDE) or b""
+        write_beneath(files, EXCLUDE.encode(), before + b"".join(b"/%b\n" % line for line in lines), 0o644)
 
 
 def free_ports(names: Iterable[str]) -> tuple[dict[str, str], list[socket.socket]]:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from codeswarm.errors import CodeswarmError
+from codeswarm.git.paths import as_bytes, shown
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
-from codeswarm.worker.beneath import size_left
+from codeswarm.worker.beneath import read_left, size_left
 from codeswarm.worker.masks import masks
 from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
 from codeswarm.worker.view import View
 
 NOTHING, BROKEN = 4, 5
-BUNDLE = "commits.bundle"
+BUNDLE, NEVER, HOLDING = "commits.bundle", "never", "holding"
 TIMEOUT_S = 120.0
 MAX_BYTES = 512 << 20
+MAX_NAMED, MAX_REFS = 1 << 16, 20
 
 Upload = Callable[[Path], Awaitable[object]]
 
@@ -34,8 +36,22 @@ SCRIPT = f"""
 cat .git/HEAD > "$GIT_DIR/HEAD"
 count=$(git rev-list --count --all HEAD --not "$START") || exit {BROKEN}
 [ "$count" -eq 0 ] && exit {NOTHING}
-exec git bundle create --quiet "$OUT/{BUNDLE}" --all HEAD --not "$START"
+holds() {{ [ -s "$OUT/{NEVER}" ] && [ "$(xargs -0 -s 100000 git rev-list --full-history --max-count=1 "$@" \
+  --not "$START" -- < "$OUT/{NEVER}" 2>&1 | head -c 1)" ]; }}
+odd() {{ [ -s "$OUT/{NEVER}" ] &&
+  git for-each-ref --format='%(objecttype) %(*objecttype)' | grep -qvxE 'commit |tag commit'; }}
+holds --all HEAD || odd || exec git bundle create --quiet "$OUT/{BUNDLE}" --all HEAD --not "$START"
+for ref in $(git for-each-ref --format='%(refname)') HEAD; do
+  if git rev-parse --verify --quiet "$ref^{{commit}}" > /dev/null && ! holds "$ref"; then echo "$ref"; else
+    echo "$ref" >> "$OUT/{HOLDING}"
+  fi
+done > "$OUT/keep"
+echo "^$START" >> "$OUT/keep"
+[ "$(git rev-list --count --stdin < "$OUT/keep")" -eq 0 ] && exit {NOTHING}
+exec git bundle create --quiet "$OUT/{BUNDLE}" --stdin < "$OUT/keep"
 """
+"""A tip that holds a copied secret, be it in a commit that a later one takes back, is not among what is bundled. Nor is
+one that is no commit, where there are such secrets: nobody can tell by its paths what it holds."""
 ENVIRONMENT = {
     "PATH": DEFAULT_PATH,
     "GIT_OPTIONAL_LOCKS": "0",
@@ -45,13 +61,24 @@ ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "",
+    "GIT_LITERAL_PATHSPECS": "1",
 }
 
 
 async def keep_commits(
-    place: Place, view: View, sandbox: Sandbox, objects: Path, start: str, upload: Upload
+    place: Place,
+    view: View,
+    sandbox: Sandbox,
+    objects: Path,
+    start: str,
+    upload: Upload,
+    never: Iterable[str] = (),
 ) -> str | None:
-    """Send the commits that `start` does not reach, if there are any; why that was not possible, or None."""
+    """Send the commits that `start` does not reach, if there are any; why that was not possible for all, or None.
+
+    `never`: paths that must reach no ref (copied secrets). A branch, tag or stash that holds one in any commit since
+    `start` is not sent.
+    """
     scratch = place.meta / "commits"
     for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,11 +95,13 @@ async def keep_commits(
     )
     inside = sandbox.inside(box)
     _own_git(scratch / "run" / "git", inside.workspace / ".git", sha256=len(start) == 64)
+    (scratch / "run" / NEVER).write_bytes(b"".join(as_bytes(path) + b"\0" for path in never))
     environment = {**ENVIRONMENT, "START": start, "OUT": str(inside.run), "GIT_DIR": str(inside.run / "git")}
     try:
         done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
+        holding = _holding(scratch / "run")
         if done.exit_code == NOTHING:
-            return None
+            return holding
         size = size_left(scratch / "run", BUNDLE)
         if done.exit_code != 0 or size is None:
             return f"its own repository can't be read: {done.tail[-300:] or 'git failed'}"
@@ -83,7 +112,16 @@ async def keep_commits(
         return f"its own commits could not be kept: {error.what}"
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-    return None
+    return holding
+
+
+def _holding(run: Path) -> str | None:
+    """What was not sent since a copied secret is in it, as a reason to keep it where it is."""
+    found = (read_left(run, HOLDING, MAX_NAMED) or b"").split()
+    if not found:
+        return None
+    named = ", ".join(shown(ref) for ref in found[:MAX_REFS]) + (" …" if len(found) > MAX_REFS else "")
+    return f"these hold, or may hold, a copied file that must reach no ref, and are kept nowhere else: {named}"
 
 
 def _own_git(path: Path, theirs: Path, *, sha256: bool) -> None:

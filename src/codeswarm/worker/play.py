@@ -199,6 +199,7 @@ class Play:
             Path(offer.workspace.objects),
             self._preparation.start,
             upload,
+            self._workspace.secrets,
         )
         if problem is None:
             return home

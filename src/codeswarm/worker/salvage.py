@@ -54,7 +54,8 @@ async def _bring_home(tools: Tools, place: Place, view: View, facts: dict[str, A
     except (CodeswarmError, OSError) as error:
         place.remember(salvage_failed=str(error))
         return False
-    problem = await keep_commits(place, view, tools.sandbox, Path(facts["objects"]), facts["start"], upload_commits)
+    objects, start = Path(facts["objects"]), facts["start"]
+    problem = await keep_commits(place, view, tools.sandbox, objects, start, upload_commits, never)
     if problem is not None:
         place.remember(salvage_failed=problem)
         return False

@@ -19,7 +19,7 @@ from codeswarm.git.walker import SETUP, TRACKED
 from codeswarm.host import toolchains
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount, Sandbox
-from codeswarm.worker.borrow import copy_files, free_ports
+from codeswarm.worker.borrow import copy_files, exclude, free_ports
 from codeswarm.worker.masks import masks
 from codeswarm.worker.mounting import OverlayFailed
 from codeswarm.worker.overlays import Overlays
@@ -175,4 +175,6 @@ def _copy_secrets(place: Place, files: Path, order: WorkspaceOrder) -> tuple[str
         return ()
     tracked = tracked_paths(place)
     names = [name for name in order.settings.copies if as_bytes(name) not in tracked]
-    return copy_files(Path(order.repository), names, files)
+    copied = copy_files(Path(order.repository), names, files)
+    exclude(files, copied)
+    return copied
