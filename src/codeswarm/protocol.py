@@ -36,6 +36,8 @@ class WorkerHello(Wire):
     """The boot id of its node: on another boot the pid means nothing."""
     slots: int
     labels: tuple[str, ...] = ()
+    terms: str = ""
+    """What it was told when it was started, beside its name and its slots: a digest, to be held against another."""
 
 
 class ClaimRequest(Wire):

@@ -1,12 +1,14 @@
 """Worker processes: started, watched, started again one for one, and their leases given up the moment they die.
 
 A worker outlives its router for a while (it waits for a new one). So a router that starts adopts those that are still
-there before it starts any of its own.
+there before it starts any of its own: as many as it has slots for, and only those that were told what it would tell
+them. The others end, and new ones go on with their work.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -45,11 +47,12 @@ class WorkerProcess:
     boot: str
     slots: int
     labels: frozenset[str] = frozenset()
+    terms: str = ""
 
     @classmethod
     def of(cls, hello: WorkerHello) -> WorkerProcess:
         labels = frozenset(hello.labels)
-        return cls(WorkerId(hello.worker), hello.pid, hello.started, hello.boot, hello.slots, labels)
+        return cls(WorkerId(hello.worker), hello.pid, hello.started, hello.boot, hello.slots, labels, hello.terms)
 
     @property
     def alive(self) -> bool:
@@ -97,12 +100,13 @@ class WorkerSupervisor:
         logs: Path,
         room: Room,
     ) -> None:
-        """`order(worker, slots)` is what a new worker process is told on its standard input."""
+        """`order(worker, slots)` is what a new worker process is told on its standard input, beside its `terms`."""
         self._registry = registry
         self._desk = desk
         self._kernel = kernel
         self._clock = clock
         self._order = order
+        self.terms = hashlib.sha256(json.dumps(order("", 0), sort_keys=True).encode()).hexdigest()[:16]
         self._logs = logs
         self._room = room
         self._count = 0
@@ -132,16 +136,37 @@ class WorkerSupervisor:
         self._observers.append(observer)
 
     async def run(self, slots: int) -> None:
-        """Until cancelled: adopt who is there, start the rest, and start again who dies."""
-        adopted = [process for process in self._registry.read().values() if process.alive]
+        """Until cancelled: adopt who is there and fits, start the rest, and start again who dies."""
+        there = [process for process in self._registry.read().values() if process.alive]
+        adopted = self._fitting(there, slots)
         self._wanted = {process.worker for process in adopted}
         missing = slots - sum(process.slots for process in adopted)
         async with asyncio.TaskGroup() as tasks:
             for process in adopted:
                 self._live[process.worker] = process
                 tasks.create_task(self._watch_adopted(process))
+            for process in there:
+                if process not in adopted:
+                    tasks.create_task(self._send_away(process))
             for share in _shares(missing):
                 tasks.create_task(self._keep(share))
+
+    def _fitting(self, there: list[WorkerProcess], slots: int) -> list[WorkerProcess]:
+        """Those that can stay. Who is at work comes first."""
+        fitting: list[WorkerProcess] = []
+        for process in sorted(there, key=lambda process: -len(self._desk.of_worker(process.worker))):
+            if process.terms == self.terms and process.slots <= slots:
+                fitting.append(process)
+                slots -= process.slots
+        return fitting
+
+    async def _send_away(self, process: WorkerProcess) -> None:
+        """End a worker that was started for another order. Its work goes on elsewhere, and is no fault of anyone's."""
+        await in_thread(_end, process.pid, lambda: process.alive)
+        self._forget(process.worker)
+        reason = f"worker {process.worker} was started with other settings, or is one too many: it was ended"
+        keys = self._desk.of_worker(process.worker)
+        await self._room.patiently(give_up, keys, self._kernel, reason, cmd.ReleaseLease)
 
     async def _watch_adopted(self, process: WorkerProcess) -> None:
         try:
@@ -186,30 +211,42 @@ class WorkerSupervisor:
                 stderr=log.fileno(),
             )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(self._order(name, slots)).encode() + b"\n")
+        order = {**self._order(name, slots), "terms": self.terms}
+        process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.close()
         return process
 
     async def _bury(self, worker: WorkerId, how: str = "its worker died") -> None:
         """Give up a dead worker's leases at once, and end what it left running."""
+        self._forget(worker)
+        await self._room.patiently(self._give_up, worker, how)
+
+    def _forget(self, worker: WorkerId) -> None:
         self._live.pop(worker, None)
         if self._wanted is not None:
             self._wanted.discard(worker)
         self._registry.forget(worker)
-        await self._room.patiently(self._give_up, worker, how)
 
     async def _give_up(self, worker: WorkerId, how: str) -> None:
         await give_up(self._desk.of_worker(worker), self._kernel, how)
 
 
-async def give_up(keys: list[Key], kernel: Kernel, reason: str) -> None:
-    """Lose leases whose worker is dead; without walls its agents may still run, so they are ended first."""
+async def give_up(
+    keys: list[Key],
+    kernel: Kernel,
+    reason: str,
+    how: type[cmd.LoseLease | cmd.ReleaseLease] = cmd.LoseLease,
+) -> None:
+    """Lose leases whose worker is dead, or release those of one that we ended: only a loss counts towards a meltdown.
+
+    Without walls its agents may still run, so they are ended first.
+    """
     for session, subject, epoch in keys:
         name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
         for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}"):
             await in_thread(end_marked, box)
         try:
-            await kernel.execute(session, cmd.LoseLease(subject=subject, epoch=epoch, reason=reason))
+            await kernel.execute(session, how(subject=subject, epoch=epoch, reason=reason))
         except Refused:
             continue  # its result arrived before the news of its death
 

@@ -42,6 +42,8 @@ class WorkerOrder(BaseModel):
     """Where the person stood: relative names in agents' commands are looked up there."""
     labels: tuple[str, ...] = ()
     record: Path | None = None
+    terms: str = ""
+    """A digest of all this, which the worker presents itself with."""
 
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
@@ -66,6 +68,7 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             _log,
             slots=order.slots,
             labels=frozenset(order.labels),
+            terms=order.terms,
         )
         await worker.run()
 

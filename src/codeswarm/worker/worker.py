@@ -62,6 +62,7 @@ class Worker:
         *,
         slots: int,
         labels: frozenset[str] = frozenset(),
+        terms: str = "",
     ) -> None:
         self._identity = identity
         self._line = line
@@ -72,6 +73,7 @@ class Worker:
         self._log = log
         self._slots = slots
         self._labels = labels
+        self._terms = terms
         self._session = ""
 
     async def run(self) -> None:
@@ -97,6 +99,7 @@ class Worker:
             boot=who.boot,
             slots=self._slots,
             labels=tuple(sorted(self._labels)),
+            terms=self._terms,
         )
         try:
             await self._line.hello(hello)

@@ -92,11 +92,13 @@ class Yard:
         self.supervisor.greet(self.hello(order["worker"], pid, order["slots"]))
         return pid, WorkerId(order["worker"])
 
-    @staticmethod
-    def hello(worker: str, pid: int, slots: int = 1, started: float | None = None) -> WorkerHello:
+    def hello(
+        self, worker: str, pid: int, slots: int = 1, started: float | None = None, terms: str | None = None
+    ) -> WorkerHello:
         began = start_time(pid) if started is None else started
         assert began is not None
-        return WorkerHello(worker=worker, pid=pid, started=began, boot=boot_id(), slots=slots)
+        terms = self.supervisor.terms if terms is None else terms
+        return WorkerHello(worker=worker, pid=pid, started=began, boot=boot_id(), slots=slots, terms=terms)
 
     async def lease(self, worker: str) -> Leased:
         leased = await self.desk.claim(claim_command(worker, AGENTS), 0)
@@ -201,6 +203,44 @@ async def test_workers_of_an_earlier_router_are_counted_in_and_replaced_when_the
     await settle()
     assert {process.pid for process in yard.supervisor.live} == {pid, replacing}
     assert yard.starts.empty()
+
+
+async def test_workers_beyond_the_slots_are_sent_away_and_who_is_at_work_stays(yard: Yard) -> None:
+    idle, busy, wide = [await stray() for _ in range(3)]
+    for name, process, slots in (("idle", idle, 1), ("busy", busy, 1), ("wide", wide, 4)):
+        yard.registry.write(yard.hello(name, process.pid, slots))
+    kept = await yard.lease("busy")
+    yard.run(1)
+    for process in (idle, wide):
+        await asyncio.wait_for(process.wait(), 20)
+    async with asyncio.timeout(20):
+        while set(yard.registry.read()) != {"busy"}:
+            await asyncio.sleep(0.01)
+    assert [process.worker for process in yard.supervisor.live] == ["busy"]
+    assert yard.desk.live() == [(ONE, kept.subject, kept.epoch)]
+    assert yard.starts.empty()
+    with pytest.raises(Refused, match="it can end"):
+        yard.supervisor.greet(yard.hello("idle", os.getpid()))
+
+
+async def test_workers_of_another_order_end_and_new_ones_take_over_without_a_loss(yard: Yard) -> None:
+    old = await stray()
+    yard.registry.write(yard.hello("old", old.pid, terms="without a recording"))
+    await yard.lease("old")
+    yard.run(1)
+    pid, worker = await yard.started()
+    await asyncio.wait_for(old.wait(), 20)
+    async with contextlib.aclosing(yard.kernel.subscribe(0, ONE)) as events:
+        ends = (record.event async for record in events if record.event.kind in ("AttemptLost", "AttemptCancelled"))
+        assert (await asyncio.wait_for(anext(ends), 20)).kind == "AttemptCancelled"
+    assert [process.pid for process in yard.supervisor.live] == [pid]
+    assert (await yard.lease(worker)).subject == "a"
+
+
+async def test_what_a_worker_is_told_holds_the_terms_that_it_presents_itself_with(yard: Yard) -> None:
+    yard.run(1)
+    _, order = await asyncio.wait_for(yard.starts.get(), 20)
+    assert order["terms"] == yard.supervisor.terms
 
 
 async def test_everything_ends_with_the_router_and_the_adopted_too(yard: Yard) -> None:
