@@ -67,9 +67,15 @@ def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Path,
             continue
         named_folders += [*_own_folder(found, home), *_own_folder(found.resolve(), home)]
         if not word.startswith("/"):
-            absolute = shlex.quote(str(found)).replace("\\", "\\\\")
-            command = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", absolute, command)
+            command = _replaced(command, word, shlex.quote(str(found)))
     return command, tuple(_without_nested(named_folders))
+
+
+def _replaced(command: str, word: str, by: str) -> str:
+    """A command with a word of it exchanged, however that was quoted."""
+    written = (word, shlex.quote(word), f"'{word}'", f'"{word}"', word.replace(" ", "\\ "))
+    either = "|".join(map(re.escape, dict.fromkeys(written)))
+    return re.sub(rf"(?<!\S)(?:{either})(?!\S)", lambda _: by, command)
 
 
 def _named_file(word: str, directory: Path, *, first: bool) -> Path | None:

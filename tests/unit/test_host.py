@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from codeswarm.host import program
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("written", ["'./my agent.sh'", '"./my agent.sh"', "./my\\ agent.sh"])
+def test_a_program_with_spaces_in_its_name_is_found_however_it_is_quoted(
+    written: str, tmp_path: Path, home: Path
+) -> None:
+    (tmp_path / "my agent.sh").touch()
+    command, shown = program(f"{written} --fast './my agent.sh.not'", tmp_path, home)
+    assert shlex.split(command) == [str(tmp_path / "my agent.sh"), "--fast", "./my agent.sh.not"]
+    assert any(path == tmp_path or path == tmp_path / "my agent.sh" for path in shown)
+
+
+def test_words_that_name_no_file_stay_as_they_are(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "file").touch()
+    for command in ("agent --model x", "echo 'file ", "sh -c 'echo file'", "file"):
+        assert program(command, tmp_path, home) == (command, ())
+
+
+def test_a_file_that_is_an_argument_is_found_where_the_person_stands(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "agent.py").touch()
+    command, _ = program("python agent.py > log", tmp_path, home)
+    assert command == f"python {tmp_path / 'agent.py'} > log"
