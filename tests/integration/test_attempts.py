@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.domain.results import GateOutcome, Report
 from codeswarm.domain.settings import Gates, Settings
@@ -47,3 +49,22 @@ async def test_more_changed_files_than_an_event_can_name_are_kept_and_not_taken(
     assert session.tickets[T].files == ()
     sizes = [len(record.event.model_dump_json()) for record in kernel.ledger.history(S)]
     assert max(sizes) < 6 << 20
+
+
+async def test_snapshots_of_one_attempt_that_come_at_once_are_taken_one_after_the_other(teller: Teller) -> None:
+    """A request that timed out at the worker is sent again while the router is still at work on it."""
+    attempts, store = teller.engine.attempts, teller.engine.store
+    files = {f"f{number}": "x" for number in range(200)}
+    answers = await asyncio.gather(*(attempts.snapshot(S, T, 1, snapshot({**files, f"n{n}": "x"})) for n in range(4)))
+    assert len({answer.commit for answer in answers}) == 4
+    attempt = teller.engine.kernel.session(S).tickets[T].attempts[1]
+    wip = f"refs/codeswarm/wip/{S}/{T}/1"
+    assert store.commit(wip) == attempt.snapshot
+    assert attempt.start is not None
+    assert len(store.changed_files(attempt.start, wip)) == 204
+    work, again = await asyncio.gather(*(attempts.work(S, T, 1, snapshot(files)) for _ in range(2)))
+    assert work.work.tree == again.work.tree == store.tree(wip)
+    await teller.do(cmd.LoseLease(subject=T, epoch=1, reason="its worker died"), S)
+    await asyncio.gather(*(attempts.salvage(S, T, 1, snapshot({f"s{n}": "x"})) for n in range(4)))
+    assert len(store.changed_files(attempt.start, wip)) == 208
+    assert store.refs("refs/codeswarm/incoming") == {}

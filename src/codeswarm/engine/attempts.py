@@ -6,9 +6,11 @@ more when it is recorded; work of a lease that is over is kept in its own wip re
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from codeswarm.clock import Clock
 from codeswarm.context.bundle import Material, build_bundle, unseen_messages
@@ -52,6 +54,14 @@ class Attempts:
         self._signer = signer
         self._artifacts = artifacts
         self._clock = clock
+        self._locks: WeakValueDictionary[tuple[str, str, int], asyncio.Lock] = WeakValueDictionary()
+
+    def _alone(self, session_id: SessionId, ticket_id: TicketId, epoch: int) -> asyncio.Lock:
+        """Held while files of an attempt are taken in: each snapshot builds on the one before, under the same refs.
+
+        One worker sends one after the other, but a request that timed out there may still be at work here.
+        """
+        return self._locks.setdefault((session_id, ticket_id, epoch), asyncio.Lock())
 
     def _held(self, session_id: SessionId, ticket_id: TicketId, epoch: int) -> tuple[Session, Ticket, Attempt]:
         """Raises: Refused where the epoch is not the live one."""
@@ -188,6 +198,12 @@ class Attempts:
 
     async def snapshot(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> SnapshotAnswer:
         """Take a running attempt's changes into its wip ref. Raises: Refused (stale), BrokenChanges."""
+        async with self._alone(session_id, ticket_id, epoch):
+            return await self._snapshot(session_id, ticket_id, epoch, spool)
+
+    async def _snapshot(
+        self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO
+    ) -> SnapshotAnswer:
         session, ticket, attempt = self._held(session_id, ticket_id, epoch)
         snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
         return await self._record(cmd.RecordSnapshot, session_id, ticket, attempt, snapshot)
@@ -232,11 +248,12 @@ class Attempts:
 
     async def work(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> WorkAnswer:
         """The last snapshot of an attempt, and the one commit that its work becomes."""
-        answer = await self.snapshot(session_id, ticket_id, epoch, spool)
-        session, ticket, attempt = self._held(session_id, ticket_id, epoch)
-        work = await in_thread(self._make_work, session, ticket, attempt, answer.tree)
-        since_base = await in_thread(self._since_base, attempt, work.commit)
-        return WorkAnswer(work=work, since_base=since_base, left_out=answer.left_out)
+        async with self._alone(session_id, ticket_id, epoch):
+            answer = await self._snapshot(session_id, ticket_id, epoch, spool)
+            session, ticket, attempt = self._held(session_id, ticket_id, epoch)
+            work = await in_thread(self._make_work, session, ticket, attempt, answer.tree)
+            since_base = await in_thread(self._since_base, attempt, work.commit)
+            return WorkAnswer(work=work, since_base=since_base, left_out=answer.left_out)
 
     def _make_work(self, session: Session, ticket: Ticket, attempt: Attempt, tree: Tree) -> Work:
         assert attempt.start is not None
@@ -280,11 +297,12 @@ class Attempts:
 
     async def salvage(self, session_id: SessionId, ticket_id: TicketId, epoch: int, spool: BinaryIO) -> SnapshotAnswer:
         """Files of an attempt that is over: kept in its wip ref, shown, and nothing else. Raises: Refused."""
-        session, ticket, attempt = self._known(session_id, ticket_id, epoch)
-        if attempt.live:
-            raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
-        snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
-        return await self._record(cmd.RecordSalvage, session_id, ticket, attempt, snapshot)
+        async with self._alone(session_id, ticket_id, epoch):
+            session, ticket, attempt = self._known(session_id, ticket_id, epoch)
+            if attempt.live:
+                raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
+            snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
+            return await self._record(cmd.RecordSalvage, session_id, ticket, attempt, snapshot)
 
     async def keep_commits(
         self, session_id: SessionId, ticket_id: TicketId, epoch: int, bundle: Path
@@ -292,10 +310,11 @@ class Attempts:
         """An agent's own commits, under refs of their own. Raises: Refused, GitError (a malformed bundle)."""
         self._known(session_id, ticket_id, epoch)
         prefix = refs.commits(session_id, ticket_id, epoch)
-        kept = await in_thread(self._store.fetch_bundle, bundle, prefix)
-        await in_thread(self._store.sync)
-        await self._kernel.execute(session_id, cmd.RecordCommits(ticket=ticket_id, epoch=epoch, refs=kept))
-        return kept
+        async with self._alone(session_id, ticket_id, epoch):
+            kept = await in_thread(self._store.fetch_bundle, bundle, prefix)
+            await in_thread(self._store.sync)
+            await self._kernel.execute(session_id, cmd.RecordCommits(ticket=ticket_id, epoch=epoch, refs=kept))
+            return kept
 
     async def add_to_transcript(
         self, session_id: SessionId, ticket_id: TicketId, epoch: int, offset: int, data: bytes
