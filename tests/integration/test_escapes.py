@@ -8,6 +8,8 @@ import hashlib
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,11 +28,12 @@ from codeswarm.host import program, toolchains
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap
-from codeswarm.testing.sandbox_contract import run
+from codeswarm.testing.sandbox_contract import make_box, run
+from codeswarm.worker.cleaning import size_of
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.gate import GateContext, GateRunner
 from codeswarm.worker.masks import masks
-from codeswarm.worker.places import Place
+from codeswarm.worker.places import Place, remove
 from codeswarm.worker.play import put_bundle
 from codeswarm.worker.view import View
 from codeswarm.worker.workspace import Workspace, WorkspaceMaker
@@ -364,3 +367,30 @@ async def test_a_planted_exclude_file_leads_nowhere(site: Site, precious: Path) 
     script = f"rm -rf .git/info; ln -s {precious.parent} .git/info"
     await site.make(site.commit({"a": "x"}), setup=script, copies=(".env",))
     assert (os.listdir(precious.parent), precious.read_text()) == (["precious"], "precious")
+
+
+# ── mount points that are made where a run could write ───────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("what", ["a link out", "a link within", "a file"])
+async def test_what_a_run_plants_in_its_tmpdir_never_leads_a_mount_out(tmp_path: Path, what: str) -> None:
+    outside, tool = tmp_path / "outside", tmp_path / "tool"
+    outside.mkdir()
+    plant(tool, {"run": Script("#!/bin/sh\necho tool")})
+    box = make_box(tmp_path / "box")
+    plants = {"a link out": f"ln -s /oldroot{outside} d", "a link within": "ln -s . d", "a file": "touch d"}
+    assert (await run(Bubblewrap(), box, f"cd /tmp && {plants[what]}"))[0] == 0
+    shown = replace(box, mounts=(Mount(tool, Path("/tmp/d/deep/tool")), Mount(tool / "run", Path("/tmp/d/run"))))
+    assert await run(Bubblewrap(), shown, "/tmp/d/deep/tool/run; /tmp/d/run") == (0, "tool\ntool\n")
+    assert os.listdir(outside) == []
+
+
+def test_the_size_of_a_folder_is_told_however_deep_it_is_and_links_are_not_followed(tmp_path: Path) -> None:
+    plant(tmp_path / "outside", {"large": "x" * 500_000})
+    litter = tmp_path / "litter"
+    litter.mkdir()
+    litter.joinpath("link").symlink_to(tmp_path / "outside")
+    deep = "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\nopen('file', 'w').write('x' * 9000)"
+    subprocess.run([sys.executable, "-c", deep], cwd=litter, check=True)
+    assert 9000 <= size_of(litter) - 3000 * os.stat(litter / "d").st_blocks * 512 < 400_000
+    remove(litter)

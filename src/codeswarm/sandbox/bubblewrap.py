@@ -18,6 +18,7 @@ from pathlib import Path
 from codeswarm.errors import SandboxUnavailable
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
 from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mask, Mount, Namespaces, Probe, Running
+from codeswarm.sandbox.mount_points import make_mount_point
 
 UID = 1000
 PASSWD = f"root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
@@ -68,6 +69,7 @@ class Bubblewrap:
         stderr: int | None = None,
     ) -> Running:
         pipe = asyncio.subprocess.PIPE
+        await asyncio.to_thread(_make_mount_points, box)
         status_read, status_write = os.pipe()
         passed = (status_write, _memory_file(PASSWD), _memory_file(GROUP))
         entering = box.namespaces.entering if box.namespaces else ()
@@ -164,6 +166,14 @@ def _shown(box: Box) -> list[str]:
     steps += [(path, True, ["--tmpfs"]) for path in _to_mask(box.masks, mounts)]
     ordered = sorted(steps, key=lambda step: (len(step[0].parts), step[1]))
     return [word for inside, _, words in ordered for word in (*words, str(inside))]
+
+
+def _make_mount_points(box: Box) -> None:
+    """Those in TMPDIR, where earlier runs may have left anything. What stands in another mount is not among them."""
+    within = [mount for mount in box.mounts if mount.inside.is_relative_to(TMP) and mount.inside != TMP]
+    for mount in within:
+        if not any(other.inside in mount.inside.parents for other in within):
+            make_mount_point(box.tmp, mount.inside.relative_to(TMP), folder=mount.source.is_dir())
 
 
 def _to_mask(masks: Sequence[Mask], mounts: Sequence[Mount]) -> set[Path]:

@@ -8,12 +8,14 @@ one that can't be stays and is named.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codeswarm.domain.ids import SessionId
 from codeswarm.ledger.base import Ledger
+from codeswarm.process import run_sync
 from codeswarm.worker.places import ATTEMPTS, HOMES, Place, Places
 from codeswarm.worker.salvage import salvage
 from codeswarm.worker.tools import Tools
@@ -119,12 +121,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def size_of(root: Path) -> int:
-    """Bytes on disk below a folder, as far as they can be seen."""
-    total = 0
-    for path in root.rglob("*"):
-        try:
-            info = path.lstat()
-        except OSError:
-            continue
-        total += info.st_blocks * 512
-    return total
+    """Bytes on disk below a folder, as far as they can be seen, however deep an agent made it."""
+    done = run_sync(["du", "--summarize", "--block-size=1", "--", str(root)], cwd=Path("/"), env={"PATH": os.defpath})
+    size = done.stdout.partition(b"\t")[0]
+    return int(size) if size.isdigit() else 0
