@@ -176,7 +176,8 @@ def baseline(files: Path, manifest: Path, kind: int, upper: Path | None = None) 
     """Remember every file as it stands, before any agent has seen the workspace; new ones as of `kind`.
 
     `upper`: the layer that holds all that differs from what the manifest knows, where there is one.
-    Runs without walls: nothing hostile has been here yet. Raises: SnapshotFailed.
+    Runs without walls, also after set-up: it looks at names and times alone, follows nothing, opens no file and asks no
+    git. Raises: SnapshotFailed.
     """
     order = {
         "root": str(files),
