@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codeswarm.clock import Clock, within
+from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
 from codeswarm.engine.attempts import Attempts
@@ -34,9 +34,6 @@ from codeswarm.errors import CodeswarmError, Refused, disk_full
 from codeswarm.git.store import Store
 from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.ledger.base import Ledger, Recorded
-
-STOP_GRACE_S = 60.0
-"""How long holders of leases may take to end when they are told to end now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +170,6 @@ class Engine:
             with contextlib.suppress(Refused):
                 await self.kernel.durable(self.kernel.record(session, event))
             raise
-
-    # ── stopping ──
-
-    async def end_now(self, reason: str, session: SessionId | None = None) -> bool:
-        """Tell every holder to end, and wait for a while; whether all did. What they made is in their wip refs."""
-        self.desk.cancel_all(reason, session)
-        draining = asyncio.ensure_future(self.desk.drained(session))
-        try:
-            return await within(self.clock, STOP_GRACE_S, draining)
-        finally:
-            draining.cancel()
 
 
 def _empty(folder: Path) -> None:

@@ -65,9 +65,6 @@ class LeaseDesk:
         self._held: dict[Key, Held] = {}
         self._waiters: list[_Waiter] = []
         self._turn = 0
-        self._ended = asyncio.Event()
-        self.closed: str | None = None
-        """Why no more leases are given out (the process is stopping), or None."""
         kernel.observe(self._observe)
 
     def start(self) -> None:
@@ -141,8 +138,6 @@ class LeaseDesk:
 
     def _submit(self, claim: cmd.Claim) -> _Submission | None:
         """Ask the sessions in turn, so that none starves another."""
-        if self.closed is not None:
-            return None
         sessions = self._kernel.live_sessions()
         for step in range(len(sessions)):
             session = sessions[(self._turn + step) % len(sessions)]
@@ -251,14 +246,7 @@ class LeaseDesk:
         ttl_s = session.settings.leasing.lease_ttl_s
         self._held[session.id, subject, epoch] = Held(worker, ttl_s, self._clock.monotonic() + ttl_s)
 
-    async def drained(self, session: SessionId | None = None) -> None:
-        """Wait until no lease (of a session) is live."""
-        while self.live(session):
-            self._ended.clear()
-            await self._ended.wait()
-
     def _let_go(self, keys: list[Key]) -> None:
-        self._ended.set()
         for key in keys:
             self._held.pop(key).news.set()
 

@@ -169,12 +169,6 @@ async def test_the_turn_goes_on_while_sessions_run_dry_and_come_back(desk: Desk)
     assert {leased.session for leased in served[:2] if leased} == {ONE, TWO}
 
 
-async def test_a_closed_desk_gives_nothing(desk: Desk) -> None:
-    await desk.begin(ONE, "a")
-    desk.desk.closed = "the process is stopping"
-    assert await desk.claim() is None
-
-
 # ── claimants that go away ──
 
 
@@ -321,25 +315,6 @@ async def test_every_holder_of_a_session_is_told_to_end_at_once_and_those_of_oth
     assert (await desk.desk.heartbeat(ONE, "a", 1, 0, 30)).cancel == "stop", "told again until it has ended"
     assert desk.desk.cancel_all("all") == 3
     assert (await waiting[TWO, TicketId("a"), 1]).cancel == "all"
-
-
-async def test_drained_waits_for_the_last_lease_of_the_session_that_was_named(desk: Desk) -> None:
-    await desk.begin(ONE, "a", "b")
-    await desk.begin(TWO, "a")
-    leases = [leased for _ in range(3) if (leased := await desk.claim())]
-    await asyncio.wait_for(desk.desk.drained(THREE), 1)
-    one, everything = (asyncio.create_task(desk.desk.drained(id_)) for id_ in (ONE, None))
-    for leased in sorted(leases, key=lambda leased: leased.session):
-        await settle()
-        assert not one.done()
-        await desk.release(leased)
-        if len(desk.desk.live(ONE)) == 0:
-            break
-    await settle()
-    assert (one.done(), everything.done()) == (True, False)
-    await desk.release(next(leased for leased in leases if leased.session == TWO))
-    await settle()
-    assert everything.done()
 
 
 # ── ends ──
