@@ -204,3 +204,25 @@ def test_a_set_up_longer_than_a_lease_keeps_it(tmp_path: Path) -> None:
     )
     assert done.code == 0, kinds(done)
     assert "AttemptLost" not in kinds(done)
+
+
+MANY_FILES = """
+import pathlib, sys
+sys.stdin.read()
+for number in range(1500):
+    pathlib.Path(f"a file with a name of some length, so that all of them are long {number:04}.txt").touch()
+open(b"bytes \\xff", "w").close()
+"""
+
+
+def test_a_gate_about_more_files_than_an_argument_can_name_is_run(tmp_path: Path) -> None:
+    place = place_with_gate(
+        tmp_path,
+        'set -- {files}; echo $# files; for file; do test -e "$file" || exit 1; done; test $# -eq 0 -o $# -eq 1501',
+    )
+    (tmp_path / "many.py").write_text(MANY_FILES)
+    tickets = place.tickets([ticket("a", pipeline="single")])
+    words = ["--tickets", str(tickets), "--agent", f"command:python {tmp_path / 'many.py'}", "--sandbox", KIND]
+    done = place.run("--json", "run", *words)
+    assert done.code == 0, done.err
+    assert [event["data"]["ticket"] for event in done.lines() if event["kind"] == "TicketLanded"] == ["a"]

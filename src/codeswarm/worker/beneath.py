@@ -98,10 +98,11 @@ def write_beneath(root: Path, name: bytes, data: bytes, mode: int) -> bool:
     return True
 
 
-def replace_left(folder: Path, name: str, text: str) -> None:
+def replace_left(folder: Path, name: str, content: str | bytes) -> None:
     """Write a file for the next run in a folder, in the place of whatever an earlier one left. Raises: OSError."""
     clear_left(folder, name)
-    if not write_beneath(folder, os.fsencode(name), text.encode(errors="backslashreplace"), 0o644):
+    data = content if isinstance(content, bytes) else content.encode(errors="backslashreplace")
+    if not write_beneath(folder, os.fsencode(name), data, 0o644):
         raise OSError(errno.ELOOP, "a folder of a run can't be written without following a link", str(folder / name))
 
 

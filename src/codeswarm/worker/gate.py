@@ -33,6 +33,7 @@ from codeswarm.worker.workspace import Workspace
 
 COULD_NOT_RUN = 75
 MAX_LIST_BYTES = 60_000
+MAX_ARGUMENT = 100_000
 MAX_RESULT_BYTES = 1 << 20
 MAX_REPORT_BYTES = 16 << 20
 MAX_FAILING = 500
@@ -95,7 +96,7 @@ class GateRunner:
         environment = {**workspace.environment, **_told(context, place.run, inside.run)}
         environment["CODESWARM_RESULT"] = str(inside.run / result)
         began = self._clock.monotonic()
-        argv = ["/bin/sh", "-c", text]
+        argv = _shell(text, place.run, inside.run)
         done = await run_to_end(self._sandbox, workspace.box, argv, environment, timeout_s=command.timeout_s)
         duration_s = round(self._clock.monotonic() - began, 3)
         log = await self._store_log(done.log)
@@ -108,6 +109,14 @@ class GateRunner:
     def _environment_digest(self, workspace: Workspace) -> str:
         facts = [self._sandbox.kind, workspace.box.network, platform.platform(), workspace.environment.get("PATH")]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _shell(text: str, run: Path, inside: Path) -> list[str]:
+    """A command for the shell: as its argument, or as a file where it is longer than an argument may be (execve(2))."""
+    if len(os.fsencode(text)) < MAX_ARGUMENT:
+        return ["/bin/sh", "-c", text]
+    replace_left(run, "gate-command", os.fsencode(text))
+    return ["/bin/sh", str(inside / "gate-command")]
 
 
 def fill(command: str, context: GateContext, report: str, root: Path) -> str:
