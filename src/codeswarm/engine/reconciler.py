@@ -44,7 +44,7 @@ class Reconciler:
         for ref, commit in self._store.refs(refs.base("").rstrip("/")).items():
             id_ = ref.rpartition("/")[2]
             mine = {name for name in found if f"/{id_}/" in f"{name}/"}
-            unborn = id_ not in known and mine <= {ref, refs.integration(id_)}
+            unborn = id_ not in known and mine <= {ref, refs.integration(id_), refs.theirs(id_)}
             if unborn and found.get(refs.integration(id_), commit) == commit:
                 self._store.delete_refs(*mine)
 
