@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -281,3 +283,21 @@ def test_a_ticket_that_no_worker_may_take_suspends_the_session_and_says_which(tm
     assert "ticket b requires a worker with big, gpu" in again.out + again.err
     place.run("ticket", "cancel", "b")
     assert place.run("resume").code == 1, "one of two did not land"
+
+
+def test_without_walls_nothing_runs_unless_a_person_says_so(tmp_path: Path) -> None:
+    place = small_place(tmp_path)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "sh"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    without = {"PATH": f"{Path(sys.executable).parent}:{programs}"}
+    words = ["--tickets", str(place.tickets([ticket("a", pipeline="single")])), "--agent", agent_of(place)]
+    refused = place.run("run", *words, env=without)
+    assert refused.code == 2
+    assert "bubblewrap" in refused.err
+    assert "do: " in refused.err
+    assert not list((tmp_path / "cache").glob("codeswarm/*/attempts/*")), "nothing ran"
+    said = place.run("run", *words, "--sandbox", "none", env=without)
+    assert said.code == 0, said.err
+    assert "no walls" in said.err
