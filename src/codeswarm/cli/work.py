@@ -49,8 +49,7 @@ def collect(here: Here, wanted: str) -> dict[str, Any]:
         attempts = views.rows(ledger, "attempts", **where)
         landings = views.rows(ledger, "landings", **where)
         trees = {landing["tree"] for landing in landings}
-        # Plain rows: who gave a receipt is one name, not a list as for an approval.
-        receipts = [r for r in ledger.table("receipts", session=session["id"]) if r["tree"] in trees]
+        receipts = [r for r in views.rows(ledger, "receipts", session=session["id"]) if r["tree"] in trees]
     for attempt in attempts:
         attempt["ref"] = refs.wip(session["id"], row["id"], attempt["epoch"]) if attempt["snapshot"] else ""
         attempt["transcript_path"] = str(
