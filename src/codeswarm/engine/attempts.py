@@ -174,11 +174,12 @@ class Attempts:
         author = agent_identity(attempt.agent, attempt.role)
         contract = ticket.contract
         newer = contract is not None and ticket.attempts[contract.epoch].base != attempt.base
+        base = self._gate_base(attempt)
         return Preparation(
             start=beginning.commit,
             tree=self._store.tree(beginning.commit),
-            base=self._gate_base(attempt),
-            since_base=self._since_base(attempt, beginning.commit),
+            base=base,
+            since_base=self._store.changed_files(base, beginning.commit),
             branch=f"task/{ticket.id}",
             author_name=author.name,
             author_email=author.email,
@@ -252,7 +253,8 @@ class Attempts:
             answer = await self._snapshot(session_id, ticket_id, epoch, spool)
             session, ticket, attempt = self._held(session_id, ticket_id, epoch)
             work = await in_thread(self._make_work, session, ticket, attempt, answer.tree)
-            since_base = await in_thread(self._since_base, attempt, work.commit)
+            base = await in_thread(self._gate_base, attempt)
+            since_base = await in_thread(self._store.changed_files, base, work.commit)
             return WorkAnswer(work=work, since_base=since_base, left_out=answer.left_out)
 
     def _make_work(self, session: Session, ticket: Ticket, attempt: Attempt, tree: Tree) -> Work:
@@ -281,9 +283,6 @@ class Attempts:
         """The integration commit that an attempt builds upon: a gate is told what has changed since then."""
         assert attempt.start is not None
         return self._store.merge_base(attempt.base, attempt.start) or attempt.base
-
-    def _since_base(self, attempt: Attempt, commit: Commit) -> tuple[str, ...]:
-        return self._store.changed_files(self._gate_base(attempt), commit)
 
     def _altered_contract(self, ticket: Ticket, attempt: Attempt, tree: Tree) -> tuple[str, ...]:
         """The contract's files that an implementer changed, against what it began with (others' landed edits in it)."""
