@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 STREAM_LIMIT = 1 << 20
+KILLED = (-9, 137)
+"""Exit codes of a SIGKILL, as a parent sees it and as a shell or a sandbox passes it on.
+
+It comes from someone's hand or for want of memory, and is no fault of whatever ran.
+"""
 
 
 def run_sync(

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
-from codeswarm.agents.command import KILLED, end_with_main
+from codeswarm.agents.command import end_with_main
 from codeswarm.agents.lines import read_lines, read_object
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
+from codeswarm.process import KILLED
 
 DEFAULT_MODEL = "sonnet"
 LAST_SECOND = 2**33

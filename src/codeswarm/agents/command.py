@@ -16,16 +16,11 @@ from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Ta
 from codeswarm.agents.lines import read_lines, read_object
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import program
-from codeswarm.process import exited
+from codeswarm.process import KILLED, exited
 from codeswarm.sandbox.base import Running
 
 TYPES = frozenset({"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage"})
 TRY_LATER = 75
-KILLED = (-9, 137)
-"""SIGKILL, as a parent sees it and as a shell or a sandbox passes it on: by someone's hand or for want of memory.
-
-It is no fault of the agent's; losses have a bound of their own.
-"""
 
 
 class CommandAgent:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from codeswarm.cli.here import parse_pair
-from codeswarm.domain.pipeline import Role
+from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.errors import UsageError
 
 ALL = "*"
-AGENT_ROLES = tuple(str(role) for role in Role if role is not Role.VERIFIER)
+KNOWN = tuple(str(role) for role in Role if role in AGENT_ROLES)
 Agents = dict[str, list[str]]
 
 
 def every_role(agents: Sequence[str]) -> Agents:
     """Agents for each role by name, too: a file that names a role would come before `*`."""
-    return {role: list(agents) for role in (ALL, *AGENT_ROLES)} if agents else {}
+    return {role: list(agents) for role in (ALL, *KNOWN)} if agents else {}
 
 
 def chosen_agents(agents: Sequence[str], pairs: Iterable[str]) -> Agents:
@@ -23,9 +23,9 @@ def chosen_agents(agents: Sequence[str], pairs: Iterable[str]) -> Agents:
     chosen = every_role(agents)
     for pair in pairs:
         role, specs = parse_pair(pair, "--role")
-        if role not in AGENT_ROLES:
+        if role not in KNOWN:
             raise UsageError(
-                f"there is no role {role!r}", f"known are {', '.join(AGENT_ROLES)}", "--role implementer=claude:sonnet"
+                f"there is no role {role!r}", f"known are {', '.join(KNOWN)}", "--role implementer=claude:sonnet"
             )
         chosen[role] = [spec.strip() for spec in specs.split(",")]
     return chosen

@@ -69,6 +69,3 @@ def shortage(session: Session, next_one: Reservation) -> str:
     if spending.unknown:
         parts.append(f"{spending.unknown} attempts did not say what they cost and count as reserved")
     return "; ".join(parts)
-
-
-AGENT_ROLES = frozenset(role for role in Role if role is not Role.VERIFIER)

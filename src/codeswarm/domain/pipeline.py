@@ -21,6 +21,9 @@ class Role(StrEnum):
     """Runs gates; no agent is started for it."""
 
 
+AGENT_ROLES = frozenset(role for role in Role if role is not Role.VERIFIER)
+"""Roles for which an agent starts."""
+
 WRITING_ROLES = frozenset({Role.TEST_WRITER, Role.IMPLEMENTER, Role.RESOLVER})
 """For these an attempt that changed nothing in git has failed, whatever it said."""
 

@@ -17,6 +17,8 @@ from codeswarm.domain.ids import TicketId
 from codeswarm.domain.pipeline import Role
 
 LOOK = 32
+FOR_EVER = 2**62
+"""Later than any moment: what backs off is due by then, too."""
 
 Key = tuple[int, float, float, int, int]
 """(priority, deadline or inf, −road in seconds, ready since in ms, place in the plan); smaller is better."""

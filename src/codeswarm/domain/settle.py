@@ -6,8 +6,9 @@ Each answer is O(1) in the number of tickets.
 from __future__ import annotations
 
 from codeswarm.domain import budget, events as ev, gates
-from codeswarm.domain.pipeline import Role
+from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.domain.saving import full_gate, requested
+from codeswarm.domain.scheduling import FOR_EVER
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason
 from codeswarm.domain.supervision import meltdown
@@ -47,9 +48,9 @@ def _out_of_budget(session: Session) -> list[ev.Event]:
     """Tickets are ready, nothing runs, and not even the first of them can be afforded."""
     if session.in_progress or session.landing or session.landing_queue or session.gates:
         return []
-    if next(session.ready.best(2**62, frozenset({Role.VERIFIER}), None), None) is not None:
+    if next(session.ready.best(FOR_EVER, frozenset({Role.VERIFIER}), None), None) is not None:
         return []
-    best = next(session.ready.best(2**62, frozenset(budget.AGENT_ROLES), None), None)
+    best = next(session.ready.best(FOR_EVER, AGENT_ROLES, None), None)
     if best is None:
         return []
     reservation = budget.reservation(session, session.tickets[best])

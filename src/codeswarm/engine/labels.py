@@ -6,7 +6,8 @@ import asyncio
 
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.landing import next_to_land
-from codeswarm.domain.pipeline import Role
+from codeswarm.domain.leasing import ALL_ROLES
+from codeswarm.domain.scheduling import FOR_EVER
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, SuspendReason
 from codeswarm.engine.kernel import Kernel
@@ -14,10 +15,6 @@ from codeswarm.engine.room import Room
 from codeswarm.engine.workers import WorkerSupervisor
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
-
-EVERY_ROLE = frozenset(Role)
-FOR_EVER = 2**62
-"""Any moment: what backs off is counted, too."""
 
 
 class LabelWatch:
@@ -50,12 +47,12 @@ class LabelWatch:
             return ""
         if any(self._has_work(session, process.labels) for process in self._workers.live):
             return ""
-        first = session.tickets[next(session.ready.best(FOR_EVER, EVERY_ROLE, None))]
+        first = session.tickets[next(session.ready.best(FOR_EVER, ALL_ROLES, None))]
         return f"ticket {first.id} requires a worker with {', '.join(sorted(first.spec.requires))}, and none is here"
 
     @staticmethod
     def _has_work(session: Session, labels: frozenset[str]) -> bool:
-        return next(session.ready.best(FOR_EVER, EVERY_ROLE, labels), None) is not None
+        return next(session.ready.best(FOR_EVER, ALL_ROLES, labels), None) is not None
 
     async def _suspend(self, session: Session, lacking: str) -> None:
         command = cmd.SuspendSession(reason=SuspendReason.MISSING_WORKER, detail=lacking)

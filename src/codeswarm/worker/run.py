@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codeswarm.process import exited
+from codeswarm.process import KILLED, exited
 from codeswarm.sandbox.base import Box, Running, Sandbox
 from codeswarm.sandbox.starting import start
 
@@ -15,8 +15,6 @@ TAIL_BYTES = 6000
 MAX_LOG_BYTES = 8 << 20
 """Of a longer output the first and the last halves of this are kept."""
 CHUNK = 1 << 16
-KILLED = (-9, 137)
-"""SIGKILL, as a parent sees it and as a shell or a sandbox passes it on."""
 
 
 @dataclass(frozen=True, slots=True)

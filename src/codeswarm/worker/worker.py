@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from codeswarm.agents.base import Agent, AgentSpec
 from codeswarm.clock import Clock
-from codeswarm.domain.pipeline import Role
+from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.errors import RouterUnreachable
 from codeswarm.failpoints import reach
 from codeswarm.protocol import ClaimRequest, Offer, RestartRequest, WorkerHello
@@ -27,7 +27,6 @@ from codeswarm.worker.verify import serve_gate
 CLAIM_WAIT_S = 20.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-AGENT_ROLES = frozenset(role for role in Role if role is not Role.VERIFIER)
 
 MakeAgent = Callable[[AgentSpec], Agent]
 MakeTools = Callable[[str], Tools]
