@@ -28,7 +28,7 @@ from codeswarm.environment import Environment
 from codeswarm.errors import Refused
 from codeswarm.process import gone, is_alive, kill_and_wait, spawn
 from codeswarm.protocol import WorkerHello
-from codeswarm.sandbox.none import end_marked
+from codeswarm.sandbox.marks import end_marked
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 20.0
@@ -173,6 +173,7 @@ class WorkerSupervisor:
             await gone(process.pid)
         except asyncio.CancelledError:
             await in_thread(_end, process.pid, lambda: process.alive)
+            await _end_boxes(self._desk.of_worker(process.worker))
             raise
         await self._bury(process.worker)
         await self._keep(process.slots)
@@ -192,6 +193,7 @@ class WorkerSupervisor:
             except asyncio.CancelledError:
                 await in_thread(_end, process.pid)
                 await process.wait()
+                await _end_boxes(self._desk.of_worker(WorkerId(name)))
                 raise
             await self._bury(WorkerId(name), f"worker {name} (pid {process.pid}) ended with {code}")
             if self._clock.monotonic() - began > HEALTHY_S:
@@ -239,16 +241,22 @@ async def give_up(
 ) -> None:
     """Lose leases whose worker is dead, or release those of one that we ended: only a loss counts towards a meltdown.
 
-    Without walls its agents may still run, so they are ended first.
+    What it ran may still be there, so that is ended first.
     """
+    await _end_boxes(keys)
     for session, subject, epoch in keys:
-        name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
-        for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}"):
-            await in_thread(end_marked, box)
         try:
             await kernel.execute(session, how(subject=subject, epoch=epoch, reason=reason))
         except Refused:
             continue  # its result arrived before the news of its death
+
+
+async def _end_boxes(keys: list[Key]) -> None:
+    """End what dead workers left running: without walls everything, and with them what still stood before its own."""
+    for session, subject, epoch in keys:
+        name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
+        for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}"):
+            await in_thread(end_marked, box)
 
 
 def _shares(slots: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Walls by bubblewrap: own user, PID, mount, network, IPC and UTS namespaces; no capabilities; a read-only system.
 
 Killing the one process that is PID 1 inside kills everything inside, whatever it ignores or has detached from.
+bubblewrap's own processes carry the box's mark: one that is orphaned before the walls stand is found by it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from codeswarm.errors import SandboxUnavailable
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
 from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mask, Mount, Namespaces, Probe, Running
+from codeswarm.sandbox.marks import MARK
 from codeswarm.sandbox.mount_points import make_mount_point
 
 UID = 1000
@@ -78,7 +80,7 @@ class Bubblewrap:
             process = await spawn(
                 command,
                 cwd=Path("/"),
-                env=environment(env, self.inside(box)),
+                env={**environment(env, self.inside(box)), MARK: box.name},
                 stdin=pipe if stdin is None else stdin,
                 stderr=pipe if stderr is None else stderr,
                 pass_fds=passed,
@@ -93,6 +95,7 @@ class Bubblewrap:
 
     def _flags(self, box: Box, status: int, passwd: int, group: int) -> list[str]:
         flags = [*NAMESPACES, *(("--share-net",) if box.network else ()), "--json-status-fd", str(status)]
+        flags += ["--unsetenv", MARK]
         flags += [*_system(), *_etc(network=box.network)]
         flags += ["--ro-bind-data", str(passwd), "/etc/passwd", "--ro-bind-data", str(group), "/etc/group"]
         flags += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/var"]

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.marks import MARK, end_marked, marked
 
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
-def make_box(root: Path, name: str = "test-box") -> Box:
+def make_box(root: Path) -> Box:
+    """A box in a test's own folder; named after this process, since others may run the same test now."""
     workspace, home, run_, tmp = (root / part for part in ("workspace", "home", "run", "tmp"))
     for folder in (workspace, home, run_, tmp):
         folder.mkdir(parents=True, exist_ok=True)
-    return Box(name, workspace, home, run_, tmp)
+    return Box(f"test-box-{os.getpid()}", workspace, home, run_, tmp)
 
 
 async def run(sandbox: Sandbox, box: Box, script: str, **env: str) -> tuple[int, str]:
@@ -85,6 +87,13 @@ class SandboxContract:
         assert await running.end() == ()
         assert alive_with(b"MARK_OF_TEST=" + box.name.encode() + b"-b") == []
 
+    async def test_its_processes_are_found_by_the_name_of_the_box(self, sandbox: Sandbox, box: Box) -> None:
+        """Whoever started them may be dead."""
+        running = await sandbox.start(box, ["/bin/cat"], PATH)
+        assert running.process.pid in marked(box.name)
+        assert end_marked(box.name) == ()
+        assert await running.end() == ()
+
     async def test_an_extra_mount_is_readable_inside(self, sandbox: Sandbox, tmp_path: Path) -> None:
         tool = tmp_path / "tools" / "tool"
         tool.parent.mkdir()
@@ -114,6 +123,10 @@ class Walled(SandboxContract):
         finally:
             secret.unlink()
         assert "canary" not in out.replace(str(secret), "")
+
+    async def test_the_mark_of_its_processes_stays_outside(self, sandbox: Sandbox, box: Box) -> None:
+        _, out = await run(sandbox, box, "env")
+        assert MARK not in out
 
     async def test_processes_of_the_host_are_not_seen(self, sandbox: Sandbox, box: Box) -> None:
         _, out = await run(sandbox, box, "ls /proc | grep -E '^[0-9]+$' | wc -l")

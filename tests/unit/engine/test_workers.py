@@ -73,6 +73,7 @@ class Yard:
         self._reading = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
         asyncio.get_running_loop().add_reader(self._reading, self._read)
         self.running: asyncio.Task[None] | None = None
+        self.strays: list[asyncio.subprocess.Process] = []
 
     @staticmethod
     def _order(worker: str, slots: int) -> dict[str, object]:
@@ -128,6 +129,15 @@ class Yard:
         os.close(self._reading)
         for pid in self.left():
             os.kill(pid, signal.SIGKILL)
+        for process in self.strays:
+            await process.wait()
+
+    async def stray(self, **environment: str) -> asyncio.subprocess.Process:
+        """A process that somebody left behind."""
+        env = {**os.environ, **environment}
+        process = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True, env=env)
+        self.strays.append(process)
+        return process
 
 
 @pytest.fixture
@@ -136,11 +146,6 @@ async def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     await yard.kernel.execute(ONE, start_command(ONE, "a", "b", settings=settings(gates=Gates())))
     yield yard
     await yard.close()
-
-
-async def stray() -> asyncio.subprocess.Process:
-    """A process that an earlier router left behind."""
-    return await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
 
 
 async def test_slots_are_shared_by_a_few_processes_and_each_is_told_its_order(yard: Yard) -> None:
@@ -189,7 +194,7 @@ async def test_a_worker_that_lived_for_a_while_is_started_again_after_the_shorte
 
 
 async def test_workers_of_an_earlier_router_are_counted_in_and_replaced_when_they_die(yard: Yard) -> None:
-    old = await stray()
+    old = await yard.stray()
     yard.registry.write(yard.hello("old", old.pid))
     yard.run(2)
     pid, _ = await yard.started()
@@ -206,7 +211,7 @@ async def test_workers_of_an_earlier_router_are_counted_in_and_replaced_when_the
 
 
 async def test_workers_beyond_the_slots_are_sent_away_and_who_is_at_work_stays(yard: Yard) -> None:
-    idle, busy, wide = [await stray() for _ in range(3)]
+    idle, busy, wide = [await yard.stray() for _ in range(3)]
     for name, process, slots in (("idle", idle, 1), ("busy", busy, 1), ("wide", wide, 4)):
         yard.registry.write(yard.hello(name, process.pid, slots))
     kept = await yard.lease("busy")
@@ -224,7 +229,7 @@ async def test_workers_beyond_the_slots_are_sent_away_and_who_is_at_work_stays(y
 
 
 async def test_workers_of_another_order_end_and_new_ones_take_over_without_a_loss(yard: Yard) -> None:
-    old = await stray()
+    old = await yard.stray()
     yard.registry.write(yard.hello("old", old.pid, terms="without a recording"))
     await yard.lease("old")
     yard.run(1)
@@ -244,7 +249,7 @@ async def test_what_a_worker_is_told_holds_the_terms_that_it_presents_itself_wit
 
 
 async def test_everything_ends_with_the_router_and_the_adopted_too(yard: Yard) -> None:
-    old = await stray()
+    old = await yard.stray()
     yard.registry.write(yard.hello("old", old.pid))
     yard.run(3)
     pids = [(await yard.started())[0] for _ in range(2)]
@@ -255,8 +260,18 @@ async def test_everything_ends_with_the_router_and_the_adopted_too(yard: Yard) -
     assert yard.left() == []
 
 
+async def test_what_a_worker_left_running_ends_with_the_router(yard: Yard) -> None:
+    """A worker killed while it builds walls leaves a process before them, which nothing else would end."""
+    yard.run(1)
+    _, worker = await yard.started()
+    leased = await yard.lease(worker)
+    orphan = await yard.stray(CODESWARM_BOX=f"{ONE}.{leased.subject}.{leased.epoch}")
+    await yard.end()
+    assert start_time(orphan.pid) is None
+
+
 async def test_a_process_that_only_bears_the_number_of_a_dead_worker_is_left_alone(yard: Yard) -> None:
-    innocent = await stray()
+    innocent = await yard.stray()
     yard.registry.write(yard.hello("dead", innocent.pid, started=1.0))
     yard.run(1)
     await yard.started()

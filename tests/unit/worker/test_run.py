@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from codeswarm.sandbox.base import Box
-from codeswarm.sandbox.none import NoSandbox, marked
+from codeswarm.sandbox.marks import marked
+from codeswarm.sandbox.none import NoSandbox
 from codeswarm.worker.run import Done, _Log, run_to_end
 
 
