@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lock clean system venv
+.PHONY: demo test check docs format lock clean system venv
 
 demo: venv  ## the whole swarm on a small project, offline
 	@$(BIN)/codeswarm demo
@@ -16,14 +16,18 @@ test: system venv  ## every test; what can't run here is skipped, with the reaso
 	@$(BIN)/pytest -n auto $(PYTEST)
 
 check: venv  ## format, lint, layers, types
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests docs
+	$(BIN)/ruff check src tests docs
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+docs: venv  ## the user guide as a site, in site/; a warning fails it
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs site
+	@echo "built: site/index.html"
+
 format: venv  ## put the code into shape
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests docs
+	$(BIN)/ruff check --fix src tests docs
 
 lock: venv  ## compute requirements/dev.lock anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal -p 3.11 -o requirements/dev.lock --quiet
@@ -38,4 +42,4 @@ $(READY): requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist site
