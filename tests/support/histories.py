@@ -362,6 +362,8 @@ class History:
                 yield lambda: self.do(
                     cmd.DeliverMessage(message=number, ticket=id_, epoch=session.tickets[id_].epoch, how="prompt")
                 )
+        if dice.random() < 0.15:
+            yield lambda: self._add(dice)
         if session.status is SessionStatus.SUSPENDED:
             for _ in range(12):
                 yield lambda: self.do(cmd.ResumeSession(by=by, budget_usd=50.0))
@@ -378,6 +380,22 @@ class History:
             old = self.old_leases[self.counter % len(self.old_leases)]
             yield lambda: self._late(*old)
         yield lambda: setattr(self, "now_ms", self.now_ms + 400_000)
+
+    def _add(self, dice: random.Random) -> None:
+        """Tickets on top of the plan; now and then with a mistake."""
+        self.counter += 1
+        ids = [TicketId(f"n{self.counter}-{i}") for i in range(dice.randint(1, 3))]
+        known = [*self.session.tickets, *ids, TicketId("nobody")]
+        specs = [
+            TicketSpec(
+                id=id_,
+                title="more",
+                blocked_by=tuple(blocker for blocker in known if dice.random() < 0.2),
+                estimate_s=dice.choice((None, 30.0, 5000.0)),
+            )
+            for id_ in ids
+        ]
+        self.do(cmd.AddTickets(tickets=tuple(specs), by="ada"))
 
     def _salvage(self, ticket: Ticket) -> None:
         if ticket.attempts:

@@ -8,6 +8,7 @@ from typing import Any
 from codeswarm.cli.output import count, duration
 
 Data = dict[str, Any]
+MOST_IDS = 8
 
 
 def describe(kind: str, data: Data) -> str:
@@ -97,6 +98,11 @@ def _refused(data: Data) -> str:
     )
 
 
+def _ids(tickets: list[Data]) -> str:
+    more = f" and {len(tickets) - MOST_IDS} more" if len(tickets) > MOST_IDS else ""
+    return ", ".join(ticket["id"] for ticket in tickets[:MOST_IDS]) + more
+
+
 _TELLERS: dict[str, Callable[[Data], str]] = {
     "SessionStarted": _started,
     "SessionActivated": lambda d: "active: work may be claimed",
@@ -110,6 +116,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "PlanProposed": lambda d: f"plan {d['plan']} proposed: {count(len(d['tickets']), 'ticket')}",
     "PlanAccepted": lambda d: f"plan {d['plan']} accepted by {d['by']}",
     "PlanRejected": lambda d: f"plan {d['plan']} rejected by {d['by']}: {d['why']}",
+    "TicketsAdded": lambda d: f"{count(len(d['tickets']), 'ticket')} added by {d['by']}: {_ids(d['tickets'])}",
     "AttemptLeased": _leased,
     "AttemptPrepared": _prepared,
     "AttemptStarted": lambda d: (

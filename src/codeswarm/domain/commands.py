@@ -58,6 +58,13 @@ class CancelSession(Command):
     reason: str = ""
 
 
+class AddTickets(Command):
+    """More tickets on top of the accepted plan; each may wait for old and new ones. All are added, or none."""
+
+    tickets: tuple[TicketSpec, ...]
+    by: str
+
+
 class HoldTicket(Command):
     ticket: TicketId
     by: str

@@ -13,6 +13,7 @@ from codeswarm.domain import (
     lifecycle,
     outcome,
     policy,
+    revising,
     saving,
     tickets,
 )
@@ -31,6 +32,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.DeliverMessage: lifecycle.deliver_message,
     cmd.ReportRestart: lifecycle.report_restart,
     cmd.Note: lifecycle.note,
+    cmd.AddTickets: revising.add,
     cmd.HoldTicket: tickets.hold,
     cmd.ReleaseTicket: tickets.release,
     cmd.RetryTicket: tickets.retry,

@@ -116,6 +116,13 @@ class PlanRejected(Event):
     why: str
 
 
+class TicketsAdded(Event):
+    """More work on top of an accepted plan. What the new tickets wait for may be old or new."""
+
+    tickets: tuple[TicketSpec, ...]
+    by: str
+
+
 # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

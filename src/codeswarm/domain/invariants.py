@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from codeswarm.domain import events as ev
+from codeswarm.domain import dag, events as ev
 from codeswarm.domain.ids import Commit, TicketId, Tree
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import FINAL_SESSION, SessionStatus, TicketStatus
@@ -15,7 +15,7 @@ T = TicketStatus
 def broken(session: Session) -> list[str]:
     """Every invariant of the state that does not hold, as a sentence; empty where all is well."""
     problems = [problem for ticket in session.tickets.values() for problem in _ticket(session, ticket)]
-    return problems + list(_session(session))
+    return problems + list(_graph(session)) + list(_session(session))
 
 
 def _ticket(session: Session, ticket: Ticket) -> Iterator[str]:
@@ -43,6 +43,27 @@ def _ticket(session: Session, ticket: Ticket) -> Iterator[str]:
     if (ticket.status is T.COMPLETE) != (ticket.id in session.landed):
         yield f"{name} is {ticket.status}, which disagrees with the list of what landed"
     yield from _bounds(session, ticket)
+
+
+def _graph(session: Session) -> Iterator[str]:
+    """What is kept of the graph step by step, against the graph as a whole."""
+    blockers = {id_: list(dict.fromkeys(ticket.spec.blocked_by)) for id_, ticket in session.tickets.items()}
+    if cycle := dag.find_cycle(blockers):
+        yield "tickets wait for each other in a cycle: " + " → ".join(cycle)
+        return
+    default_s = session.settings.default_estimate_s
+    roads = dag.tails(blockers, {id_: t.spec.estimate_s or default_s for id_, t in session.tickets.items()})
+    waves = {id_: number for number, wave in enumerate(dag.waves(blockers)) for id_ in wave}
+    dependents = dag.dependents_of(blockers)
+    for number, (id_, ticket) in enumerate(session.tickets.items()):
+        if ticket.place != number:
+            yield f"ticket {id_} says that it stands at place {ticket.place}, but it is at {number}"
+        if ticket.wave != waves[id_]:
+            yield f"ticket {id_} is counted to wave {ticket.wave}, but belongs to wave {waves[id_]}"
+        if ticket.road_s != roads[id_]:
+            yield f"ticket {id_} says that {ticket.road_s} s lie before it, but they are {roads[id_]}"
+        if sorted(session.dependents.get(id_, ())) != sorted(dependents[id_]):
+            yield f"ticket {id_} is waited for by {dependents[id_]}, but {session.dependents.get(id_)} are known"
 
 
 def _bounds(session: Session, ticket: Ticket) -> Iterator[str]:

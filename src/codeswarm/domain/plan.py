@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from codeswarm.domain import dag
-from codeswarm.domain.ids import name_problem
+from codeswarm.domain.ids import TicketId, name_problem
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Pipeline
 from codeswarm.domain.ticket import TicketSpec
@@ -26,6 +26,10 @@ MOST_CANDIDATES = 2000
 """Bounds on what a file full of mistakes may cost: beyond them they are still told, but without a guess at the mend."""
 PLAN_KEYS = ("goal", "tickets")
 TICKET_KEYS = tuple(TicketSpec.model_fields)
+
+
+Standing = Mapping[TicketId, Iterable[TicketId]]
+"""Tickets that are there already, and what each of them waits for."""
 
 
 class Plan(Frozen):
@@ -45,8 +49,11 @@ class Problem(Frozen):
         return f"{self.where}: {self.what}"
 
 
-def read_plan(data: object, pipelines: dict[str, Pipeline]) -> Plan | list[Problem]:
-    """The plan in `data`, or all that is wrong with it (never an empty list)."""
+def read_plan(data: object, pipelines: dict[str, Pipeline], standing: Standing | None = None) -> Plan | list[Problem]:
+    """The plan in `data`, or all that is wrong with it (never an empty list).
+
+    `standing`: the tickets that it comes on top of; its own may wait for them, and bear none of their ids.
+    """
     if not isinstance(data, dict):
         return [Problem(where="file", what=f"must be a mapping with the key 'tickets', not {_kind(data)}")]
     problems = _unknown_keys(data, PLAN_KEYS, "file")
@@ -58,21 +65,44 @@ def read_plan(data: object, pipelines: dict[str, Pipeline]) -> Plan | list[Probl
     if not isinstance(rows, list) or not rows:
         what = "is missing" if rows is None else "must be a list with at least one ticket"
         return [*problems, Problem(where="tickets", what=what)]
-    if len(rows) > MAX_TICKETS:
-        return [
-            *problems,
-            Problem(where="tickets", what=f"has {len(rows)} tickets; at most {MAX_TICKETS} fit"),
-        ]
+    if too_many := _too_many(len(rows), standing or {}):
+        return [*problems, too_many]
     specs: list[TicketSpec] = []
     for index, row in enumerate(rows):
         spec, wrong = _read_ticket(index, row, pipelines)
         problems += wrong
         if spec is not None:
             specs.append(spec)
-    problems += _graph_problems(rows)
+    problems += graph_problems(_edges(rows), standing or {})
     if problems:
         return problems
     return Plan(goal=goal, tickets=tuple(specs))
+
+
+def problems_of(tickets: Sequence[TicketSpec], pipelines: Mapping[str, Pipeline], standing: Standing) -> list[Problem]:
+    """All that is wrong with tickets that are to come on top of others; empty where nothing is."""
+    if not tickets:
+        return [Problem(where="tickets", what="must be a list with at least one ticket")]
+    if too_many := _too_many(len(tickets), standing):
+        return [too_many]
+    problems = [
+        problem for spec in tickets for problem in _pipeline_problems(f"ticket {spec.id!r}", spec.pipeline, pipelines)
+    ]
+    return problems + graph_problems([(spec.id, spec.blocked_by) for spec in tickets], standing)
+
+
+def _too_many(count: int, standing: Standing) -> Problem | None:
+    if count + len(standing) <= MAX_TICKETS:
+        return None
+    more = f" beside the {len(standing)} that are there" if standing else ""
+    return Problem(where="tickets", what=f"has {count} tickets{more}; at most {MAX_TICKETS} fit")
+
+
+def _pipeline_problems(where: str, pipeline: object, pipelines: Mapping[str, Pipeline]) -> list[Problem]:
+    if not isinstance(pipeline, str) or pipeline in pipelines:
+        return []
+    what = f"names the pipeline {pipeline!r}, which is not known{_nearest(pipeline, pipelines)}"
+    return [Problem(where=f"{where}.pipeline", what=what)]
 
 
 def _read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tuple[TicketSpec | None, list[Problem]]:
@@ -81,10 +111,7 @@ def _read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tup
         return None, [Problem(where=where, what=f"must be a mapping, not {_kind(row)}")]
     problems = _unknown_keys(row, TICKET_KEYS, where)
     known = {key: value for key, value in row.items() if key in TICKET_KEYS and value is not None}
-    pipeline = known.get("pipeline")
-    if isinstance(pipeline, str) and pipeline not in pipelines:
-        what = f"names the pipeline {pipeline!r}, which is not known{_nearest(pipeline, pipelines)}"
-        problems.append(Problem(where=f"{where}.pipeline", what=what))
+    problems += _pipeline_problems(where, known.get("pipeline"), pipelines)
     try:
         return TicketSpec.model_validate(known), problems
     except ValidationError as error:
@@ -111,28 +138,33 @@ def _schema_problems(where: str, error: ValidationError) -> list[Problem]:
     return problems
 
 
-def _graph_problems(rows: list[Any]) -> list[Problem]:
-    """Duplicate ids, unknown blockers, cycles: seen even where other things are wrong."""
+def _edges(rows: list[Any]) -> list[tuple[str, tuple[str, ...]]]:
+    """Ids and blockers of all rows that have an id, even where other things are wrong with them."""
     named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    ids = [row["id"] for row in named]
+    return [(row["id"], _texts(row.get("blocked_by"))) for row in named]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def graph_problems(tickets: Sequence[tuple[str, Sequence[str]]], standing: Standing) -> list[Problem]:
+    """Duplicate ids, unknown blockers and cycles that `tickets` (ids and what they wait for) would bring."""
+    used = Counter(id_ for id_, _ in tickets)
     problems = [
         Problem(where=f"ticket {id_!r}", what=f"the id is used {count} times; ids are unique in a session")
-        for id_, count in Counter(ids).items()
+        for id_, count in ((id_, count + (id_ in standing)) for id_, count in used.items())
         if count > 1
     ]
-    known = set(ids)
-    edges: dict[str, list[str]] = {id_: [] for id_ in ids}
-    for row in named:
-        blockers = row["blocked_by"] if isinstance(row.get("blocked_by"), list) else []
+    edges: dict[str, list[str]] = {**{id_: list(ids) for id_, ids in standing.items()}, **{id_: [] for id_ in used}}
+    for id_, blockers in tickets:
         for blocker in blockers:
-            if not isinstance(blocker, str):
-                continue
-            if blocker in known:
-                edges[row["id"]].append(blocker)
+            if blocker in edges:
+                edges[id_].append(blocker)
             elif not name_problem(blocker):
-                hint = _nearest(blocker, ids) if len(problems) < MOST_HINTS else ""
+                hint = _nearest(blocker, edges) if len(problems) < MOST_HINTS else ""
                 what = f"names {blocker!r}, which is no ticket here{hint}"
-                problems.append(Problem(where=f"ticket {row['id']!r}.blocked_by", what=what))
+                problems.append(Problem(where=f"ticket {id_!r}.blocked_by", what=what))
     for cycle in dag.find_cycles(edges, MOST_CYCLES):
         what = "tickets wait for each other in a cycle: " + " → ".join(cycle) + "; remove one of these edges"
         problems.append(Problem(where="tickets", what=what))

@@ -71,7 +71,7 @@ def _claim(claims: Claims, record: Recorded) -> None:  # noqa: PLR0912 - one cas
             claims.name(event.base, record, event.base_tree)
             claims.fixed[refs.base(id_)] = event.base
             claims.tips[id_] = [event.base]
-        case ev.PlanProposed():
+        case ev.PlanProposed() | ev.TicketsAdded():
             claims.tasks.update({refs.task(id_, spec.id): Task() for spec in event.tickets})
         case ev.AttemptPrepared():
             claims.name(event.start, record)

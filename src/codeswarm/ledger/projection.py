@@ -86,6 +86,8 @@ class _Touched:
     def see(self, session: Session, event: ev.Event) -> None:
         if isinstance(event, ev.PlanAccepted):
             self.tickets.update(dict.fromkeys(session.tickets))
+        if isinstance(event, ev.TicketsAdded):
+            self.tickets.update((spec.id, None) for spec in event.tickets)
         if (ticket := getattr(event, "ticket", None)) is not None:
             self.tickets[ticket] = None
             if (epoch := getattr(event, "epoch", None)) is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from codeswarm.domain import dag, events as ev
-from codeswarm.domain.evolving.moves import count_restart, enqueue, move_session, on
+from codeswarm.domain import events as ev
+from codeswarm.domain.evolving import graph
+from codeswarm.domain.evolving.moves import count_restart, move_session, on
 from codeswarm.domain.ids import ApprovalId
-from codeswarm.domain.pipeline import Phase, Pipeline, Role
-from codeswarm.domain.session import Approval, Checkpoint, Message, PlanState, Save, Session, Ticket
+from codeswarm.domain.session import Approval, Checkpoint, Message, PlanState, Save, Session
 from codeswarm.domain.states import SessionStatus
-from codeswarm.domain.ticket import ContractKind, TicketSpec
 
 
 @on(ev.SessionStarted)
@@ -94,30 +93,12 @@ def _plan_proposed(session: Session, event: ev.PlanProposed, at_ms: int) -> None
 def _plan_accepted(session: Session, event: ev.PlanAccepted, at_ms: int) -> None:
     assert session.plan is not None
     session.plan.accepted = True
-    blockers = {spec.id: tuple(dict.fromkeys(spec.blocked_by)) for spec in session.plan.tickets}
-    estimates = {spec.id: spec.estimate_s or session.settings.default_estimate_s for spec in session.plan.tickets}
-    roads = dag.tails(blockers, estimates)
-    waves = {id_: number for number, wave in enumerate(dag.waves(blockers)) for id_ in wave}
-    session.dependents = dag.dependents_of(blockers)
-    for place, spec in enumerate(session.plan.tickets):
-        ticket = Ticket(
-            spec,
-            place,
-            waves[spec.id],
-            phases=_phases(session, spec),
-            road_s=roads[spec.id],
-            ready_ms=at_ms,
-        )
-        ticket.open_blockers = len(blockers[spec.id])
-        session.tickets[spec.id] = ticket
-        enqueue(session, ticket)
+    graph.enter(session, session.plan.tickets, at_ms)
 
 
-def _phases(session: Session, spec: TicketSpec) -> tuple[Phase, ...]:
-    pipeline: Pipeline = session.settings.pipelines[spec.pipeline or session.settings.default_pipeline]
-    if spec.contract is not ContractKind.NONE:
-        return pipeline.phases
-    return tuple(phase for phase in pipeline.phases if phase.role is not Role.TEST_WRITER)
+@on(ev.TicketsAdded)
+def _tickets_added(session: Session, event: ev.TicketsAdded, at_ms: int) -> None:
+    graph.enter(session, event.tickets, at_ms)
 
 
 @on(ev.PlanRejected)

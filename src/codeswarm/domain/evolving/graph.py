@@ -1,0 +1,85 @@
+"""The plan as a graph that grows and changes: what tickets wait for, their waves, and the roads behind them.
+
+A change costs what lies behind and before the tickets that it touches, never the whole plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from codeswarm.domain import dag
+from codeswarm.domain.evolving.moves import enqueue
+from codeswarm.domain.ids import TicketId
+from codeswarm.domain.pipeline import Phase, Pipeline, Role
+from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.states import TicketStatus
+from codeswarm.domain.ticket import ContractKind, TicketSpec
+
+
+def enter(session: Session, specs: Sequence[TicketSpec], at_ms: int) -> None:
+    """New tickets, which may wait for each other and for those that are there. What landed already blocks nobody."""
+    for spec in specs:
+        place = len(session.tickets)
+        session.tickets[spec.id] = Ticket(spec, place, wave=0, phases=_phases(session, spec), ready_ms=at_ms)
+        session.dependents[spec.id] = []
+    for spec in specs:
+        for blocker in blockers(session, spec.id):
+            session.dependents[blocker].append(spec.id)
+        _count_open(session, spec.id)
+    _renew(session, [spec.id for spec in specs])
+    for spec in specs:
+        enqueue(session, session.tickets[spec.id])
+
+
+def blockers(session: Session, id_: TicketId) -> Iterable[TicketId]:
+    """What a ticket waits for, each named once."""
+    return dict.fromkeys(session.tickets[id_].spec.blocked_by)
+
+
+def _count_open(session: Session, id_: TicketId) -> None:
+    still = (session.tickets[blocker].status is not TicketStatus.COMPLETE for blocker in blockers(session, id_))
+    session.tickets[id_].open_blockers = sum(still)
+
+
+def _renew(session: Session, changed: Sequence[TicketId]) -> None:
+    """The waves of the changed tickets and of all that wait for them; the roads of them and of all they wait for."""
+    for id_ in _in_order(session, _reach(changed, session.dependents.__getitem__)):
+        waves = (session.tickets[blocker].wave for blocker in blockers(session, id_))
+        session.tickets[id_].wave = 1 + max(waves, default=-1)
+    for id_ in reversed(_in_order(session, _reach(changed, lambda id_: blockers(session, id_)))):
+        _renew_road(session, session.tickets[id_])
+
+
+def _renew_road(session: Session, ticket: Ticket) -> None:
+    behind = (session.tickets[dependent].road_s for dependent in session.dependents[ticket.id])
+    road_s = (ticket.spec.estimate_s or session.settings.default_estimate_s) + max(behind, default=0.0)
+    if road_s == ticket.road_s:
+        return
+    ticket.road_s = road_s
+    if ticket.id in session.ready:
+        # Its key in the queue is made of the road.
+        session.ready.discard(ticket.id)
+        enqueue(session, ticket)
+
+
+def _reach(start: Iterable[TicketId], beyond: Callable[[TicketId], Iterable[TicketId]]) -> dict[TicketId, None]:
+    """`start` and all that can be reached from there."""
+    found = dict.fromkeys(start)
+    open_ = list(found)
+    while open_:
+        for id_ in beyond(open_.pop()):
+            if id_ not in found:
+                found[id_] = None
+                open_.append(id_)
+    return found
+
+
+def _in_order(session: Session, among: dict[TicketId, None]) -> list[TicketId]:
+    return dag.in_order({id_: [b for b in blockers(session, id_) if b in among] for id_ in among})
+
+
+def _phases(session: Session, spec: TicketSpec) -> tuple[Phase, ...]:
+    pipeline: Pipeline = session.settings.pipelines[spec.pipeline or session.settings.default_pipeline]
+    if spec.contract is not ContractKind.NONE:
+        return pipeline.phases
+    return tuple(phase for phase in pipeline.phases if phase.role is not Role.TEST_WRITER)
