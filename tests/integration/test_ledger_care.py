@@ -34,7 +34,7 @@ from codeswarm.ledger.export import export
 from codeswarm.ledger.log import is_canonical
 from codeswarm.ledger.projection import TABLES, rows_after
 from codeswarm.ledger.rebuild import rebuild
-from codeswarm.ledger.sqlite import SqliteLedger
+from codeswarm.ledger.sqlite import SqliteLedger, migrate_file
 from codeswarm.ledger.verify import inspect
 from codeswarm.testing.ledger_contract import note, started
 from codeswarm.wiring import Home, WorkerPlan, open_engine
@@ -512,3 +512,13 @@ def test_a_damaged_ledger_is_opened_for_reading_only(patient: Patient) -> None:
         SqliteLedger(patient.data.ledger)
     with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
         assert ledger.sessions()[0] == SESSION
+
+
+def test_an_older_ledger_is_read_as_it_is(patient: Patient) -> None:
+    patient.bare("ALTER TABLE sessions DROP COLUMN until_ms")
+    patient.bare("PRAGMA user_version = 1")
+    with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
+        assert [row["until_ms"] for row in ledger.table("sessions")] == [None]
+    assert migrate_file(patient.data.ledger) == (1, 2)
+    with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
+        assert [row["until_ms"] for row in ledger.table("sessions")] == [None]

@@ -15,9 +15,11 @@ from rich.text import Text
 
 from codeswarm.cli.follow import Wire
 from codeswarm.cli.output import clock_time, console, duration
+from codeswarm.cli.until import time_left
 from codeswarm.cli.words import QUIET, describe, subject
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import TicketStatus
+from codeswarm.domain.until import STOPS
 
 T = TicketStatus
 MARKS: dict[TicketStatus, tuple[str, str]] = {
@@ -97,6 +99,8 @@ def _title(session: Session, now_ms: int) -> Text:
     if session.spending.usd or session.settings.budget.usd:
         cap = f" of {session.settings.budget.usd:.2f}" if session.settings.budget.usd else ""
         title.append(f"  ${session.spending.usd:.2f}{cap}")
+    if session.status in STOPS and session.settings.policy.until is not None:
+        title.append(f"  {time_left(session.settings.policy.until.at_ms, now_ms)}", style="yellow")
     if session.goal:
         title.append(f"  {' '.join(session.goal.split())}", style="dim")
     return title

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from codeswarm.cli.host import Conversation
 from codeswarm.cli.output import progress
 from codeswarm.cli.roles import every_role
 from codeswarm.cli.sharing import converse
+from codeswarm.cli.until import UntilOption, parse_until
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import UsageError
 from codeswarm.router_client import RouterClient
@@ -26,6 +28,7 @@ def resume(
     budget_tokens: Annotated[int | None, typer.Option(help="A new cap.")] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
     agent: Annotated[list[str] | None, typer.Option(help="Other agents from here on.")] = None,
+    until: UntilOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
     record: Annotated[Path | None, typer.Option(help="Record every attempt into this folder.")] = None,
 ) -> None:
@@ -46,6 +49,7 @@ def resume(
         "budget_usd": budget_usd,
         "budget_tokens": budget_tokens,
         "roles": roles,
+        "until": until and parse_until(until, time.time_ns() // 1_000_000).model_dump(),
     }
     raise typer.Exit(run_async(_resume(here, SessionId(row["id"]), body, workers, wait, record)))
 

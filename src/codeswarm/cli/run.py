@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from codeswarm.cli.output import progress, say, say_json
 from codeswarm.cli.roles import chosen_agents, told
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.tickets_file import read_tickets
+from codeswarm.cli.until import UntilOption, parse_until, time_left
 from codeswarm.domain.ids import SessionId
+from codeswarm.domain.settings import Until
 from codeswarm.errors import UsageError
 from codeswarm.router_client import RouterClient
 
@@ -37,6 +40,7 @@ class Wish:
     wait: bool
     target: int | None
     record: Path | None
+    until: Until | None
 
 
 def run(
@@ -52,6 +56,7 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
     pipeline: Annotated[str | None, typer.Option(help="contract-first, plan-code-verify, single, or your own.")] = None,
     target: Annotated[int | None, typer.Option(help="Stop after this many landings.", min=1)] = None,
+    until: UntilOption = None,
     approve: Annotated[str | None, typer.Option(help="What a person approves: none, plan, landing or all.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Never spend more than this.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Never use more tokens than this.")] = None,
@@ -75,7 +80,8 @@ def run(
     if repo is not None:
         here = replace(here, directory=here.directory / repo)
     flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox)
-    wish = Wish(goal, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record)
+    end = None if until is None else parse_until(until, time.time_ns() // 1_000_000)
+    wish = Wish(goal, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end)
     if tickets is None:
         raise UsageError(
             "run needs tickets",
@@ -119,7 +125,7 @@ async def _run(here: Here, wish: Wish, plan: dict[str, Any]) -> int:
 
     async def begin(client: RouterClient, joined: bool) -> Conversation:
         started = await client.post("/sessions", _request(here, wish, plan), key=key, timeout_s=300)
-        _announce(here, started, joined=joined)
+        _announce(here, wish, started, joined=joined)
         return Conversation(here, client, SessionId(started["session"]), wait=wish.wait)
 
     return await converse(here, lambda: _worker_plan(here, wish), begin)
@@ -148,10 +154,11 @@ def _request(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
         "approve_plan_by_default": is_terminal() and not here.json,
         "save_at_end": wish.save,
         "target": wish.target,
+        "until": wish.until and wish.until.model_dump(),
     }
 
 
-def _announce(here: Here, started: dict[str, Any], *, joined: bool) -> None:
+def _announce(here: Here, wish: Wish, started: dict[str, Any], *, joined: bool) -> None:
     base = started["base"]
     unseen = started["unseen"]
     line = f"session {started['session']} on {base['branch']} at {base['commit'][:10]}"
@@ -160,6 +167,8 @@ def _announce(here: Here, started: dict[str, Any], *, joined: bool) -> None:
         line += f"; agents won't see your uncommitted changes in {shown}"
     tell = progress if here.json else say
     tell(line)
+    if wish.until is not None:
+        progress(time_left(wish.until.at_ms, time.time_ns() // 1_000_000))
     for note in started["notes"]:
         progress(note)
     if joined:
@@ -193,6 +202,7 @@ def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
         "pipeline": config.pipeline.default,
         "waves": waves,
         "critical_path": path,
+        "until_ms": wish.until and wish.until.at_ms,
         "ignored": list(loaded.ignored),
     }
     if here.json:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import day_and_time, duration, say, say_json, table
+from codeswarm.cli.until import time_left
+from codeswarm.domain.until import STOPS
 
 MOST_ROWS = 60
 ORDER = ("in_progress", "landing", "waiting", "failed", "on_hold", "ready", "pending", "complete", "cancelled")
@@ -44,6 +47,8 @@ def _tell(found: dict[str, Any]) -> None:
     if session["goal"]:
         say(f"goal: {session['goal']}")
     say(f"base {session['base_branch']} at {session['base'][:10]}, integration at {session['tip'][:10]}")
+    if session["until_ms"] is not None and session["status"] in STOPS:
+        say(time_left(session["until_ms"], time.time_ns() // 1_000_000))
     summary = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in ORDER if state in counts)
     say(f"{session['landed']} of {session['tickets']} landed ({summary}); {_cost(session, found)}")
     for approval in found["approvals"]:
@@ -73,8 +78,6 @@ def _tickets(tickets: list[dict[str, Any]]) -> None:
 
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:
-    import time
-
     why = row["reason"].splitlines()[0] if row["reason"] else ""
     if row["blocked_by_failure"]:
         why = f"blocked by {', '.join(row['blocked_by_failure'])}"

@@ -68,7 +68,12 @@ def _gate_finished(data: Data) -> str:
 
 
 def _started(data: Data) -> str:
-    return f"started on {data['base_branch']} at {data['base'][:10]} by {data['by']}"
+    until = _until(data["settings"]["policy"].get("until"))
+    return f"started on {data['base_branch']} at {data['base'][:10]} by {data['by']}{until}"
+
+
+def _until(until: Data | None) -> str:
+    return f", until {until['said']}" if until else ""
 
 
 def _leased(data: Data) -> str:
@@ -107,7 +112,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "SessionStarted": _started,
     "SessionActivated": lambda d: "active: work may be claimed",
     "SessionSuspended": lambda d: f"suspended: {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
-    "SessionResumed": lambda d: f"resumed by {d['by']}",
+    "SessionResumed": lambda d: f"resumed by {d['by']}{_until(d.get('until'))}",
     "SessionAwaitingReview": lambda d: (
         f"awaits review: {d['reason'].replace('_', ' ')}" + (f" ({d['detail']})" if d["detail"] else "")
     ),

@@ -9,7 +9,7 @@ from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding, GateRun, LeftOut, Receipt, Report
-from codeswarm.domain.settings import Settings
+from codeswarm.domain.settings import Settings, Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.domain.ticket import TicketSpec
 
@@ -51,6 +51,8 @@ class ResumeSession(Command):
     budget_usd: float | None = None
     budget_tokens: int | None = None
     roles: dict[str, tuple[str, ...]] = {}
+    until: Until | None = None
+    """None: without end where it was suspended; else as before."""
 
 
 class CancelSession(Command):
@@ -223,6 +225,10 @@ class LoseLease(Command):
 
 class ExpireApproval(Command):
     approval: ApprovalId
+
+
+class TimeIsUp(Command):
+    """The moment has come until which the session was to work."""
 
 
 class RecordMerge(Command):

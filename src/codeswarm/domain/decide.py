@@ -16,6 +16,7 @@ from codeswarm.domain import (
     revising,
     saving,
     tickets,
+    until,
 )
 from codeswarm.domain.rejection import Rejection, wrong_state
 from codeswarm.domain.session import Session
@@ -28,6 +29,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.SuspendSession: lifecycle.suspend,
     cmd.ResumeSession: lifecycle.resume,
     cmd.CancelSession: lifecycle.cancel,
+    cmd.TimeIsUp: until.time_is_up,
     cmd.SendMessage: lifecycle.send_message,
     cmd.DeliverMessage: lifecycle.deliver_message,
     cmd.ReportRestart: lifecycle.report_restart,

@@ -21,7 +21,7 @@ from codeswarm.domain.results import (
     Receipt,
     Report,
 )
-from codeswarm.domain.settings import Settings
+from codeswarm.domain.settings import Settings, Until
 from codeswarm.domain.states import Outcome, SuspendReason, WaitReason
 from codeswarm.domain.ticket import TicketSpec
 
@@ -76,6 +76,8 @@ class SessionResumed(Event):
     budget_usd: float | None = None
     budget_tokens: int | None = None
     roles: dict[str, tuple[str, ...]] = {}
+    until: Until | None = None
+    """What holds from now on; None: no end is set."""
 
 
 class SessionAwaitingReview(Event):

@@ -11,6 +11,7 @@ from codeswarm.domain.policy import plan_approval
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SETTLED_TICKET, SessionStatus, TicketStatus
+from codeswarm.domain.until import after_resume, too_late
 
 Decision = list[ev.Event] | Rejection
 
@@ -21,6 +22,8 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
         return wrong_state(f"session {command.session} has been started already")
     if not command.tickets:
         return invalid("a session needs at least one ticket", "codeswarm run --tickets FILE")
+    if problem := too_late(command.settings.policy.until, now_ms):
+        return problem
     events: list[ev.Event] = [
         ev.SessionStarted(
             session=command.session,
@@ -71,7 +74,11 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
 
     New caps and agents count for a session that was never suspended, too: after a crash nobody knows the difference.
     """
-    changes = bool(command.roles) or command.budget_usd is not None or command.budget_tokens is not None
+    if problem := too_late(command.until, now_ms):
+        return problem
+    until = after_resume(session, command.until, now_ms)
+    caps = command.budget_usd is not None or command.budget_tokens is not None
+    changes = bool(command.roles) or caps or until != session.settings.policy.until
     if session.status is not SessionStatus.SUSPENDED and not changes:
         return []
     events: list[ev.Event] = [
@@ -80,6 +87,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
             budget_usd=command.budget_usd,
             budget_tokens=command.budget_tokens,
             roles=command.roles,
+            until=until,
         )
     ]
     waits_for_plan = session.plan is not None and not session.plan.accepted

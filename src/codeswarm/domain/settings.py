@@ -61,6 +61,15 @@ class Gates(Frozen):
         return command
 
 
+class Until(Frozen):
+    """When a session stops by itself: no new work from then on."""
+
+    at_ms: int
+    """By the wall clock: what a person calls 07:00 stays that, whatever the machine did meanwhile."""
+    said: Annotated[str, Field(min_length=1, max_length=100)]
+    """The moment as the person reads it, in their own time zone."""
+
+
 class Policy(Frozen):
     approve_plan: bool = False
     approve_landing: bool = False
@@ -73,6 +82,7 @@ class Policy(Frozen):
     continuous: bool = False
     save_to: str = "ff"
     target: Positive | None = None
+    until: Until | None = None
 
 
 class BudgetSettings(Frozen):

@@ -1,4 +1,4 @@
-"""The clock's hands: leases that ran out, approvals that nobody gave, retries that have become due."""
+"""The clock's hands: leases that ran out, approvals that nobody gave, retries and `--until` that have become due."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, SessionId
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus
+from codeswarm.domain.until import due_ms
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import LeaseDesk
 from codeswarm.engine.room import Room
@@ -54,6 +55,8 @@ class Rescuer:
         for live in self._kernel.live_sessions():
             for approval in self._overdue_approvals(live):
                 await self._try(live.id, cmd.ExpireApproval(approval=approval))
+            if (until_ms := due_ms(live)) is not None and until_ms <= self._clock.now_ms():
+                await self._try(live.id, cmd.TimeIsUp())
         self._desk.serve()
 
     async def _try(self, session: SessionId, command: cmd.Command) -> None:
@@ -89,4 +92,6 @@ def _due_ms(session: Session, after_ms: int) -> list[int]:
     due = [] if next_ready is None else [next_ready]
     due += [gate.not_before_ms for gate in session.gates.values() if gate.live_epoch is None]
     due += [session.approvals[id_].expires_ms for id_ in session.open_approvals]
+    if (until_ms := due_ms(session)) is not None:
+        due.append(until_ms)
     return [at_ms for at_ms in due if at_ms > after_ms]

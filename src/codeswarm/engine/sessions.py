@@ -20,7 +20,7 @@ from codeswarm.domain.ids import SessionId, name_problem
 from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role
 from codeswarm.domain.plan import Plan, read_plan
 from codeswarm.domain.results import GateCommand
-from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, WorkspaceSettings
+from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, Until, WorkspaceSettings
 from codeswarm.engine import refs
 from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
@@ -54,6 +54,7 @@ class SessionRequest(BaseModel):
     """Whether there is a terminal to ask on."""
     save_at_end: bool = False
     target: int | None = None
+    until: Until | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +271,5 @@ def _policy(config: Config, request: SessionRequest) -> Policy:
         continuous=config.swarm.continuous,
         save_to=policy.save_to,
         target=request.target,
+        until=request.until,
     )

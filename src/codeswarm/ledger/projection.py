@@ -42,7 +42,7 @@ TABLES: dict[str, Table] = {
         1,
         "started_ms, id",
         "id name goal status suspend_reason review_reason outcome detail started_by base_branch base tip saved_tip "
-        "tickets landed cost_usd reserved_usd tokens cost_unknown started_ms ended_ms version",
+        "tickets landed cost_usd reserved_usd tokens cost_unknown started_ms ended_ms version until_ms",
     ),
     "tickets": _table(
         2,
@@ -130,10 +130,12 @@ def _list(values: Iterable[object]) -> str:
 
 
 def _session_row(s: Session) -> Row:
+    until = s.settings.policy.until
     return (
         s.id, s.name, s.goal, s.status, s.suspend_reason or "", s.review_reason, s.outcome or "", s.detail, s.by,
         s.base_branch, s.base, s.tip, s.saved_tip or "", len(s.tickets), len(s.landed), round(s.spending.usd, 6),
         round(s.spending.reserved_usd, 6), s.spending.tokens, s.spending.unknown, s.started_ms, s.ended_ms, s.version,
+        until.at_ms if until else None,
     )  # fmt: skip
 
 

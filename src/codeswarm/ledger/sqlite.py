@@ -363,9 +363,16 @@ class SqliteLedger:
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
         condition = " AND ".join(f"{column} = ?" for column in where)
         # The columns are named, not `*`: a newer program's tables may have more.
-        statement = f"SELECT {', '.join(table.columns)} FROM {name}"  # noqa: S608 - our names
+        statement = f"SELECT {', '.join(self._readable(name, table.columns))} FROM {name}"  # noqa: S608 - our names
         statement += (f" WHERE {condition}" if where else "") + f" ORDER BY {table.order}"
         return [dict(zip(table.columns, row, strict=True)) for row in self._all(statement, *where.values())]
+
+    def _readable(self, name: str, columns: tuple[str, ...]) -> list[str]:
+        """The columns of a table; those that an older program's ledger lacks are empty until it is migrated."""
+        if self._all("PRAGMA user_version")[0][0] >= migrations("sqlite")[-1][0]:
+            return list(columns)
+        there = {row[1] for row in self._all(f"PRAGMA table_info({name})")}
+        return [column if column in there else f"NULL AS {column}" for column in columns]
 
     def _recorded(self, row: Sequence[Any]) -> Recorded:
         seq, session, version, at_ms, kind, body = row

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from rich.console import Console
 from codeswarm.cli.board import LAST_LINES, MARKS, MOST_MOVING, MOST_WAVES, Board
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import TicketId
-from codeswarm.domain.settings import Policy
+from codeswarm.domain.settings import Policy, Until
+from codeswarm.domain.states import SuspendReason
 from tests.support.sessions import Swarm, settings, spec
 
 WIDTHS = (60, 120)
+PAUSE = cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada")
 LONG = "a reason that goes on and on, over many words and\nmore than one line, beyond what a terminal shows at once"
 
 
@@ -118,3 +121,11 @@ def test_before_the_first_event_it_says_that_it_starts() -> None:
     page = Console(file=io.StringIO(), width=60, record=True)
     page.print(Board(page).render())
     assert page.export_text().strip() == "starting …"
+
+
+def test_the_time_that_is_left_is_told_while_it_runs() -> None:
+    until = Until(at_ms=time.time_ns() // 1_000_000 + 7_799_000, said="07:00")
+    swarm = Swarm("a", settings=settings(policy=Policy(until=until)))
+    assert "2 h 09 min left" in shown(swarm, 120)[0]
+    swarm.do(PAUSE)
+    assert "left" not in shown(swarm, 120)[0]

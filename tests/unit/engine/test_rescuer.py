@@ -10,7 +10,7 @@ import pytest
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.domain.results import GateCommand
-from codeswarm.domain.settings import Bounds, Gates, Leasing, Policy
+from codeswarm.domain.settings import Bounds, Gates, Leasing, Policy, Until
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import LeaseDesk
 from codeswarm.engine.rescuer import LONGEST_S, Rescuer
@@ -208,3 +208,39 @@ async def test_a_lease_that_ended_by_itself_in_the_last_moment_is_no_trouble(wat
     await settle()
     assert watch.kinds()[-1] == "AttemptCancelled"
     assert watch.desk.live() == [(SessionId("one"), TicketId("b"), 1)]
+
+
+# ── --until ──
+
+
+def until_in(watch: Watch, seconds: float) -> Policy:
+    return Policy(until=Until(at_ms=watch.clock.now_ms() + round(seconds * 1000), said="07:00"))
+
+
+async def test_a_session_stops_exactly_at_its_time(watch: Watch) -> None:
+    ends = until_in(watch, 5 * 3600)
+    await watch.kernel.execute(ONE, start_command(ONE, "a", settings=settings(gates=Gates(), policy=ends)))
+    await watch.clock.advance(5 * 3600 - 0.001)
+    assert watch.kinds()[-1] != "SessionSuspended"
+    await watch.clock.advance(0.001)
+    assert watch.kinds()[-1] == "SessionSuspended"
+    assert await watch.desk.claim(claim_command(roles=AGENTS), 0) is None
+
+
+async def test_the_time_is_that_of_the_wall_whatever_puts_the_clock_forward(watch: Watch) -> None:
+    ends = until_in(watch, 8 * 3600)
+    await watch.kernel.execute(ONE, start_command(ONE, "a", settings=settings(gates=Gates(), policy=ends)))
+    await watch.clock.advance(1)
+    watch.clock.jump(8 * 3600)
+    await watch.clock.advance(LONGEST_S)
+    assert watch.kinds()[-1] == "SessionSuspended"
+
+
+async def test_after_its_time_the_rescuer_does_not_spin(watch: Watch) -> None:
+    ends = until_in(watch, 10)
+    await watch.kernel.execute(ONE, start_command(ONE, "a", settings=settings(gates=Gates(), policy=ends)))
+    await watch.clock.advance(11)
+    slept = watch.clock.slept
+    await watch.clock.advance(600)
+    assert watch.clock.slept - slept <= 600 / LONGEST_S + 1
+    assert watch.kinds().count("SessionSuspended") == 1

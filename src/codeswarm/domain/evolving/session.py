@@ -53,8 +53,9 @@ def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> 
             if value is not None
         }
     )
+    policy = session.settings.policy.model_copy(update={"until": event.until})
     session.settings = session.settings.model_copy(
-        update={"budget": budget, "roles": {**session.settings.roles, **event.roles}}
+        update={"budget": budget, "roles": {**session.settings.roles, **event.roles}, "policy": policy}
     )
     for gate in session.gates.values():
         gate.interruptions = 0

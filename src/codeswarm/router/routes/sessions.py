@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, SessionId, TicketId
 from codeswarm.domain.rejection import unknown
+from codeswarm.domain.settings import Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import SessionRequest, Sessions
@@ -39,6 +40,7 @@ class SessionCommand(BaseModel):
     budget_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
     budget_tokens: int | None = Field(None, gt=0, lt=1 << 53)
     roles: dict[str, tuple[str, ...]] = {}
+    until: Until | None = None
 
     def meaning(self) -> cmd.Command:
         ticket = TicketId(self.ticket) if self.ticket else None
@@ -49,7 +51,11 @@ class SessionCommand(BaseModel):
                 return cmd.SuspendSession(reason=SuspendReason.STOPPED, detail=self.reason, by=self.by)
             case "resume":
                 return cmd.ResumeSession(
-                    by=self.by, budget_usd=self.budget_usd, budget_tokens=self.budget_tokens, roles=self.roles
+                    by=self.by,
+                    budget_usd=self.budget_usd,
+                    budget_tokens=self.budget_tokens,
+                    roles=self.roles,
+                    until=self.until,
                 )
             case "cancel":
                 return cmd.CancelSession(by=self.by, reason=self.reason)

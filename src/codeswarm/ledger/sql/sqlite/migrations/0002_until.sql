@@ -1,0 +1,2 @@
+-- When a session is to stop by itself (`--until`); NULL: no end is set.
+ALTER TABLE sessions ADD COLUMN until_ms INTEGER;
