@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs format lock clean system venv
+.PHONY: demo test check docs docs-reference format lock clean system venv
 
 demo: venv  ## the whole swarm on a small project, offline
 	@$(BIN)/codeswarm demo
@@ -24,6 +24,10 @@ check: venv  ## format, lint, layers, types
 docs: venv  ## the user guide as a site, in site/; a warning fails it
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs site
 	@echo "built: site/index.html"
+
+docs-reference: venv  ## docs/reference/, written anew from the code
+	@PYTHONPATH=docs $(BIN)/python -m generate
+	@git status --short docs/reference
 
 format: venv  ## put the code into shape
 	$(BIN)/ruff format src tests docs

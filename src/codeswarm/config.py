@@ -5,6 +5,8 @@ person's own file, `CODESWARM_*` variables, flags. The repository is data: of it
 what tightens; what would loosen walls, spend more or reach outside is ignored, and named. Where it is stricter than
 the person's standing settings (file and variables), it holds against them; flags are the person's word for this one
 run, and hold against everything.
+
+The text below a field is its description in the reference: the key of a setting without one fails a test.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from codeswarm.domain.pipeline import Role
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
+from codeswarm.tightening import TIGHTENED, tighten
 
 FILE = "codeswarm.toml"
 
@@ -32,116 +35,204 @@ class Section(BaseModel):
 
 
 class ProjectConfig(Section):
+    """What the repository is."""
+
     base: str | None = None
-    """Default: the branch checked out."""
+    """The branch that sessions begin from and save to; left out, the one checked out. `--base` counts more."""
 
 
 class GatesConfig(Section):
+    """The commands that must pass."""
+
     fast: str | None = None
+    """The command on the base, at the end of each implementation, and before each landing."""
     full: str | None = None
+    """The command on the tip, before a save and at the end."""
     contract: str | None = None
+    """The command for contracts; `{files}` becomes their test files, `{report}` a path for a JUnit report."""
     timeout_s: Duration = 900.0
+    """A gate that takes longer is ended, and red."""
 
 
 class WorkspaceConfig(Section):
+    """How the folders are made that agents and gates work in."""
+
     kind: Literal["auto", "overlay", "checkout"] = "auto"
-    """Overlays are ready sooner and take less room; `auto` makes checkouts where they don't work."""
+    """How workspaces are made. Overlays are ready sooner and take less room; `auto` makes checkouts where they don't
+    work."""
     setup: str | None = None
+    """The command that sets a fresh workspace up."""
     setup_inputs: list[str] = []
+    """Files that the outcome of set-up depends on: what it made is kept as long as they stay the same."""
     setup_network: list[str] = []
+    """Any entry gives set-up the network; without one it has none."""
     setup_timeout_s: Duration = 1800.0
+    """Set-up that takes longer has failed."""
     copy_: list[str] = Field([], alias="copy")
+    """Files that git ignores, copied from your checkout."""
     ports: list[str] = []
+    """Variables that get a free port each."""
     max_file_mib: int = Field(100, ge=1)
+    """A larger file is left out of snapshots, and named."""
     max_ignored_mib: int = Field(64, ge=0)
+    """How much of what git ignores is kept in the wip ref at the end of an attempt."""
 
 
 class SwarmConfig(Section):
+    """How many agents, and how closely they are watched."""
+
     workers: int = Field(4, ge=1, le=256)
     """Agents at once."""
     test_writers: int | None = Field(None, ge=1)
+    """At most so many of them are test writers."""
     implementers: int | None = Field(None, ge=1)
+    """At most so many of them are implementers."""
     reviewers: int | None = Field(None, ge=1)
+    """At most so many of them are reviewers."""
     planner: bool = True
+    """Whether tickets may be made by a planner."""
     continuous: bool = False
+    """Save after each landed ticket."""
     lease_ttl_s: Duration = 60.0
+    """A worker that is silent for so long has lost its lease."""
     heartbeat_s: Duration = 10.0
+    """How often a lease is renewed and a snapshot taken; at most a third of `swarm.lease_ttl_s`."""
 
 
 class PipelineConfig(Section):
+    """Which pipeline tickets go through."""
+
     default: str = "contract-first"
+    """The pipeline of tickets that name none: contract-first, plan-code-verify, single, or your own."""
 
 
 class PhaseConfig(Section):
+    """One phase of a pipeline of your own."""
+
     name: str
+    """What the phase is called in the timeline."""
     role: Role
+    """Who does it."""
     gate: Literal["fast", "full", "contract"] | None = None
+    """Which of the project's gates its result must pass."""
 
 
 Approvable = Literal["plan", "landing", "all", "none"]
 
 
 class PolicyConfig(Section):
+    """What a person must see, and how often something is tried."""
+
     approve: list[Approvable] | None = None
-    """Default: the plan where there is a terminal, nothing elsewhere."""
+    """What a person must see first. Left out: the plan where there is a terminal, nothing elsewhere."""
     approvals: dict[Literal["landing"], Annotated[int, Field(ge=1)]] = {}
+    """How many distinct people approve a landing, as `{ landing = 2 }`; left out, one."""
     sensitive: list[str] = []
+    """Globs; a change to a file that one of these matches needs a landing approval in any case."""
     approval_timeout_s: Wait = 86_400.0
+    """After that, silence is a no."""
     auto_resolve: list[str] = []
+    """Conflicts that may be resolved without an agent."""
     max_attempts: int = Field(3, ge=1)
+    """An agent's own failures in one visit of a phase, after which the ticket has failed."""
     save_to: Literal["ff", "branch", "pr"] = "ff"
+    """How a save is done where `--to` does not say: `ff` moves the base branch forward, `branch` only
+    `codeswarm-SESSION`; `pr` is refused yet."""
     attempt_timeout_s: Duration = 7200.0
+    """An attempt that takes longer is ended."""
     silence_timeout_s: Duration = 1800.0
+    """An agent that says nothing and changes nothing for so long is hung, and ended."""
     backoff_base_s: Wait = 2.0
+    """The first wait before another try; it doubles each time."""
     backoff_max_s: Wait = 300.0
+    """The longest wait before another try."""
     max_interruptions: int = Field(20, ge=1)
+    """Losses and the like, after which a ticket goes on hold."""
     max_restarts: int = Field(20, ge=1)
+    """More deaths of agents and workers than this within `policy.restart_window_s` suspend the session: a meltdown."""
     restart_window_s: Duration = 60.0
+    """The time in which deaths are counted for `policy.max_restarts`."""
 
 
 class BudgetConfig(Section):
+    """What may be spent."""
+
     usd: float | None = Field(None, gt=0)
+    """Cap of the session, in what agents report."""
     tokens: int | None = Field(None, gt=0)
+    """Cap of the session, in tokens."""
     per_ticket_usd: float | None = Field(None, gt=0)
+    """Cap of each ticket."""
     count_subscription: bool = False
+    """Whether what a subscription pays for counts, too."""
     quota_reserve: float = Field(0.0, ge=0, le=1)
+    """The share of a subscription's quota that is left to you."""
     reserve_usd: float = Field(0.5, ge=0)
+    """Set aside for an attempt before it starts, until what it really cost is known."""
     reserve_tokens: int = Field(100_000, ge=0)
+    """The same in tokens."""
 
 
 class SandboxConfig(Section):
+    """The walls around agents and gates."""
+
     kind: str = "auto"
+    """The walls: bubblewrap, none, or auto, which is bubblewrap and never becomes none by itself."""
     network: list[str] = ["@agent", "@registries"]
+    """An empty list takes the network away from agents; single entries have no effect yet."""
     memory_mib: int | None = Field(None, ge=1)
+    """The most memory of an agent or a gate."""
     cpus: float | None = Field(None, gt=0)
+    """The most processor time of an agent or a gate, in processors."""
     read: list[str] = []
-    """Further host paths that agents and gates may read."""
+    """Further folders of the machine that agents and gates may read."""
 
 
 class LedgerConfig(Section):
+    """Where facts are kept."""
+
     url: str = ""
+    """Anything but empty is refused: the ledger is SQLite in the data directory."""
 
 
 class EngineConfig(Section):
+    """What drives sessions."""
+
     driver: Literal["embedded", "temporal"] = "embedded"
+    """What keeps a session going; `temporal` is refused yet."""
 
 
 class ForgeConfig(Section):
+    """The place where the repository is shared."""
+
     kind: str = ""
+    """Which forge holds the repository."""
     repo: str = ""
+    """Its name there, as `OWNER/NAME`."""
     token: str = ""
+    """Where the token is, as `env:NAME`."""
     pull_requests: Literal["session", "ticket", "none"] = "session"
+    """What gets a pull request of its own."""
     write_back: bool = False
+    """Whether tickets that came from the forge are told there of their end."""
 
 
 class NotifyConfig(Section):
+    """Whom to tell of what."""
+
     urls: list[str] = []
+    """Where to send word."""
     on: list[str] = []
+    """Of what: approval, suspended, finalized."""
 
 
 class TelemetryConfig(Section):
+    """What others may measure."""
+
     otlp_endpoint: str = ""
+    """Where traces go."""
     log_format: Literal["json", "text"] = "json"
+    """How logs are written."""
 
 
 class Config(Section):
@@ -152,15 +243,19 @@ class Config(Section):
     workspace: WorkspaceConfig = WorkspaceConfig()
     swarm: SwarmConfig = SwarmConfig()
     roles: dict[str, list[str]] = {}
+    """Agents by role (planner, test_writer, implementer, reviewer, resolver): the first one is used."""
     pipeline: PipelineConfig = PipelineConfig()
     pipelines: dict[str, list[PhaseConfig]] = {}
+    """Pipelines of your own: each a list of phases."""
     policy: PolicyConfig = PolicyConfig()
     budget: BudgetConfig = BudgetConfig()
     sandbox: SandboxConfig = SandboxConfig()
     ledger: LedgerConfig = LedgerConfig()
     engine: EngineConfig = EngineConfig()
     cluster: dict[str, Any] = {}
+    """Where workers are started on other machines."""
     launch_providers: list[dict[str, Any]] = []
+    """Places where a swarm can be launched."""
     forge: ForgeConfig = ForgeConfig()
     notify: NotifyConfig = NotifyConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
@@ -222,7 +317,7 @@ def load(environment: Environment, repository: bytes | None = None, flags: Mappi
     for source in (theirs, *standing, asked):
         check(source)
     kept, ignored = tighten(theirs.values, _merged(standing).config)
-    stricter = {section: kept.pop(section) for section in _TIGHTENING if section in kept}
+    stricter = {section: kept.pop(section) for section in TIGHTENED if section in kept}
     loaded = _merged([Source(FILE, kept), *standing, Source(FILE, stricter), asked])
     return Loaded(loaded.config, loaded.origins, tuple(ignored))
 
@@ -309,125 +404,3 @@ def _merged(sources: list[Source]) -> Loaded:
                 values[section] = content
                 origins[section] = source.name
     return Loaded(Config.model_validate(values), origins)
-
-
-# ── what a repository may say ────────────────────────────────────────────────────────────────────────────────
-
-_FREE = ("project", "gates", "pipeline", "pipelines")
-_TIGHTENING = ("policy", "budget")
-"""Of these only what is stricter."""
-_CLIS = ("claude", "codex", "gemini")
-"""Kinds of agents that a repository may choose: all others name a program or an endpoint."""
-_SAVE_ORDER = ("ff", "branch", "pr")
-_MORE_IS_STRICTER = (
-    "count_subscription",
-    "quota_reserve",
-    "reserve_usd",
-    "reserve_tokens",
-    "backoff_base_s",
-    "backoff_max_s",
-    "restart_window_s",
-)
-_ONLY_STRICTER = "a repository may only make this stricter"
-
-
-@dataclass(slots=True)
-class _Tightening:
-    kept: dict[str, Any] = field(default_factory=dict)
-    ignored: list[str] = field(default_factory=list)
-
-    def keep(self, section: str, key: str, value: Any) -> None:
-        self.kept.setdefault(section, {})[key] = value
-
-    def ignore(self, section: str, key: str, why: str) -> None:
-        where = f"{section}.{key}" if key else section
-        self.ignored.append(f"{where}: {why}")
-
-
-def tighten(theirs: Mapping[str, Any], ours: Config) -> tuple[dict[str, Any], list[str]]:
-    """What of a repository's settings applies beside the person's own, and what is ignored and why."""
-    result = _Tightening()
-    for section, content in theirs.items():
-        if section == "workspace":
-            _workspace(content, result)
-        elif section == "swarm":
-            _swarm(content, result)
-        elif section in _FREE:
-            result.kept[section] = content
-        elif section == "roles":
-            _roles(content, result)
-        elif section == "policy":
-            _policy(content, ours.policy, result)
-        elif section == "budget":
-            _budget(content, ours.budget, result)
-        else:
-            keys = content if isinstance(content, dict) else [""]
-            for key in keys:
-                result.ignore(section, key, "a repository may not set this; put it into your own file")
-    return result.kept, result.ignored
-
-
-def _workspace(content: Mapping[str, Any], result: _Tightening) -> None:
-    for key, value in content.items():
-        if key == "setup_network" and any(host != "@registries" for host in value):
-            result.ignore("workspace", key, "a repository may only ask for @registries")
-        else:
-            result.keep("workspace", key, value)
-
-
-def _swarm(content: Mapping[str, Any], result: _Tightening) -> None:
-    for key, value in content.items():
-        if key == "continuous" and value:
-            result.ignore(
-                "swarm", key, "your branch moves only by a save that you asked for; put it into your own file"
-            )
-        else:
-            result.keep("swarm", key, value)
-
-
-def _roles(content: Mapping[str, list[str]], result: _Tightening) -> None:
-    for role, specs in content.items():
-        if any(spec.partition(":")[0] not in _CLIS for spec in specs):
-            result.ignore("roles", role, "a repository may name coding CLIs and models, not commands")
-        else:
-            result.keep("roles", role, specs)
-
-
-def _policy(content: Mapping[str, Any], ours: PolicyConfig, result: _Tightening) -> None:
-    for key, value in content.items():
-        if key == "approve":
-            _approve({*value} - {"none"}, ours, result)
-        elif key == "sensitive":
-            result.keep("policy", key, list(dict.fromkeys((*ours.sensitive, *value))))
-        elif key == "approvals":
-            least = ours.approvals.get("landing", 1)
-            result.keep("policy", key, {"landing": max(value.get("landing", 1), least)})
-        elif _stricter(key, value, getattr(ours, key)):
-            result.keep("policy", key, value)
-        else:
-            result.ignore("policy", key, _ONLY_STRICTER)
-
-
-def _approve(wanted: set[str], ours: PolicyConfig, result: _Tightening) -> None:
-    """A repository asks for approvals, and never does away with any; not even with those that are the default."""
-    if wanted:
-        result.keep("policy", "approve", sorted({*wanted, *(ours.approve or [])} - {"none"}))
-    else:
-        result.ignore("policy", "approve", _ONLY_STRICTER)
-
-
-def _stricter(key: str, value: Any, now: Any) -> bool:
-    """Whether a value is at least as strict as the one in force; None: there is no bound yet."""
-    if key == "save_to":
-        return _SAVE_ORDER.index(value) >= _SAVE_ORDER.index(now)
-    if isinstance(value, list):
-        return False
-    return now is None or bool(value >= now if key in _MORE_IS_STRICTER else value <= now)
-
-
-def _budget(content: Mapping[str, Any], ours: BudgetConfig, result: _Tightening) -> None:
-    for key, value in content.items():
-        if _stricter(key, value, getattr(ours, key)):
-            result.keep("budget", key, value)
-        else:
-            result.ignore("budget", key, _ONLY_STRICTER)

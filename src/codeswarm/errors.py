@@ -6,11 +6,9 @@
     │   ├── TicketsInvalid        all mistakes of a tickets file at once
     │   ├── NotARepository
     │   ├── RepositoryUnfit       bare of commits, detached, shallow, too old a git …
-    │   ├── BaseGateRed
     │   └── LedgerTooNew
     ├── Refused               the domain refused a command
     ├── WorkFailed            the work itself failed
-    ├── NeedsPerson           nothing goes on without a decision
     ├── Suspended
     ├── SandboxUnavailable
     ├── AgentUnavailable
@@ -57,16 +55,27 @@ class CodeswarmError(Exception):
 
 
 class UsageError(CodeswarmError):
+    """What was asked for makes no sense, or not here.
+
+    What to do: as the line *do* says; `codeswarm COMMAND --help`.
+    """
+
     exit_code = 2
     http_status = 422
 
 
 class ConfigError(UsageError):
-    """A setting is unknown, ill-typed or contradicts another."""
+    """A setting is unknown, ill-typed or contradicts another.
+
+    What to do: mend the file that is named, then `codeswarm config check`.
+    """
 
 
 class TicketsInvalid(UsageError):
-    """`problems` holds every mistake as a sentence with its place."""
+    """The tickets file has mistakes; all are told at once. `problems` holds each as a sentence with its place.
+
+    What to do: mend the file and run the same command again.
+    """
 
     def __init__(self, source: str, problems: list[str]) -> None:
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
@@ -76,87 +85,140 @@ class TicketsInvalid(UsageError):
 
 
 class NotARepository(UsageError):
-    pass
+    """There is no git repository around the folder.
+
+    What to do: change to one, or name it with `-C DIR`.
+    """
 
 
 class RepositoryUnfit(UsageError):
-    pass
+    """A session can't begin here: a repository without a commit, no branch checked out, a shallow clone, an old git.
 
-
-class BaseGateRed(UsageError):
-    pass
+    What to do: as the line *do* says; `codeswarm doctor` shows what is missing.
+    """
 
 
 class LedgerTooNew(UsageError):
-    pass
+    """A newer version of Codeswarm wrote the ledger: it can be looked at, and not written.
+
+    What to do: use that newer version.
+    """
 
 
 class Refused(CodeswarmError):
-    """The domain refused a command; `rejection` says which kind of refusal it is."""
+    """The state of a session or ticket does not allow the command; `rejection` says which kind of refusal it is.
 
-    _STATUS = {Refusal.UNKNOWN: 404, Refusal.STALE: 409, Refusal.WRONG_STATE: 409, Refusal.INVALID: 422}
+    What to do: `codeswarm status` shows the state.
+    """
+
+    STATUS = {Refusal.UNKNOWN: 404, Refusal.STALE: 409, Refusal.WRONG_STATE: 409, Refusal.INVALID: 422}
 
     def __init__(self, rejection: Rejection) -> None:
         super().__init__(rejection.reason, "", rejection.hint)
         self.rejection = rejection
         self.exit_code = 2
-        self.http_status = self._STATUS[rejection.refusal]
+        self.http_status = self.STATUS[rejection.refusal]
 
 
 class WorkFailed(CodeswarmError):
+    """The work itself failed.
+
+    What to do: `codeswarm status` and `codeswarm timeline` tell what did.
+    """
+
     exit_code = 1
 
 
-class NeedsPerson(CodeswarmError):
-    exit_code = 3
-    http_status = 409
-
-
 class Suspended(CodeswarmError):
+    """The session is suspended and nothing more can be done for now.
+
+    What to do: see to the cause, then `codeswarm resume`.
+    """
+
     exit_code = 4
     http_status = 409
 
 
 class SandboxUnavailable(UsageError):
+    """The walls that were asked for don't work here. Nothing runs without them unless you say so.
+
+    What to do: install what is named; or, at your own risk, `--sandbox none`.
+    """
+
     http_status = 503
 
 
 class AgentUnavailable(UsageError):
+    """An agent that was asked for can't be used: not installed, not logged in, not part of this version.
+
+    What to do: as the line *do* says; `codeswarm doctor` shows all agents.
+    """
+
     http_status = 503
 
 
 class DiskFull(CodeswarmError):
-    """Nothing can be written for want of room. `disk_full` recognises it in what others raise."""
+    """Nothing can be written for want of room.
+
+    What to do: free some space: a live session then goes on by itself, any other by `codeswarm resume`.
+    """
 
     http_status = 503
 
 
 class LedgerError(CodeswarmError):
+    """Something is wrong with the ledger.
+
+    What to do: `codeswarm ledger verify`.
+    """
+
     http_status = 503
 
 
 class LedgerUnavailable(LedgerError):
-    pass
+    """The ledger can't be used just now; nothing was recorded.
+
+    What to do: try again.
+    """
 
 
 class LedgerFull(LedgerUnavailable):
+    """There is no room for the ledger; nothing was recorded.
+
+    What to do: free some space: a live session then goes on by itself, any other by `codeswarm resume`.
+    """
+
     http_status = 503
 
 
 class LedgerBroken(LedgerError):
-    pass
+    """The disk failed under the ledger. Nothing more is written, and the process ends.
+
+    What to do: check the disk, then `codeswarm resume`.
+    """
 
 
 class LedgerCorrupt(LedgerError):
-    pass
+    """The ledger holds something that can't be true.
+
+    What to do: `codeswarm ledger verify` names it.
+    """
 
 
 class VersionConflict(LedgerError):
+    """Another process has written to the session meanwhile; nothing was recorded.
+
+    What to do: try again.
+    """
+
     http_status = 409
 
 
 class GitError(CodeswarmError):
-    """A git command failed. `command` and `stderr` are for logs; `what` is for the person."""
+    """A git command failed. `command` and `stderr` are for logs; `what` is for the person.
+
+    What to do: see what git said; then the same command again, or `codeswarm doctor`.
+    """
 
     def __init__(self, command: str, exit_code: int, stderr: str) -> None:
         super().__init__(f"git {command} failed with exit code {exit_code}", stderr.strip()[-2000:])
@@ -166,10 +228,18 @@ class GitError(CodeswarmError):
 
 
 class StoreDiverged(CodeswarmError):
-    pass
+    """A ref stands where the ledger could not have put it: someone else moved it.
+
+    What to do: as the line *do* says; nothing is done until then, so that no work is lost.
+    """
 
 
 class RouterUnreachable(CodeswarmError):
+    """The process that hosts the session does not answer.
+
+    What to do: `codeswarm resume`; all that it acknowledged is in the ledger.
+    """
+
     http_status = 502
 
 

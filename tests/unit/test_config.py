@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from codeswarm.config import FILE, Config, Loaded, check, from_variables, load, tighten
+from codeswarm.config import FILE, Config, Loaded, check, from_variables, load
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
+from codeswarm.tightening import tighten
 
 ALL_OF_SURFACE = """
 [project]

@@ -6,17 +6,21 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import generate
 import pytest
 import typer
 import yaml
+from generate import commands, configuration, errors, events
+from generate.configuration import EFFECTLESS
+from generate.sources import Undocumented
 from pydantic import BaseModel
 
 from codeswarm.agents.base import Task
 from codeswarm.agents.factory import KINDS
 from codeswarm.cli import main
-from codeswarm.config import Config, Loaded, Source, check, tighten
+from codeswarm.config import Config, Loaded, Source, check
 from codeswarm.domain.events import Event
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.pipeline import SHIPPED, Phase
@@ -26,20 +30,17 @@ from codeswarm.domain.ticket import TicketSpec
 from codeswarm.errors import CodeswarmError
 from codeswarm.failpoints import POINTS
 from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Inside
+from codeswarm.tightening import tighten
 from codeswarm.worker.gate import GateContext, _told
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-NO_EFFECT = "**No effect yet**"
 
 
 def page(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-CONFIGURATION = page("docs/reference/configuration.md")
-COMMANDS = page("docs/reference/commands.md")
-EVENTS = page("docs/reference/events.md")
 ARCHITECTURE = page("docs/architecture.md")
 AGENTS = page("docs/how-to/agents.md")
 TICKETS = page("docs/how-to/tickets.md")
@@ -68,62 +69,100 @@ def code(text: str) -> Iterator[str]:
     yield from quoted(fenced.sub("", text))
 
 
+class HalfTold(BaseModel):
+    told: int = 1
+    """Something."""
+    bare: int = 2
+
+
+# ── the reference ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_page_of_the_reference_is_made_from_the_code() -> None:
+    written = {path.name for path in (ROOT / "docs/reference").glob("*.md")}
+    assert written == {*generate.PAGES, "index.md"}
+
+
+@pytest.mark.parametrize("name", sorted(generate.PAGES))
+def test_making_the_reference_again_changes_nothing(name: str) -> None:
+    assert page(f"docs/reference/{name}") == generate.PAGES[name](), "run: make docs-reference"
+
+
+@pytest.mark.parametrize(("name", "command"), commands.commands().items(), ids=str)
+def test_every_command_has_help_an_example_and_a_place(name: str, command: Any) -> None:
+    words, examples, _ = commands.parts_of(name, command)
+    assert words
+    assert all(example.startswith(f"codeswarm {name}") for example in examples)
+    assert commands.group_of(name) in commands.GROUPS
+
+
+def test_a_command_without_an_example_is_undocumented() -> None:
+    def bare() -> None:
+        """Does something."""
+
+    def told() -> None:
+        """Does something.
+
+        Example: codeswarm told
+            --all
+        Exit codes: 0 done,
+        3 not done
+        """
+
+    app = typer.Typer()
+    app.command()(bare)
+    app.command()(told)
+    found = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    with pytest.raises(Undocumented, match="codeswarm bare has no help or no line"):
+        commands.parts_of("bare", found["bare"])
+    assert commands.parts_of("told", found["told"])[:2] == ("Does something.", ["codeswarm told --all"])
+    assert commands.parts_of("told", found["told"])[2] == "0 done, 3 not done"
+    with pytest.raises(Undocumented, match="codeswarm told stands below no heading"):
+        commands.group_of("told")
+
+
+def test_a_setting_without_a_description_is_undocumented() -> None:
+    with pytest.raises(Undocumented, match=r"the setting section\.bare has no description"):
+        configuration.settings("section", HalfTold)
+
+
+def test_an_event_without_a_description_is_undocumented() -> None:
+    bare = cast("type[Event]", HalfTold)
+    with pytest.raises(Undocumented, match=r"HalfTold in .* has no docstring"):
+        events.described(bare)
+    with pytest.raises(Undocumented, match=r"HalfTold\.bare has no description"):
+        list(events.fields(bare))
+
+
+def test_an_error_without_a_meaning_or_a_way_out_is_undocumented() -> None:
+    bare = type("Bare", (Exception,), {})
+    with pytest.raises(Undocumented, match=r"Bare in .* has no docstring"):
+        errors.told(bare)  # type: ignore[arg-type]
+    bare.__doc__ = "Something went wrong."
+    with pytest.raises(Undocumented, match="What to do"):
+        errors.told(bare)  # type: ignore[arg-type]
+
+
+def test_every_kind_of_error_is_raised_somewhere() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src/codeswarm").rglob("*.py")]
+    for kind in errors.kinds():
+        if not kind.__subclasses__():
+            assert any(re.search(rf"(?<!class )\b{kind.__name__}\(", text) for text in sources), kind.__name__
+
+
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-def settings() -> dict[str, Any]:
-    """`section.key` → default; sections without keys of their own by their name."""
-    found: dict[str, Any] = {}
-    for section, value in Config():
-        if isinstance(value, BaseModel):
-            for name, field in type(value).model_fields.items():
-                found[f"{section}.{field.alias or name}"] = getattr(value, name)
-        elif section in ("roles", "pipelines"):
-            found[f"{section}.{section[:-1].upper() if section == 'roles' else 'NAME'}"] = None
-        else:
-            found[section] = None
-    return found
+SETTINGS = {setting.key: setting for setting in configuration.all_settings()}
 
 
-def documented_settings() -> dict[str, list[str]]:
-    """Key → the cells of its row."""
-    found = {key: cells for cells in rows(CONFIGURATION) for key in quoted(cells[0])}
-    found.setdefault("roles.ROLE", []) if "`roles.ROLE" in CONFIGURATION else None
-    return found
-
-
-def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    named = {key for key in documented_settings() if key == key.lower() or key in settings()}
-    assert named == set(settings())
-
-
-@pytest.mark.parametrize("key", sorted(key for key, cells in documented_settings().items() if len(cells) == 4))
-def test_the_default_of_a_setting_is_as_documented(key: str) -> None:
-    default, told = settings()[key], documented_settings()[key][1].strip("`")
-    if key == "policy.approve":
-        assert default is None, "what the page says of it is told by run"
-    elif key == "policy.approvals":
-        assert default == {}
-    elif default is None:
-        assert told == "—"
-    else:
-        assert tomllib.loads(f"value = {told}")["value"] == default
-
-
-@pytest.mark.parametrize("key", sorted(key for key, cells in documented_settings().items() if len(cells) >= 3))
+@pytest.mark.parametrize("key", sorted(SETTINGS))
 def test_what_a_repository_may_set_is_as_documented(key: str) -> None:
-    cells = documented_settings()[key]
-    may = cells[2] if len(cells) == 4 else "no"
     section, _, name = key.partition(".")
-    default = settings()[key]
-    sample = "x" if default is None else default
-    kept, ignored = tighten({section: {name: sample}} if name else {section: {"x": 1}}, Config())
-    if may == "yes":
-        assert not ignored
-        assert kept
-    elif may == "no":
-        assert ignored
-        assert not kept
+    sample = SETTINGS[key].default
+    value = {name: "x" if sample is None else sample} if name and name not in ("ROLE", "NAME") else {"x": ["claude"]}
+    kept, ignored = tighten({section: value}, Config())
+    assert bool(kept) is (SETTINGS[key].repository != "no")
+    assert bool(ignored) is not bool(kept)
 
 
 def reads_setting(key: str) -> bool:
@@ -135,13 +174,11 @@ def reads_setting(key: str) -> bool:
     return any(re.search(wanted, source.read_text(encoding="utf-8")) for source in sources)
 
 
-@pytest.mark.parametrize(
-    "key", sorted(key for key in settings() if key.partition(".")[0] not in ("roles", "pipelines"))
-)
+@pytest.mark.parametrize("key", sorted(key for key in SETTINGS if key.partition(".")[0] not in ("roles", "pipelines")))
 def test_a_setting_without_effect_is_told_as_such(key: str) -> None:
-    has_none = documented_settings()[key][-1].startswith(NO_EFFECT)
-    assert has_none is not reads_setting(key)
-    assert has_none is bool(Loaded(Config(), {key: "codeswarm.toml"}).without_effect)
+    assert SETTINGS[key].has_effect is reads_setting(key)
+    assert SETTINGS[key].has_effect is not bool(Loaded(Config(), {key: "codeswarm.toml"}).without_effect)
+    assert (EFFECTLESS in SETTINGS[key].row[-1]) is not SETTINGS[key].has_effect
 
 
 @pytest.mark.parametrize("place", [(path, i) for path in PAGES for i in range(len(blocks(path.read_text(), "toml")))])
@@ -153,32 +190,13 @@ def test_every_example_of_settings_can_be_used(place: tuple[Path, int]) -> None:
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def verbs() -> dict[str, set[str]]:
-    """Each command as it is typed → its options."""
-    found: dict[str, set[str]] = {}
-
-    def walk(command: Any, name: str) -> None:
-        for sub_name, sub in getattr(command, "commands", {}).items():
-            walk(sub, f"{name} {sub_name}".strip())
-        if not hasattr(command, "commands"):
-            found[name] = {option for parameter in command.params for option in parameter.opts if option[0] == "-"}
-
-    walk(typer.main.get_command(main.app), "")
-    return found
-
-
-VERBS = verbs()
+VERBS = {
+    name: {option for parameter in command.params for option in parameter.opts if option[0] == "-"}
+    for name, command in commands.commands().items()
+}
+"""Each command as it is typed → its options."""
 GROUPS = {name.split()[0] for name in VERBS if " " in name}
 ANYWHERE = {*main.EVERYWHERE, "--help", "--version", "--install-completion"}
-
-
-@pytest.mark.parametrize("verb", sorted(VERBS))
-def test_every_command_is_documented_with_its_options(verb: str) -> None:
-    told = [cells for cells in rows(COMMANDS) if any(f"codeswarm {verb}" in name for name in quoted(cells[0]))]
-    assert told, f"{verb} is in no table of the commands page"
-    text = " ".join(" ".join(cells) for cells in told)
-    missing = {option for option in VERBS[verb] if option.startswith("--") and option not in text}
-    assert not missing
 
 
 def named_commands(path: Path) -> Iterator[tuple[str, str]]:
@@ -208,25 +226,13 @@ def test_the_exit_codes_are_as_documented() -> None:
     def codes(kind: type[CodeswarmError]) -> set[int]:
         return {kind.exit_code}.union(*map(codes, kind.__subclasses__()))
 
-    section = COMMANDS.partition("## Exit codes")[2].partition("\n## ")[0]
-    told = {int(cells[0]) for cells in rows(section) if cells[0].isdigit()}
-    assert told == {0, main.INTERRUPTED} | codes(CodeswarmError)
+    needs_person = 3  # no error: a session at rest, or a save that was refused
+    assert set(main.EXIT_CODES) == {0, needs_person, main.INTERRUPTED} | codes(CodeswarmError)
+    section = page("docs/reference/commands.md").partition("## Exit codes")[2]
+    assert {int(cells[0]) for cells in rows(section) if cells[0].isdigit()} == set(main.EXIT_CODES)
 
 
-# ── events, states, pipelines, agents ────────────────────────────────────────────────────────────────────────
-
-
-def test_every_kind_of_event_is_documented_and_every_documented_one_exists() -> None:
-    told = {kind for cells in rows(EVENTS) for kind in quoted(cells[0])}
-    assert told == set(Event.registry)
-
-
-@pytest.mark.parametrize("cells", [cells for cells in rows(EVENTS) if quoted(cells[0])], ids=lambda cells: cells[0])
-def test_the_data_of_an_event_is_as_documented(cells: list[str]) -> None:
-    fields: set[str] = set().union(*(Event.registry[kind].model_fields for kind in quoted(cells[0])))
-    told = {word.strip() for word in re.sub(r"\([^)]*\)", "", cells[2]).split(",")} - {""}
-    assert told - {"charged"} <= fields
-    assert fields - {"ticket", "epoch"} <= told
+# ── states, pipelines, agents ────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("heading", "moves"), [("**Session**", SESSION_MOVES), ("**Ticket**", TICKET_MOVES)])

@@ -20,6 +20,17 @@ from codeswarm.cli.status import status
 from codeswarm.errors import CodeswarmError, UsageError
 
 INTERRUPTED = 130
+EXIT_CODES = {
+    0: "done; an unsaved session that is otherwise whole counts as done",
+    1: "the work failed: a ticket failed, the full gate is red, the session was cancelled; a check found something",
+    2: "wrong usage or configuration, and nothing was begun; also a red base, a ledger of a newer version, and what the"
+    " state of a session or ticket does not allow",
+    3: "a person must decide: an open approval, a ticket on hold, a save that was refused",
+    4: "suspended: paused, stopped, its time over, out of budget, meltdown, no worker for what is left;"
+    " `codeswarm resume` goes on",
+    INTERRUPTED: "interrupted with Ctrl+C",
+}
+"""What a command may end with. The reference is made of these words."""
 EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1, "--json": 0}
 """Options that every command takes, before or behind its name, and how many values each has."""
 

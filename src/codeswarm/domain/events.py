@@ -49,13 +49,22 @@ def parse_event(kind: str, body: str | bytes) -> Event:
 
 
 class SessionStarted(Event):
+    """It begins, with the settings in force; they hold until its end."""
+
     session: SessionId
+    """Its id."""
     name: str
+    """The name that it was given beside its id; may be empty."""
     goal: str
+    """What is wanted on the whole; may be empty."""
     base_branch: str
+    """The branch that it began from and saves to."""
     base: Commit
+    """The commit that it began with."""
     base_tree: Tree
+    """The git tree of `base`."""
     settings: Settings
+    """The settings in force."""
     by: str
     unseen: tuple[str, ...] = ()
     """Files with uncommitted changes in the person's checkout: agents don't see these changes."""
@@ -66,16 +75,23 @@ class SessionActivated(Event):
 
 
 class SessionSuspended(Event):
+    """Stopped: nothing is begun and nothing lands until `resume`."""
+
     reason: SuspendReason
     detail: str
     by: str = ""
 
 
 class SessionResumed(Event):
+    """It goes on, where it stood before it was suspended."""
+
     by: str
     budget_usd: float | None = None
+    """A new cap; none: as before."""
     budget_tokens: int | None = None
+    """A new cap; none: as before."""
     roles: dict[str, tuple[str, ...]] = {}
+    """Agents given anew, by role."""
     until: Until | None = None
     """What holds from now on; None: no end is set."""
 
@@ -84,15 +100,21 @@ class SessionAwaitingReview(Event):
     """Nothing can move without a person."""
 
     reason: str
+    """unsaved · approvals · nothing_landed · full_gate_red · save_refused"""
     detail: str = ""
 
 
 class SessionFinalized(Event):
+    """Over: what landed is saved, or nothing can be made of it."""
+
     outcome: Outcome
+    """How."""
     reason: str = ""
 
 
 class SessionCancelled(Event):
+    """Over, on a person's word; what was done stays in its refs."""
+
     by: str
     reason: str = ""
 
@@ -101,6 +123,8 @@ class SessionCancelled(Event):
 
 
 class PlanProposed(Event):
+    """The tickets of the session."""
+
     plan: int
     """Counts from 1 within the session."""
     tickets: tuple[TicketSpec, ...]
@@ -108,11 +132,15 @@ class PlanProposed(Event):
 
 
 class PlanAccepted(Event):
+    """The tickets may be worked on."""
+
     plan: int
     by: str
 
 
 class PlanRejected(Event):
+    """A person said no to the tickets."""
+
     plan: int
     by: str
     why: str
@@ -129,9 +157,12 @@ class TicketsAdded(Event):
 
 
 class AttemptLeased(Event):
+    """A worker has the right to run an attempt, for as long as it renews its lease."""
+
     ticket: TicketId
     epoch: int
     phase: str
+    """The phase of its pipeline."""
     attempt: int
     """Counts from 1 among the ticket's attempts at this phase, losses and later rounds included."""
     worker: WorkerId
@@ -140,7 +171,9 @@ class AttemptLeased(Event):
     base: Commit
     """The integration tip at the time of the lease."""
     reserved_usd: float = 0.0
+    """Set aside for it until its cost is known."""
     reserved_tokens: int = 0
+    """The same in tokens."""
 
 
 class AttemptPrepared(Event):
@@ -149,31 +182,44 @@ class AttemptPrepared(Event):
     ticket: TicketId
     epoch: int
     start: Commit
+    """The commit: the work so far with the tip merged in."""
     conflicts: tuple[str, ...] = ()
     """Files that hold conflict markers in `start`."""
 
 
 class AttemptStarted(Event):
+    """Its agent runs."""
+
     ticket: TicketId
     epoch: int
     sandbox: str
+    """The kind of walls."""
     conversation: str = ""
+    """The agent's own name for its conversation, if it has one."""
     resumed: bool = False
     """It goes on in an earlier attempt's conversation, from that attempt's files."""
 
 
 class AttemptGating(Event):
+    """Its work commit is at the gate of its phase."""
+
     ticket: TicketId
     epoch: int
     commit: Commit
+    """The work commit."""
 
 
 class SnapshotTaken(Event):
+    """Its changes so far are in its wip ref."""
+
     ticket: TicketId
     epoch: int
     commit: Commit
+    """What the wip ref stands at."""
     files: int
+    """How many files differ from the start."""
     left_out: tuple[LeftOut, ...] = ()
+    """What no ref holds, and why."""
 
 
 class WorkSalvaged(Event):
@@ -182,8 +228,11 @@ class WorkSalvaged(Event):
     ticket: TicketId
     epoch: int
     commit: Commit
+    """What the wip ref stands at."""
     files: int
+    """How many files differ from the start."""
     left_out: tuple[LeftOut, ...] = ()
+    """What no ref holds, and why."""
 
 
 class CommitsKept(Event):
@@ -192,12 +241,16 @@ class CommitsKept(Event):
     ticket: TicketId
     epoch: int
     refs: tuple[str, ...]
+    """Their names in the store."""
 
 
 class AttemptSucceeded(Event):
+    """It did what its phase is for."""
+
     ticket: TicketId
     epoch: int
     report: Report
+    """What the worker reports of it."""
 
 
 class AttemptFailed(Event):
@@ -206,17 +259,25 @@ class AttemptFailed(Event):
     ticket: TicketId
     epoch: int
     failure: Failure
+    """What was wrong."""
     charged: bool
+    """Whether it counts against `policy.max_attempts`."""
     report: Report
+    """What the worker reports of it."""
     retry_at_ms: int
 
 
 class AttemptTimedOut(Event):
+    """It took longer than `policy.attempt_timeout_s`."""
+
     ticket: TicketId
     epoch: int
     failure: Failure
+    """What was wrong."""
     charged: bool
+    """Whether it counts against `policy.max_attempts`."""
     report: Report
+    """What the worker reports of it."""
     retry_at_ms: int
 
 
@@ -236,6 +297,7 @@ class AttemptCancelled(Event):
     epoch: int
     reason: str
     report: Report = Report()
+    """What the worker reports of it."""
     retry_at_ms: int
 
 
@@ -245,21 +307,28 @@ class LateResultKept(Event):
     ticket: TicketId
     epoch: int
     commit: Commit | None
+    """Its work; none where nothing had changed."""
     summary: str = ""
+    """The agent's last words."""
 
 
 # ── what an attempt's end means for its ticket ───────────────────────────────────────────────────────────────
 
 
 class ChangesRequested(Event):
+    """The ticket is sent back to its implementer with remarks."""
+
     ticket: TicketId
     epoch: int
     findings: tuple[Finding, ...]
+    """The remarks."""
     by: str
     """`reviewer`, `verifier`, or a person who rejected a landing."""
 
 
 class ContractDisputed(Event):
+    """Its implementer says that the contract is wrong: it goes back to the test writer, once."""
+
     ticket: TicketId
     epoch: int
     reason: str
@@ -272,6 +341,8 @@ class TicketQueued(Event):
 
 
 class TicketWaiting(Event):
+    """It waits for a person or for budget."""
+
     ticket: TicketId
     reason: WaitReason
     detail: str = ""
@@ -285,12 +356,16 @@ class TicketReleased(Event):
 
 
 class TicketHeld(Event):
+    """On hold: nothing is done on it until it is released."""
+
     ticket: TicketId
     reason: str
     by: str
 
 
 class TicketFailed(Event):
+    """Too many failures: nothing is done on it until a person retries it."""
+
     ticket: TicketId
     reason: str
 
@@ -303,6 +378,8 @@ class TicketRetried(Event):
 
 
 class TicketCancelled(Event):
+    """Out of the plan for good; what depends on it stays blocked."""
+
     ticket: TicketId
     by: str
     reason: str = ""
@@ -312,6 +389,8 @@ class TicketCancelled(Event):
 
 
 class GateRequested(Event):
+    """A gate of the queue is due, on a commit."""
+
     gate: GateId
     purpose: str
     """base · landing · catch_up · full"""
@@ -319,23 +398,31 @@ class GateRequested(Event):
     """What is checked out for it. Its tree is what the receipts are for."""
     tree: Tree
     commands: tuple[GateCommand, ...]
+    """What is run, one after another."""
     base: Commit
     """Changed files are told against this."""
     ticket: TicketId | None = None
+    """Whose landing it is for; none for all other purposes."""
 
 
 class GateLeased(Event):
+    """A worker runs it."""
+
     gate: GateId
     epoch: int
     worker: WorkerId
 
 
 class GateFinished(Event):
+    """It has an outcome."""
+
     gate: GateId
     epoch: int
     runs: tuple[GateRun, ...]
+    """What each command showed."""
     receipts: tuple[Receipt, ...]
     green: bool
+    """Whether all passed."""
 
 
 class GateLost(Event):
@@ -368,7 +455,9 @@ class LandingMerged(Event):
     ticket: TicketId | None
     """None: a catch-up with the base branch."""
     old: Commit
+    """The tip that it was merged with."""
     work: Commit
+    """The ticket's work commit."""
     commit: Commit
     """The very commit that lands once its gate is green."""
     tree: Tree
@@ -377,13 +466,17 @@ class LandingMerged(Event):
 
 
 class LandingBounced(Event):
+    """A landing was sent back; the ticket goes to its implementer with the evidence."""
+
     landing: int
     ticket: TicketId | None
     reason: str
     """conflict · gate_red · held · gate_unavailable"""
     detail: str = ""
     files: tuple[str, ...] = ()
+    """In conflict."""
     findings: tuple[Finding, ...] = ()
+    """What the gate remarked."""
 
 
 class TicketLanded(Event):
@@ -392,10 +485,13 @@ class TicketLanded(Event):
     landing: int
     ticket: TicketId
     old: Commit
+    """The tip before."""
     new: Commit
+    """The tip now."""
     tree: Tree
     receipts: tuple[str, ...]
     files: tuple[str, ...] = ()
+    """What it changed."""
 
 
 class CaughtUp(Event):
@@ -403,9 +499,12 @@ class CaughtUp(Event):
 
     landing: int
     old: Commit
+    """The tip before."""
     new: Commit
+    """The tip now."""
     tree: Tree
     base: Commit
+    """The commit of the base branch that was taken in."""
     receipts: tuple[str, ...]
 
 
@@ -413,8 +512,11 @@ class CaughtUp(Event):
 
 
 class SaveRequested(Event):
+    """A save was asked for."""
+
     by: str
     to: str
+    """ff · branch"""
     into: str
     """The branch that moves."""
 
@@ -424,25 +526,36 @@ class SaveIntended(Event):
 
     checkpoint: str
     into: str
+    """The branch."""
     old: Commit | None
+    """Where it stands; none: it does not exist yet."""
     new: Commit
+    """Where it will stand."""
     tree: Tree
     receipts: tuple[str, ...]
 
 
 class CheckpointSaved(Event):
+    """The branch moved, and the tag stands."""
+
     checkpoint: str
     into: str
+    """The branch."""
     old: Commit | None
+    """Where it stood; none: it did not exist."""
     new: Commit
+    """Where it stands."""
     how: str
     """fast_forward · branch · already_there"""
 
 
 class SaveRefused(Event):
+    """The branch did not move, and why."""
+
     reason: str
     detail: str
     files: tuple[str, ...] = ()
+    """What is in the way."""
     commands: tuple[str, ...] = ()
     """What a person can paste."""
     checkpoint: str = ""
@@ -452,6 +565,8 @@ class SaveRefused(Event):
 
 
 class ApprovalRequested(Event):
+    """A person must see something before it goes on."""
+
     approval: ApprovalId
     subject: str
     """plan · landing"""
@@ -459,14 +574,19 @@ class ApprovalRequested(Event):
     """plan: its number; landing: the work commit that the approval binds to."""
     why: str
     expires_at_ms: int
+    """From then on silence is a no, in milliseconds since 1970."""
     needed: int = 1
+    """How many distinct people must say yes."""
     ticket: TicketId | None = None
 
 
 class ApprovalGiven(Event):
+    """One person's yes."""
+
     approval: ApprovalId
     by: str
     note: str = ""
+    """A remark."""
 
 
 class ApprovalGranted(Event):
@@ -476,29 +596,40 @@ class ApprovalGranted(Event):
 
 
 class ApprovalRejected(Event):
+    """A person's no."""
+
     approval: ApprovalId
     by: str
     why: str
 
 
 class ApprovalExpired(Event):
+    """Nobody answered in time: that is a no."""
+
     approval: ApprovalId
 
 
 class ApprovalVoided(Event):
+    """The question is moot."""
+
     approval: ApprovalId
     reason: str
 
 
 class MessageSent(Event):
+    """A person's word to agents."""
+
     message: int
     by: str
     text: Annotated[str, Field(max_length=100_000)]
+    """The words."""
     ticket: TicketId | None = None
     """None: to every ticket's next attempt."""
 
 
 class MessageDelivered(Event):
+    """An agent got it."""
+
     message: int
     ticket: TicketId
     epoch: int
@@ -510,6 +641,8 @@ class MessageDelivered(Event):
 
 
 class SlotRestarted(Event):
+    """A worker's slot died and was started again."""
+
     worker: WorkerId
     reason: str
 
@@ -518,8 +651,10 @@ class CommandRejected(Event):
     """A person's command was refused. Kept, because nothing fails silently."""
 
     command: str
+    """Its name."""
     reason: str
     hint: str
+    """What to do."""
     by: str
 
 
@@ -527,6 +662,9 @@ class Noted(Event):
     """A fallback, a skip, something left undone: what, why, and the next step."""
 
     subject: str
+    """What it is about."""
     what: str
+    """What happened, and why."""
     next_step: str = ""
+    """What to do, if anything."""
     ticket: TicketId | None = None

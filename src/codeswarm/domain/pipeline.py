@@ -13,10 +13,15 @@ from codeswarm.domain.model import Frozen
 
 class Role(StrEnum):
     PLANNER = "planner"
+    """Answers with a plan; nothing that it changes lands."""
     TEST_WRITER = "test_writer"
+    """Writes a contract: tests, and what is promised."""
     IMPLEMENTER = "implementer"
+    """Writes what is wanted. An attempt that changed nothing has failed."""
     REVIEWER = "reviewer"
+    """Answers with a verdict; nothing that it changes lands."""
     RESOLVER = "resolver"
+    """Writes, to resolve a conflict; no shipped pipeline uses it."""
     VERIFIER = "verifier"
     """Runs gates; no agent is started for it."""
 

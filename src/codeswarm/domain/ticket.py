@@ -34,20 +34,30 @@ class TicketSpec(Frozen):
     """One ticket: one branch, one landing. The keys are those of a tickets file."""
 
     id: TicketIdField
+    """1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; unique in the session."""
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    """What it is about; becomes the subject of the commit."""
     description: Annotated[str, StringConstraints(max_length=100_000)] = ""
+    """What is wanted; goes into the prompt and the commit."""
     blocked_by: tuple[TicketIdField, ...] = ()
+    """Ids of tickets that must land first."""
     acceptance: tuple[Text, ...] = ()
+    """Sentences that must be true in the end; agents and reviewers are told them."""
     files: tuple[Text, ...] = ()
     """Globs of the files that this ticket is expected to touch: a prediction, never a limit."""
     priority: Annotated[int, Field(ge=0, le=4)] = 2
-    """0 is the highest."""
+    """0 is the highest, 4 the lowest."""
     estimate_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """How long it will probably take; for the critical path."""
     deadline: AwareDatetime | None = None
+    """Sorts before tickets of the same priority."""
     requires: tuple[Text, ...] = ()
     """Labels that a worker must carry."""
     pipeline: str | None = None
+    """Instead of the default one."""
     contract: ContractKind = ContractKind.TESTS
+    """What its test writer makes."""
     gate: Text | None = None
     """A command on top of the project's own gates."""
     labels: tuple[Text, ...] = ()
+    """Yours; agents find them in the bundle."""

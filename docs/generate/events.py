@@ -1,0 +1,78 @@
+"""The events: every kind, when it happens, and each field of its `data`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from codeswarm.domain import events
+from codeswarm.domain.events import Event
+from generate.markdown import code, document, paragraph, sentence, table
+from generate.sources import Undocumented, field_texts, headings, text_of
+from generate.types import in_words
+
+INTRODUCTION = """\
+The timeline of a session is its events, in order: `codeswarm timeline`, `codeswarm timeline --json`, `codeswarm ledger
+export`, and the stream of `codeswarm run --json`. Each has `seq` (its number in the ledger), `session`, `version` (its
+number in the session), `at_ms` and `at` (when), `kind`, and `data`, whose fields are below. Kinds and fields are
+public; new ones may be added, none is renamed or used anew. A program passes over kinds that it does not know."""
+OFTEN = {
+    "ticket": "The ticket that it is about.",
+    "epoch": "Which attempt of the ticket (or which try at the gate): 1, 2 …",
+    "by": "Who: a person as `USER@HOST`, or the part of Codeswarm that did it.",
+    "worker": "The worker that holds the lease.",
+    "retry_at_ms": "Nothing is tried before, in milliseconds since 1970.",
+    "landing": "Which landing of the session: 1, 2 …",
+    "gate": "The id of the gate run.",
+    "approval": "The id of the question.",
+    "plan": "Which plan of the session: 1, 2 …",
+    "checkpoint": "The name of the saved state, and of its tag.",
+    "tickets": "As they were written.",
+    "message": "Which message of the session: 1, 2 …",
+    "tree": "The git tree of the commit.",
+    "receipts": "The receipts that prove it.",
+    "reason": "Why, in a word or a sentence.",
+    "detail": "More on why.",
+    "why": "Why, as the person put it.",
+}
+"""Fields that mean the same wherever they stand. An event that means something else says so below its field."""
+
+
+def described(event: type[Event]) -> str:
+    """When it happens. Raises: Undocumented."""
+    return paragraph(text_of(event))
+
+
+def fields(event: type[Event]) -> Iterator[tuple[str, str, str]]:
+    """(name, type, meaning) of each. Raises: Undocumented."""
+    schema = event.model_json_schema()
+    texts = OFTEN | field_texts(event)
+    for name in event.model_fields:
+        if name not in texts:
+            raise Undocumented(f"{event.__name__}.{name} has no description: write it below the field in events.py")
+        yield code(name), in_words(schema["properties"][name], schema.get("$defs", {})), sentence(texts[name])
+
+
+def _kind(event: type[Event]) -> Iterator[str]:
+    yield f"### {event.__name__}"
+    yield described(event)
+    if event.model_fields:
+        yield table(("data", "type", "meaning"), fields(event))
+
+
+def kinds() -> dict[str, list[type[Event]]]:
+    """Heading → the kinds below it, as they stand in the code."""
+    found: dict[str, list[type[Any]]] = {}
+    below = headings(events)
+    for name, event in Event.registry.items():
+        if event.__module__ == events.__name__:
+            found.setdefault(below[name], []).append(event)
+    return found
+
+
+def page() -> str:
+    parts = [INTRODUCTION]
+    for heading, members in kinds().items():
+        parts.append(f"## {heading[0].upper()}{heading[1:]}")
+        parts += [part for event in members for part in _kind(event)]
+    return document("Events", *parts)
