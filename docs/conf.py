@@ -21,6 +21,7 @@ language = "en"
 extensions = ["myst_parser"]
 exclude_patterns = ["generate", "**/__pycache__"]
 nitpicky = True
+smartquotes = False  # what is between quotes is often to be typed
 
 myst_heading_anchors = 4
 """Headings are linked to by the names that forges give them."""

@@ -47,7 +47,7 @@ class Setting:
     @property
     def row(self) -> tuple[str, ...]:
         meaning = self.text if self.has_effect else f"{EFFECTLESS} {self.text}"
-        return code(self.key), self.kind, shown(self.default), self.repository, meaning
+        return code(self.key), meaning, self.kind, shown(self.default), self.repository
 
 
 def shown(default: Any) -> str:
@@ -99,7 +99,7 @@ def all_settings() -> list[Setting]:
 
 
 def _section(name: str, owner: type[BaseModel] | None) -> Iterator[str]:
-    heads = ("key", "type", "default", "repository", "meaning")
+    heads = ("key", "meaning", "type", "default", "repository")
     if owner is not None:
         yield f"## `[{name}]`"
         yield paragraph(text_of(owner))
@@ -118,10 +118,10 @@ def _closing(name: str) -> str:
 def _phases() -> Iterator[str]:
     yield paragraph(text_of(PhaseConfig) + " See [Write tickets](../how-to/tickets.md#pipelines).")
     rows = (
-        (re.sub(r"^pipelines\.", "", setting.key), setting.kind, setting.text)
+        (re.sub(r"^pipelines\.", "", setting.key), setting.text, setting.kind)
         for setting in settings("pipelines", PhaseConfig)
     )
-    yield table(("key", "type", "meaning"), ((code(key), kind, text) for key, kind, text in rows))
+    yield table(("key", "meaning", "type"), ((code(key), *rest) for key, *rest in rows))
 
 
 def page() -> str:

@@ -59,8 +59,8 @@ def told(kind: type[CodeswarmError]) -> tuple[str, str]:
 def _row(kind: type[CodeswarmError]) -> tuple[str, ...]:
     meaning, do = told(kind)
     if kind is Refused:
-        return code(kind.__name__), meaning, "2", "below", do
-    return code(kind.__name__), meaning, str(kind.exit_code), str(kind.http_status), do
+        return code(kind.__name__), meaning, do, "2", "[below](#refusals)"
+    return code(kind.__name__), meaning, do, str(kind.exit_code), str(kind.http_status)
 
 
 def _refusal(refusal: Refusal) -> tuple[str, ...]:
@@ -68,18 +68,18 @@ def _refusal(refusal: Refusal) -> tuple[str, ...]:
 
 
 def _failure(failure: FailureClass) -> tuple[str, ...]:
-    return code(failure), "yes" if failure in CHARGED else "no", described(FailureClass, failure.name)
+    return code(failure), described(FailureClass, failure.name), "yes" if failure in CHARGED else "no"
 
 
 def page() -> str:
     return document(
         "Errors",
         INTRODUCTION,
-        table(("kind", "meaning", "exit code", "HTTP", "what to do"), map(_row, kinds())),
+        table(("kind", "meaning", "what to do", "exit code", "HTTP"), map(_row, kinds())),
         "## Refusals",
         paragraph(REFUSALS),
         table(("refusal", "meaning", "HTTP"), map(_refusal, Refusal)),
         "## Failures of attempts",
         paragraph(FAILURES),
-        table(("failure", "charged", "meaning"), map(_failure, FailureClass)),
+        table(("failure", "meaning", "charged"), map(_failure, FailureClass)),
     )

@@ -44,20 +44,20 @@ def described(event: type[Event]) -> str:
 
 
 def fields(event: type[Event]) -> Iterator[tuple[str, str, str]]:
-    """(name, type, meaning) of each. Raises: Undocumented."""
+    """(name, meaning, type) of each. Raises: Undocumented."""
     schema = event.model_json_schema()
     texts = OFTEN | field_texts(event)
     for name in event.model_fields:
         if name not in texts:
             raise Undocumented(f"{event.__name__}.{name} has no description: write it below the field in events.py")
-        yield code(name), in_words(schema["properties"][name], schema.get("$defs", {})), sentence(texts[name])
+        yield code(name), sentence(texts[name]), in_words(schema["properties"][name], schema.get("$defs", {}))
 
 
 def _kind(event: type[Event]) -> Iterator[str]:
     yield f"### {event.__name__}"
     yield described(event)
     if event.model_fields:
-        yield table(("data", "type", "meaning"), fields(event))
+        yield table(("data", "meaning", "type"), fields(event))
 
 
 def kinds() -> dict[str, list[type[Event]]]:

@@ -32,7 +32,7 @@ def _keys() -> Iterator[tuple[str, ...]]:
         kind = in_words(schema["properties"][name], schema.get("$defs", {}))
         default = None if field.is_required() else field.default
         told = "needed" if field.is_required() else shown(list(default) if default == () else default)
-        yield code(name), kind, told, described(TicketSpec, name)
+        yield code(name), described(TicketSpec, name), kind, told
 
 
 def _phase(phase: Phase) -> str:
@@ -48,7 +48,7 @@ def page() -> str:
         "The tickets file",
         INTRODUCTION,
         "## Keys of a ticket",
-        table(("key", "type", "default", "meaning"), _keys()),
+        table(("key", "meaning", "type", "default"), _keys()),
         "## Kinds of contracts",
         table(("`contract`", "meaning"), ((code(kind), described(ContractKind, kind.name)) for kind in ContractKind)),
         "## Pipelines",

@@ -178,7 +178,7 @@ def reads_setting(key: str) -> bool:
 def test_a_setting_without_effect_is_told_as_such(key: str) -> None:
     assert SETTINGS[key].has_effect is reads_setting(key)
     assert SETTINGS[key].has_effect is not bool(Loaded(Config(), {key: "codeswarm.toml"}).without_effect)
-    assert (EFFECTLESS in SETTINGS[key].row[-1]) is not SETTINGS[key].has_effect
+    assert (EFFECTLESS in SETTINGS[key].row[1]) is not SETTINGS[key].has_effect
 
 
 @pytest.mark.parametrize("place", [(path, i) for path in PAGES for i in range(len(blocks(path.read_text(), "toml")))])
