@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from codeswarm.domain import events
 from codeswarm.domain.events import Event
+from codeswarm.domain.results import (
+    Contract,
+    Failure,
+    Finding,
+    GateCommand,
+    GateRun,
+    LeftOut,
+    Receipt,
+    Report,
+    Usage,
+    Work,
+)
+from codeswarm.domain.settings import Until
 from generate.markdown import code, document, paragraph, sentence, table
 from generate.sources import Undocumented, field_texts, headings, text_of
 from generate.types import in_words
@@ -38,22 +54,36 @@ OFTEN = {
 """Fields that mean the same wherever they stand. An event that means something else says so below its field."""
 
 
-def described(event: type[Event]) -> str:
+def described(event: type[BaseModel]) -> str:
     """When it happens. Raises: Undocumented."""
     return paragraph(text_of(event))
 
 
-def fields(event: type[Event]) -> Iterator[tuple[str, str, str]]:
+def fields(event: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     """(name, meaning, type) of each. Raises: Undocumented."""
     schema = event.model_json_schema()
     texts = OFTEN | field_texts(event)
     for name in event.model_fields:
         if name not in texts:
-            raise Undocumented(f"{event.__name__}.{name} has no description: write it below the field in events.py")
-        yield code(name), sentence(texts[name]), in_words(schema["properties"][name], schema.get("$defs", {}))
+            raise Undocumented(
+                f"{event.__name__}.{name} has no description: write it below the field in {event.__module__}"
+            )
+        yield code(name), sentence(texts[name]), linked(in_words(schema["properties"][name], schema.get("$defs", {})))
 
 
-def _kind(event: type[Event]) -> Iterator[str]:
+VALUES = (Report, Work, Usage, Failure, Finding, Contract, GateCommand, GateRun, Receipt, LeftOut, Until)
+"""What fields of events are made of."""
+ELSEWHERE = {"TicketSpec": "tickets.md#keys-of-a-ticket", "Settings": "configuration.md"}
+"""What fields of events are made of, too, and is described on another page."""
+
+
+def linked(kind: str) -> str:
+    """A type, with a link to where it is described."""
+    places = {owner.__name__: f"#{owner.__name__.lower()}" for owner in VALUES} | ELSEWHERE
+    return re.sub(r"\b[A-Z]\w+\b", lambda name: f"[{name[0]}]({places[name[0]]})", kind)
+
+
+def _kind(event: type[BaseModel]) -> Iterator[str]:
     yield f"### {event.__name__}"
     yield described(event)
     if event.model_fields:
@@ -75,4 +105,5 @@ def page() -> str:
     for heading, members in kinds().items():
         parts.append(f"## {heading[0].upper()}{heading[1:]}")
         parts += [part for event in members for part in _kind(event)]
+    parts += ["## What data is made of", *(part for owner in VALUES for part in _kind(owner))]
     return document("Events", *parts)

@@ -12,6 +12,8 @@ PLAIN = {
     "object": "table",
     "array": "list",
 }
+FAR = 1e9
+"""A bound beyond it only keeps nonsense out, and tells nobody anything."""
 MANY = {"table": "tables", "PhaseConfig": "phases"}
 """What a list of these is a list of."""
 
@@ -51,8 +53,8 @@ def _bounds(schema: dict[str, Any]) -> str:
     if schema.get("type") not in ("integer", "number"):
         return ""
     least, most, above = schema.get("minimum"), schema.get("maximum"), schema.get("exclusiveMinimum")
-    if most is not None and most >= 1e9:
-        most = None
+    least = None if least is not None and least <= -FAR else least
+    most = None if most is not None and most >= FAR else most
     if least is not None and most is not None:
         return f", {least:g} to {most:g}"
     if least is not None:

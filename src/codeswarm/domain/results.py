@@ -18,8 +18,11 @@ class Usage(Frozen):
     """Cumulative over a conversation. None means unknown, which is never the same as 0."""
 
     input_tokens: Count | None = None
+    """What the model read."""
     output_tokens: Count | None = None
+    """What the model wrote."""
     cost_usd: Annotated[float, Field(ge=0, le=MOST_USD)] | None = None
+    """What it cost."""
 
     @classmethod
     def told(cls, input_tokens: Any = None, output_tokens: Any = None, cost_usd: Any = None) -> Usage:
@@ -51,9 +54,13 @@ class Finding(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     file: str = ""
+    """Where; empty: on the whole."""
     line: Count | None = None
+    """Where in the file."""
     severity: str = "major"
+    """As whoever remarked it calls it."""
     text: str
+    """The remark."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,11 +96,17 @@ class Contract(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     error_variants: Sentences = ()
+    """How it may fail."""
     preconditions: Sentences = ()
+    """What must hold before."""
     postconditions: Sentences = ()
+    """What holds afterwards."""
     invariants: Sentences = ()
+    """What always holds."""
     test_plan: Sentences = ()
+    """What the tests show."""
     edge_cases: Sentences = ()
+    """What is easily forgotten."""
 
 
 class Verdict(StrEnum):
@@ -114,8 +127,11 @@ class GateCommand(Frozen):
     """One command that must pass, with the name of the gate that it stands for."""
 
     name: str
+    """fast · full · contract · ticket"""
     command: str
+    """As the shell gets it."""
     timeout_s: float = 900.0
+    """It is ended, and red, after that."""
     red_may_pass: bool = False
     """The base was red and a person allowed it: the router tells which reds count, so what stands behind this command
     is run although it is red."""
@@ -125,12 +141,17 @@ class GateRun(Frozen):
     """What one run of one gate command showed."""
 
     name: str
+    """fast · full · contract · ticket"""
     command: str
+    """As the shell got it."""
     outcome: GateOutcome
+    """What it came to."""
     exit_code: ExitCode | None = None
     """None where it was ended by a signal or a time-out."""
     reason: str = ""
+    """Why it is not green."""
     duration_s: float = 0.0
+    """How long it took."""
     tail: str = ""
     """The end of its output, at most a few kilobytes."""
     log: str = ""
@@ -142,21 +163,32 @@ class GateRun(Frozen):
     tests: Count | None = None
     """How many tests ran, where a report says so."""
     skipped: tuple[str, ...] = ()
+    """Names of tests that were skipped, where a report says so."""
     findings: tuple[Finding, ...] = ()
+    """What it remarked."""
 
 
 class Receipt(Frozen):
     """The router's signed word that a command had an outcome on a tree."""
 
     id: str
+    """Its own digest."""
     tree: Tree
+    """The git tree that was judged."""
     command: str
+    """The command that judged it."""
     name: str
+    """fast · full · contract · ticket · no-gate"""
     outcome: GateOutcome
+    """What it came to."""
     exit_code: ExitCode | None
+    """None where it was ended by a signal or a time-out."""
     log: str
+    """SHA-256 of the gate's output."""
     environment: str
+    """SHA-256 over what it ran in."""
     worker: str
+    """Who ran it."""
     base: Commit | None = None
     """What the gate was told that the tree changes; empty: only its own files. None: it was told nothing."""
     by: str = ""
@@ -164,6 +196,7 @@ class Receipt(Frozen):
     known_failing: tuple[str, ...] = ()
     """Tests that failed on the base already and were allowed to (`--allow-red-base`)."""
     signature: str = ""
+    """The router's, over all of the above."""
 
     @property
     def passes(self) -> bool:
@@ -248,7 +281,9 @@ class Failure(Frozen):
     """The end of an attempt that did not succeed."""
 
     failure_class: FailureClass
+    """Its kind; see [Failures of attempts](errors.md#failures-of-attempts)."""
     message: str
+    """What was seen."""
     retry_at_ms: Count | None = None
     """Where the other side said when to come back (a quota's reset): nothing is sent before."""
 
@@ -257,8 +292,11 @@ class LeftOut(Frozen):
     """Something in a workspace that no ref holds, and why."""
 
     path: str
+    """Which file or folder."""
     reason: str
+    """Why no ref holds it."""
     size: Count | None = None
+    """In bytes, where it is known."""
 
 
 MAX_NAMES = 4 << 20
@@ -283,7 +321,9 @@ class Work(Frozen):
     """The files at the end of an attempt, as the router wrote them down."""
 
     commit: Commit
+    """The work commit."""
     tree: Tree
+    """Its git tree."""
     changed_files: tuple[str, ...] = ()
     """Against the commit that the attempt began with; empty: nothing changed."""
     unnamed: bool = False
@@ -299,21 +339,38 @@ class Report(Frozen):
     """What a worker reports at the end of an attempt. Facts only; what they mean is decided in `outcome`."""
 
     work: Work | None = None
+    """The files at its end; none where there was nothing to keep."""
     failure: Failure | None = None
+    """Why it did not succeed; none where it did."""
     gate_runs: tuple[GateRun, ...] = ()
+    """What its gates showed."""
     receipts: tuple[str, ...] = ()
+    """Ids of the receipts of its gates."""
     contract: Contract | None = None
+    """A test writer's promises."""
     contract_files: tuple[str, ...] = ()
+    """The contract's test files."""
     verdict: Verdict | None = None
+    """A reviewer's."""
     findings: tuple[Finding, ...] = ()
+    """What a reviewer or a gate remarked."""
     dispute: str | None = None
+    """Why its implementer says that the contract is wrong."""
     plan: str | None = None
+    """A planner's text."""
     decisions: tuple[str, ...] = ()
+    """What the agent decided, in its own words."""
     proposed_tickets: tuple[dict[str, JsonValue], ...] = ()
+    """More work that the agent proposes."""
     summary: str = ""
+    """The agent's last words."""
     usage: Usage = Usage()
+    """What it used."""
     transcript: str = ""
     """SHA-256 of the closed transcript."""
     transcript_size: Count = 0
+    """In bytes."""
     already_satisfied: bool = False
+    """On a newer base there was nothing left to change, and the gate was green."""
     left_out: tuple[LeftOut, ...] = ()
+    """What no ref holds, and why."""
