@@ -78,9 +78,15 @@ ELSEWHERE = {"TicketSpec": "tickets.md#keys-of-a-ticket", "Settings": "configura
 
 
 def linked(kind: str) -> str:
-    """A type, with a link to where it is described."""
+    """A type, with a link to where it is described. Raises: Undocumented."""
     places = {owner.__name__: f"#{owner.__name__.lower()}" for owner in VALUES} | ELSEWHERE
-    return re.sub(r"\b[A-Z]\w+\b", lambda name: f"[{name[0]}]({places[name[0]]})", kind)
+    for name in re.findall(r"\b[A-Z]\w+\b", kind):
+        if name not in places:
+            raise Undocumented(
+                f"{name}, of which an event is made, is nowhere described: add it to VALUES in {__file__}"
+            )
+        kind = kind.replace(name, f"[{name}]({places[name]})")
+    return kind
 
 
 def _kind(event: type[BaseModel]) -> Iterator[str]:
