@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import select
@@ -11,7 +10,10 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    import asyncio
 
 STREAM_LIMIT = 1 << 20
 KILLED = (-9, 137)
@@ -93,15 +95,17 @@ async def spawn(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    stdin: int | None = asyncio.subprocess.DEVNULL,
-    stdout: int | None = asyncio.subprocess.PIPE,
-    stderr: int | None = asyncio.subprocess.PIPE,
+    stdin: int | None = subprocess.DEVNULL,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """Start a long-running command in a process session of its own. The caller owns its end.
 
     It is started from the calling thread: what binds a sandbox's life to its parent follows that very thread.
     """
+    import asyncio  # noqa: PLC0415 - a third of the start of a command that only looks
+
     return await asyncio.create_subprocess_exec(
         *argv,
         cwd=cwd,
@@ -123,6 +127,8 @@ async def exited(process: asyncio.subprocess.Process) -> None:
 
 async def gone(pid: int) -> None:
     """Wait until a process has ended, a child of ours or not. One that is not there has."""
+    import asyncio  # noqa: PLC0415 - as above
+
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.domain.events import Event, parse_event
-from codeswarm.engine.engine import Data
+from codeswarm.engine.data import Data
 from codeswarm.ledger.base import GENESIS, chain
 from codeswarm.ledger.rebuild import rebuild
 from tests.support.finished_session import SESSION

@@ -10,7 +10,7 @@ from typing import Any
 from codeswarm.domain import events as ev
 from codeswarm.engine import refs
 from codeswarm.ledger.care import Code
-from codeswarm.ledger.projection import TABLES
+from codeswarm.ledger.tables import TABLES
 from tests.crash.damage import Patient, cut, flip
 from tests.crash.harm import Deed, harm
 from tests.support.finished_session import OTHER, SESSION, C

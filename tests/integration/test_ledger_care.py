@@ -20,24 +20,27 @@ import pytest
 from codeswarm.domain import events as ev
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.domain.results import Report
-from codeswarm.engine.engine import Data
+from codeswarm.engine.data import Data
 from codeswarm.engine.project import Project
 from codeswarm.engine.verify import verify_all
 from codeswarm.errors import LedgerCorrupt, LedgerError, LedgerTooNew, LedgerUnavailable, UsageError
+from codeswarm.home import Home
 from codeswarm.ledger import views
 from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.ledger.backup import backup
 from codeswarm.ledger.base import GENESIS, Batch, Recorded, chain
 from codeswarm.ledger.care import Code
+from codeswarm.ledger.connection import migrate_file
 from codeswarm.ledger.evidence import artifact_problems
 from codeswarm.ledger.export import export
 from codeswarm.ledger.log import is_canonical
-from codeswarm.ledger.projection import TABLES, rows_after
+from codeswarm.ledger.projection import rows_after
 from codeswarm.ledger.rebuild import rebuild
-from codeswarm.ledger.sqlite import SqliteLedger, migrate_file
+from codeswarm.ledger.sqlite import SqliteLedger
+from codeswarm.ledger.tables import TABLES
 from codeswarm.ledger.verify import inspect
 from codeswarm.testing.ledger_contract import note, started
-from codeswarm.wiring import Home, WorkerPlan, open_engine
+from codeswarm.wiring import WorkerPlan, open_engine
 from tests.crash.damage import Patient
 from tests.support.finished_session import SESSION, Finished, Teller, finish_session
 from tests.support.histories import History

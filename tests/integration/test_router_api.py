@@ -17,12 +17,14 @@ import pytest
 from fastapi import FastAPI
 
 from codeswarm.clock import SystemClock
-from codeswarm.engine.engine import Data, Engine
+from codeswarm.engine.data import Data
+from codeswarm.engine.engine import Engine
 from codeswarm.engine.project import Project
 from codeswarm.engine.sessions import Sessions
 from codeswarm.environment import Environment
 from codeswarm.errors import LedgerUnavailable
 from codeswarm.git.store import Store
+from codeswarm.home import RouterLive, router_lock
 from codeswarm.ledger.sqlite import SqliteLedger
 from codeswarm.protocol import ClaimRequest, CompleteRequest
 from codeswarm.router.app import create_app
@@ -30,7 +32,6 @@ from codeswarm.router.routes import uploads
 from codeswarm.router.server import bind, serving
 from codeswarm.router_client import API, MAX_SOCKET_PATH, RouterClient, RouterRefused, socket_address
 from codeswarm.testing.clock import VirtualClock
-from codeswarm.wiring import RouterLive, router_lock
 from codeswarm.worker.line import Line
 from codeswarm.worker.outbox import Outbox
 from codeswarm.worker.worker import empty_outbox

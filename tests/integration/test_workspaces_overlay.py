@@ -26,7 +26,7 @@ from codeswarm.git.snapshot import take_in
 from codeswarm.git.store import Store
 from codeswarm.ledger.base import Batch
 from codeswarm.ledger.memory import MemoryLedger
-from codeswarm.ledger.projection import TABLES
+from codeswarm.ledger.tables import TABLES
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap

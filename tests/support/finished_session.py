@@ -27,7 +27,8 @@ from codeswarm.domain.results import Contract, GateCommand, GateOutcome, GateRun
 from codeswarm.domain.settings import Gates, Policy, Settings
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.engine import refs
-from codeswarm.engine.engine import Data, Engine
+from codeswarm.engine.data import Data
+from codeswarm.engine.engine import Engine
 from codeswarm.engine.project import Project
 from codeswarm.errors import Refused
 from codeswarm.git.store import Store

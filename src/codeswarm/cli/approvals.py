@@ -64,9 +64,9 @@ def reject(
 def _open(here: Here) -> list[dict[str, Any]]:
     from codeswarm.ledger import views
 
-    with here.ledger() as ledger:
-        over = {row["id"] for row in views.rows(ledger, "sessions") if row["status"] in views.OVER}
-        return [row for row in views.rows(ledger, "approvals", state="open") if row["session"] not in over]
+    with here.tables() as tables:
+        over = {row["id"] for row in views.rows(tables, "sessions") if row["status"] in views.OVER}
+        return [row for row in views.rows(tables, "approvals", state="open") if row["session"] not in over]
 
 
 def _answer(here: Here, wanted: str | None, body: dict[str, Any]) -> None:

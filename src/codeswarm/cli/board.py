@@ -18,8 +18,7 @@ from codeswarm.cli.output import clock_time, console, duration
 from codeswarm.cli.until import time_left
 from codeswarm.cli.words import QUIET, describe, subject
 from codeswarm.domain.session import Session, Ticket
-from codeswarm.domain.states import TicketStatus
-from codeswarm.domain.until import STOPS
+from codeswarm.domain.states import STOPS, TicketStatus
 
 T = TicketStatus
 MARKS: dict[TicketStatus, tuple[str, str]] = {

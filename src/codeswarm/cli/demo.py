@@ -66,7 +66,8 @@ class _Demo:
     async def run(self) -> int:
         from codeswarm.demo import stage
         from codeswarm.environment import Environment
-        from codeswarm.wiring import WorkerPlan, find_home, router
+        from codeswarm.home import find_home
+        from codeswarm.wiring import WorkerPlan, router
 
         repository = stage.set_up(self._folder)
         sandbox = self._introduce()

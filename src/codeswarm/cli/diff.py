@@ -41,11 +41,11 @@ def _ticket_range(here: Here, ticket: str) -> tuple[str, str]:
     from codeswarm.git.store import Store
 
     session, row = here.ticket(ticket)
-    with here.ledger() as ledger:
+    with here.tables() as tables:
         landings = [
-            r for r in ledger.table("landings", session=session["id"], ticket=row["id"]) if r["state"] == "landed"
+            r for r in tables.table("landings", session=session["id"], ticket=row["id"]) if r["state"] == "landed"
         ]
-        attempts = ledger.table("attempts", session=session["id"], ticket=row["id"])
+        attempts = tables.table("attempts", session=session["id"], ticket=row["id"])
     if landings:
         return landings[-1]["old"], landings[-1]["new"]
     newest = row["work"] or next((a["snapshot"] for a in reversed(attempts) if a["snapshot"]), "")

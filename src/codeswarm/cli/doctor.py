@@ -137,8 +137,8 @@ def _ledger(here: Here) -> Finding:
     if not path.is_file():
         return Finding("ledger", True, f"none yet; it will be {path}")
     try:
-        with here.ledger() as ledger:
-            seq, _ = ledger.head()
+        with here.tables() as tables:
+            seq, _ = tables.head()
     except CodeswarmError as error:
         return Finding("ledger", False, error.what, error.hint or "codeswarm ledger verify")
     free_mib = shutil.disk_usage(path.parent).free >> 20

@@ -8,6 +8,7 @@ from codeswarm.cli.follow import Follower, Rest
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, choose, is_terminal
 from codeswarm.cli.output import duration, say
+from codeswarm.domain.events import GateFinished
 from codeswarm.domain.results import GateOutcome
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, TicketStatus
@@ -41,7 +42,7 @@ def _red_base(here: Here, session: Session) -> list[str]:
     if session.status is not SessionStatus.FINALIZED or "red on the base" not in session.detail:
         return []
     with here.ledger() as ledger:
-        finished = [record.event for record in ledger.history(session.id) if record.event.kind == "GateFinished"]
+        finished = [record.event for record in ledger.history(session.id) if isinstance(record.event, GateFinished)]
     tails = [run.tail for event in finished for run in event.runs if run.outcome is GateOutcome.RED]
     return tails[-1].splitlines()[-MOST_TAIL:] if tails else []
 

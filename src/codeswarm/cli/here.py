@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codeswarm.domain.rejection import unknown
 from codeswarm.environment import Environment, person
 from codeswarm.errors import CodeswarmError, LedgerTooNew, Refused, UsageError, disk_full
+
+if TYPE_CHECKING:
+    from codeswarm.home import Home
+    from codeswarm.ledger.reader import Reader
+    from codeswarm.ledger.sqlite import SqliteLedger
+    from codeswarm.router_client import RouterClient
 
 T = TypeVar("T")
 
@@ -34,34 +39,46 @@ class Here:
         return person()
 
     @cached_property
-    def home(self) -> Any:
+    def home(self) -> Home:
         """Raises: NotARepository, RepositoryUnfit."""
-        from codeswarm.wiring import find_home
+        from codeswarm.home import find_home
 
         return find_home(self.directory, self.environment, self.data)
 
     @property
     def live(self) -> bool:
         """Whether some process is the router here."""
-        from codeswarm.wiring import router_is_live
+        from codeswarm.home import router_is_live
 
         return router_is_live(self.home.data)
 
     @contextlib.contextmanager
-    def ledger(self) -> Iterator[Any]:
-        """The ledger, for reading. Raises: Refused where there is none yet."""
+    def tables(self) -> Iterator[Reader]:
+        """The ledger's tables alone, for reading. Raises: Refused where there is no ledger yet."""
+        from codeswarm.ledger.reader import Reader
+
+        with contextlib.closing(Reader(self._ledger_file)) as reader:
+            yield reader
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[SqliteLedger]:
+        """The whole ledger, for reading. It takes a while to load: who needs no events takes `tables`.
+
+        Raises: Refused where there is none yet.
+        """
         from codeswarm.ledger.sqlite import SqliteLedger
 
+        with contextlib.closing(SqliteLedger(self._ledger_file, read_only=True)) as ledger:
+            yield ledger
+
+    @property
+    def _ledger_file(self) -> Path:
         if not self.home.data.ledger.is_file():
             raise Refused(unknown("there is no session here yet", "codeswarm run --tickets FILE"))
-        ledger = SqliteLedger(self.home.data.ledger, read_only=True)
-        try:
-            yield ledger
-        finally:
-            ledger.close()
+        return self.home.data.ledger
 
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[Any]:
+    async def client(self) -> AsyncIterator[RouterClient]:
         """A client of the live router."""
         from codeswarm.router_client import RouterClient
 
@@ -72,17 +89,17 @@ class Here:
         """The row of the session that is meant. Raises: Refused, UsageError."""
         from codeswarm.ledger import views
 
-        with self.ledger() as ledger:
-            return views.find_session(ledger, wanted)
+        with self.tables() as tables:
+            return views.find_session(tables, wanted)
 
     def ticket(self, wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Session and ticket rows for `[SESSION/]ID`."""
         from codeswarm.ledger import views
 
         session_part, slash, ticket = wanted.rpartition("/")
-        with self.ledger() as ledger:
-            session = views.find_session(ledger, session_part if slash else None)
-            return session, views.find_ticket(ledger, session["id"], ticket)
+        with self.tables() as tables:
+            session = views.find_session(tables, session_part if slash else None)
+            return session, views.find_ticket(tables, session["id"], ticket)
 
     def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """A command to the router: over its socket where one is live, else by being it for a moment."""
@@ -100,6 +117,8 @@ class Here:
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end; of a group of errors the first of ours is what the person is told."""
+    import asyncio
+
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
@@ -113,6 +132,8 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    import asyncio
+
     for error in group.exceptions:
         found = first_error(error) if isinstance(error, BaseExceptionGroup) else error
         if not isinstance(found, asyncio.CancelledError):
@@ -122,7 +143,7 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def check_writable(here: Here) -> None:
     """Raises: LedgerTooNew before anything else is tried."""
-    from codeswarm.ledger.sqlite import check_not_newer, connect
+    from codeswarm.ledger.connection import check_not_newer, connect
 
     path = here.home.data.ledger
     if path.is_file():

@@ -205,7 +205,8 @@ async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIt
 
     The second value is the router that we host, None where we only joined.
     """
-    from codeswarm.wiring import RouterLive, router
+    from codeswarm.home import RouterLive
+    from codeswarm.wiring import router
 
     while not await _answers(here):
         try:

@@ -63,8 +63,8 @@ def rebuild(context: typer.Context) -> None:
 
     Example: codeswarm ledger rebuild
     """
+    from codeswarm.home import router_lock
     from codeswarm.ledger.rebuild import rebuild as rebuild_tables
-    from codeswarm.wiring import router_lock
 
     here = _with_ledger(context)
     with router_lock(here.home.data):
@@ -83,8 +83,8 @@ def migrate(context: typer.Context) -> None:
 
     Example: codeswarm ledger migrate
     """
-    from codeswarm.ledger.sqlite import migrate_file
-    from codeswarm.wiring import router_lock
+    from codeswarm.home import router_lock
+    from codeswarm.ledger.connection import migrate_file
 
     here = _with_ledger(context)
     with router_lock(here.home.data):

@@ -45,8 +45,8 @@ def _attempt(here: Here, ticket: str | None, epoch: int | None) -> dict[str, Any
     else:
         session, row = here.ticket(ticket)
         where = {"session": session["id"], "ticket": row["id"]}
-    with here.ledger() as ledger:
-        rows = views.rows(ledger, "attempts", **where)
+    with here.tables() as tables:
+        rows = views.rows(tables, "attempts", **where)
     chosen = [row for row in rows if epoch in (None, row["epoch"])]
     if not chosen:
         raise Refused(unknown("there is no such attempt yet", "codeswarm status"))
@@ -60,8 +60,8 @@ def _path(here: Here, row: dict[str, Any]) -> Path:
 
 
 def _is_live(here: Here, row: dict[str, Any]) -> bool:
-    with here.ledger() as ledger:
-        rows = ledger.table("attempts", session=row["session"], ticket=row["ticket"], epoch=row["epoch"])
+    with here.tables() as tables:
+        rows = tables.table("attempts", session=row["session"], ticket=row["ticket"], epoch=row["epoch"])
     return bool(rows) and rows[0]["status"] in ("leased", "running", "gating")
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from codeswarm.cli import approvals, config, diff, gc, ledger, logs, save, session, steer, ticket, timeline, watch, work
-from codeswarm.cli.demo import demo
-from codeswarm.cli.doctor import doctor
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import report_error, say
-from codeswarm.cli.resume import resume
-from codeswarm.cli.run import run
-from codeswarm.cli.status import status
+from codeswarm.cli.verbs import Verbs
 from codeswarm.errors import CodeswarmError, UsageError
 
 INTERRUPTED = 130
@@ -31,6 +26,8 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted with Ctrl+C",
 }
 """What a command may end with. The reference is made of these words."""
+FEW_COLLECTIONS = 50_000
+"""New objects between two looks for garbage: Python's own number has it look all the time while tables are read."""
 EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1, "--json": 0}
 """Options that every command takes, before or behind its name, and how many values each has."""
 
@@ -41,7 +38,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    cls=TyperGroup,
+    cls=Verbs,
 )
 
 
@@ -71,32 +68,6 @@ def begin(
     context.obj = Here(directory.absolute(), json, data)
 
 
-app.command()(run)
-app.command()(resume)
-app.command()(status)
-app.command()(watch.watch)
-app.command()(timeline.timeline)
-app.command()(logs.logs)
-app.command()(diff.diff)
-app.command()(work.work)
-app.command()(steer.pause)
-app.command()(steer.stop)
-app.command()(steer.cancel)
-app.command()(steer.message)
-app.command()(approvals.approvals)
-app.command()(approvals.approve)
-app.command()(approvals.reject)
-app.command()(save.save)
-app.command()(save.checkpoints)
-app.add_typer(session.app, name="session")
-app.add_typer(ticket.app, name="ticket")
-app.add_typer(config.app, name="config")
-app.add_typer(ledger.app, name="ledger")
-app.command()(gc.gc)
-app.command()(doctor)
-app.command()(demo)
-
-
 def hoist(arguments: list[str]) -> list[str]:
     """The options that every command takes, moved to the front: they may stand anywhere before a `--`."""
     front: list[str] = []
@@ -117,6 +88,7 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point. Exits with 0 done, 1 failed, 2 wrong usage, 3 a person decides, 4 suspended, 130 Ctrl+C."""
+    gc.set_threshold(FEW_COLLECTIONS)
     words = hoist(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(words, standalone_mode=False, prog_name="codeswarm")

@@ -107,9 +107,9 @@ def checkpoints(
     from codeswarm.ledger import views
 
     here: Here = context.obj
-    with here.ledger() as ledger:
-        where = {"session": views.find_session(ledger, session)["id"]} if session else {}
-        found = views.rows(ledger, "checkpoints", **where)
+    with here.tables() as tables:
+        where = {"session": views.find_session(tables, session)["id"]} if session else {}
+        found = views.rows(tables, "checkpoints", **where)
     if here.json:
         say_json(found)
     elif not found:

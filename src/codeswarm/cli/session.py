@@ -25,8 +25,8 @@ def list_(context: typer.Context) -> None:
     if not here.home.data.ledger.is_file():
         say_json([]) if here.json else say("there is no session here yet: codeswarm run --tickets FILE")
         return
-    with here.ledger() as ledger:
-        found = views.rows(ledger, "sessions")
+    with here.tables() as tables:
+        found = views.rows(tables, "sessions")
     if here.json:
         say_json(found)
         return

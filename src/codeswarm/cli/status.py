@@ -10,7 +10,7 @@ import typer
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import day_and_time, duration, say, say_json, table
 from codeswarm.cli.until import time_left
-from codeswarm.domain.until import STOPS
+from codeswarm.domain.states import STOPS
 
 MOST_ROWS = 60
 ORDER = ("in_progress", "landing", "waiting", "failed", "on_hold", "ready", "pending", "complete", "cancelled")
@@ -29,8 +29,8 @@ def status(
     from codeswarm.ledger import views
 
     here: Here = context.obj
-    with here.ledger() as ledger:
-        found = views.overview(ledger, views.find_session(ledger, session))
+    with here.tables() as tables:
+        found = views.overview(tables, views.find_session(tables, session))
     found["live"] = here.live
     if here.json:
         say_json(found)

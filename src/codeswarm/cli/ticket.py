@@ -31,8 +31,8 @@ def list_(
     from codeswarm.ledger import views
 
     here: Here = context.obj
-    with here.ledger() as ledger:
-        overview = views.overview(ledger, views.find_session(ledger, session))
+    with here.tables() as tables:
+        overview = views.overview(tables, views.find_session(tables, session))
     found = [row for row in overview["tickets"] if state in (None, row["status"])]
     if here.json:
         say_json(found)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codeswarm.cli.output import duration
-from codeswarm.domain.settings import Until
 from codeswarm.errors import UsageError
+
+if TYPE_CHECKING:
+    from codeswarm.domain.settings import Until
 
 FORMS = "--until 07:00; or: --until 8h; or: --until 90m; or: --until 2026-12-01T09:00"
 UntilOption = Annotated[
@@ -29,6 +31,8 @@ def parse_until(text: str, now_ms: int, zone: tzinfo | None = None) -> Until:
 
     Raises: UsageError for nonsense, for what is over, and for what is more than a year away.
     """
+    from codeswarm.domain.settings import Until
+
     now = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone)
     moment = _moment(text.strip(), now, zone)
     if moment <= now:

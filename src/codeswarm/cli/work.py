@@ -45,11 +45,11 @@ def collect(here: Here, wanted: str) -> dict[str, Any]:
 
     session, row = here.ticket(wanted)
     where = {"session": session["id"], "ticket": row["id"]}
-    with here.ledger() as ledger:
-        attempts = views.rows(ledger, "attempts", **where)
-        landings = views.rows(ledger, "landings", **where)
+    with here.tables() as tables:
+        attempts = views.rows(tables, "attempts", **where)
+        landings = views.rows(tables, "landings", **where)
         trees = {landing["tree"] for landing in landings}
-        receipts = [r for r in views.rows(ledger, "receipts", session=session["id"]) if r["tree"] in trees]
+        receipts = [r for r in views.rows(tables, "receipts", session=session["id"]) if r["tree"] in trees]
     for attempt in attempts:
         attempt["ref"] = refs.wip(session["id"], row["id"], attempt["epoch"]) if attempt["snapshot"] else ""
         attempt["transcript_path"] = str(

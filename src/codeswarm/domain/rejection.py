@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from codeswarm.domain.model import Frozen
 
 
 class Refusal(StrEnum):
@@ -20,7 +19,8 @@ class Refusal(StrEnum):
     """The command itself makes no sense."""
 
 
-class Rejection(Frozen):
+@dataclass(frozen=True, slots=True)
+class Rejection:
     refusal: Refusal
     reason: str
     hint: str = ""

@@ -65,6 +65,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+STOPS = frozenset({SessionStatus.DRAFT, SessionStatus.ACTIVE})
+"""Where there is something to stop; elsewhere a session rests already, or waits for a person."""
+
 S, T, A = SessionStatus, TicketStatus, AttemptStatus
 
 SESSION_MOVES: dict[SessionStatus, frozenset[SessionStatus]] = {

@@ -6,10 +6,7 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
 from codeswarm.domain.session import Session
 from codeswarm.domain.settings import Until
-from codeswarm.domain.states import SessionStatus, SuspendReason
-
-STOPS = frozenset({SessionStatus.DRAFT, SessionStatus.ACTIVE})
-"""Where there is something to stop; elsewhere a session rests already, or waits for a person."""
+from codeswarm.domain.states import STOPS, SessionStatus, SuspendReason
 
 
 def due_ms(session: Session) -> int | None:

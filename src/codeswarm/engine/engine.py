@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
 from codeswarm.engine.attempts import Attempts
+from codeswarm.engine.data import Data
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.labels import LabelWatch
 from codeswarm.engine.lander import Lander
@@ -34,54 +34,6 @@ from codeswarm.errors import CodeswarmError, Refused, disk_full
 from codeswarm.git.store import Store
 from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.ledger.base import Ledger, Recorded
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The layout of a data directory."""
-
-    root: Path
-
-    @property
-    def ledger(self) -> Path:
-        return self.root / "ledger.sqlite3"
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store.git"
-
-    @property
-    def artifacts(self) -> Path:
-        return self.root / "artifacts"
-
-    @property
-    def key(self) -> Path:
-        return self.root / "keys" / "receipts.key"
-
-    @property
-    def socket(self) -> Path:
-        return self.root / "router.sock"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "router.lock"
-
-    @property
-    def outbox(self) -> Path:
-        return self.root / "outbox"
-
-    @property
-    def workers(self) -> Path:
-        return self.root / "workers"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def tmp(self) -> Path:
-        """Uploads on their way in: on the disk that is watched for room, and nobody's but ours to read."""
-        return self.root / "tmp"
 
 
 class Engine:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codeswarm.domain.ids import Commit, is_object_id
+from codeswarm.domain.paths import as_bytes, as_text
 from codeswarm.engine import refs
 from codeswarm.errors import GitError, NotARepository, RepositoryUnfit
-from codeswarm.git.command import UserGit, git_version
-from codeswarm.git.ignored import why_not_handed_out
-from codeswarm.git.paths import as_bytes, as_text
-from codeswarm.git.store import TRUSTING, Store
+from codeswarm.git.command import TRUSTING, UserGit, git_version
+
+if TYPE_CHECKING:  # each command begins with the project, and most never touch the store
+    from codeswarm.git.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Project:
         """Which files that settings want in workspaces are not copied there, and why. A repository may ask for any."""
         if self.checkout is None:
             return []
+        from codeswarm.git.ignored import why_not_handed_out  # noqa: PLC0415 - for runs alone
+
         told = {name: why_not_handed_out(self.checkout, as_bytes(name)) for name in names}
         return [f"workspace.copy: {name!r} is not copied: {why}" for name, why in told.items() if why]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from codeswarm.engine.engine import Data
+from codeswarm.engine.data import Data
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.store_check import store_problems
 from codeswarm.git.store import Store

@@ -15,16 +15,13 @@ from pathlib import Path
 from codeswarm.domain.ids import Commit, Tree, is_object_id
 from codeswarm.errors import GitError, RepositoryUnfit, StoreDiverged
 from codeswarm.git.bundle import read_tips
-from codeswarm.git.command import Git, git_version
+from codeswarm.git.command import TRUSTING, Git, git_version
 from codeswarm.git.identity import ROUTER, Identity, Message, clean
 from codeswarm.git.paths import as_bytes, as_text
 
 BYTE_EXACT = "* -text -ident -filter -working-tree-encoding -eol\n"
 """What stands in a repository of ours in `info/attributes`: a file's bytes are its bytes, in and out."""
 
-TRUSTING = "git -c safe.directory=* upload-pack"
-"""Reads a repository whoever owns it. The person's own git has said before that they trust it; ours, which reads none
-of their configuration, would refuse."""
 MAX_ARGUMENTS = 100_000
 MAX_DIFF = 160_000
 """Bytes of a difference that are held in memory for a prompt."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from codeswarm.errors import LedgerCorrupt, LedgerError, UsageError
 from codeswarm.ledger.base import GENESIS
 from codeswarm.ledger.care import reading
-from codeswarm.ledger.sqlite import SQL, translate
+from codeswarm.ledger.connection import translate
+from codeswarm.ledger.reader import SQL
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from codeswarm.ledger.sqlite import connect
+from codeswarm.ledger.connection import connect
 
 RESTORE = "restore a backup; `codeswarm ledger export` tells what can still be read"
 REBUILD = "codeswarm ledger rebuild"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codeswarm.ledger.care import reading
-from codeswarm.ledger.sqlite import SQL, translate
+from codeswarm.ledger.connection import translate
+from codeswarm.ledger.reader import SQL
 
 
 def export(path: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from codeswarm.domain.events import Event, SessionStarted, parse_event
 from codeswarm.domain.ids import SessionId
 from codeswarm.ledger.base import GENESIS, Recorded, chain
 from codeswarm.ledger.care import LATEST_MS, RESTORE, UPGRADE, Code, Problem, shown
-from codeswarm.ledger.sqlite import SQL
+from codeswarm.ledger.reader import SQL
 
 RawEvent = tuple[Any, ...]
 """(seq, session, version, at_ms, kind, body, hash), as they stand in the file."""

@@ -10,7 +10,7 @@ from codeswarm.domain.events import parse_event
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import LedgerError, VersionConflict
 from codeswarm.ledger.base import GENESIS, Batch, Listener, Recorded, chain
-from codeswarm.ledger.projection import TABLES, Row
+from codeswarm.ledger.tables import TABLES, Row
 
 
 class MemoryLedger:

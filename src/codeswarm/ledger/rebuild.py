@@ -8,11 +8,12 @@ from pathlib import Path
 
 from codeswarm.errors import LedgerCorrupt, LedgerUnavailable
 from codeswarm.ledger.care import Code, Problem
+from codeswarm.ledger.connection import check_not_newer, connect, translate
 from codeswarm.ledger.log import read_log
-from codeswarm.ledger.projection import TABLES
 from codeswarm.ledger.replay import Replay, differences, replay
 from codeswarm.ledger.schema import schema_problems
-from codeswarm.ledger.sqlite import UPSERT, check_not_newer, connect, translate
+from codeswarm.ledger.sqlite import UPSERT
+from codeswarm.ledger.tables import TABLES
 
 
 def rebuild(path: Path) -> dict[str, int]:

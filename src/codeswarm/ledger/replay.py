@@ -15,7 +15,8 @@ from codeswarm.domain.session import Session
 from codeswarm.ledger.base import Recorded
 from codeswarm.ledger.care import REBUILD, RESTORE, Code, Problem, checked, shown
 from codeswarm.ledger.log import Log
-from codeswarm.ledger.projection import TABLES, Row, rows_after
+from codeswarm.ledger.projection import rows_after
+from codeswarm.ledger.tables import TABLES, Row
 
 BUG = "report it as a bug of Codeswarm, with what `codeswarm ledger export` writes"
 

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from codeswarm.ledger.care import RESTORE, UPGRADE, Code, Problem
+from codeswarm.ledger.connection import migrate, schema_version
 from codeswarm.ledger.sql import migrations
-from codeswarm.ledger.sqlite import migrate, schema_version
 
 _OBJECTS = "SELECT type, name, sql FROM sqlite_master WHERE substr(name, 1, 7) <> 'sqlite_'"
 

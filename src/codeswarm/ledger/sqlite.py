@@ -10,39 +10,32 @@ on top of what is not on disk.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from codeswarm.domain.events import parse_event
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import (
-    FREE_SOME,
     CodeswarmError,
     LedgerBroken,
     LedgerCorrupt,
     LedgerError,
-    LedgerFull,
-    LedgerTooNew,
-    LedgerUnavailable,
     VersionConflict,
 )
 from codeswarm.failpoints import reach
 from codeswarm.ledger.base import GENESIS, Batch, Listener, Recorded, chain
-from codeswarm.ledger.projection import TABLES, Row
-from codeswarm.ledger.sql import migrations, queries
+from codeswarm.ledger.connection import connect, migrate, translate
+from codeswarm.ledger.reader import SQL, Reader
+from codeswarm.ledger.tables import TABLES, Row
 
 GROUP = 1024
 """At most this many batches share a transaction."""
 
-SQL = queries("sqlite")
 UPSERT = {
     name: f"INSERT OR REPLACE INTO {name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608 - our names
     for name, table in TABLES.items()
@@ -58,101 +51,6 @@ class _Forgive:
     """Queued by `forgive`: all that was queued before it was decided on lost ground and fails."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection with the settings that the promises rest on. Raises: LedgerUnavailable, LedgerCorrupt."""
-    mode = "ro" if read_only else "rwc"
-    try:
-        db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=30,
-        )
-    except sqlite3.DatabaseError as error:
-        raise translate(error, path) from error
-    try:
-        db.execute("PRAGMA foreign_keys = ON")
-        if not read_only:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError as error:
-        db.close()
-        raise translate(error, path) from error
-    return db
-
-
-def translate(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
-    """SQLite's failures as ours. Source: sqlite.org/rescode.html."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    primary, where = code & 0xFF, f" ({path})" if path else ""
-    if primary == sqlite3.SQLITE_FULL or (primary in _MAYBE_FULL and path is not None and not _has_room(path)):
-        return LedgerFull(f"the ledger can't be written: the disk is full{where}", str(error), FREE_SOME)
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return LedgerCorrupt(f"the ledger is damaged{where}", str(error), "codeswarm ledger verify")
-    if primary == sqlite3.SQLITE_IOERR:
-        return LedgerBroken(f"the disk failed under the ledger{where}", str(error), "check the disk, then resume")
-    return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), "try again")
-
-
-_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-"""What SQLite says of a full disk where it is not the ledger's file that finds no room, but one beside it."""
-LEAST_ROOM = 64 << 10
-
-
-def _has_room(path: Path) -> bool:
-    try:
-        found = os.statvfs(path.parent)
-    except OSError:
-        return True
-    return found.f_bavail * found.f_frsize >= LEAST_ROOM
-
-
-def migrate(db: sqlite3.Connection, path: Path) -> int:
-    """Bring the schema up to date, one transaction a step. Returns the number of steps taken. Idempotent.
-
-    Raises: LedgerTooNew where a newer program has written here; nothing is touched then.
-    """
-    version = schema_version(db)
-    known = migrations("sqlite")
-    check_not_newer(db, path)
-    taken = 0
-    for number, script in known:
-        if number > version:
-            db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-            taken += 1
-    return taken
-
-
-def migrate_file(path: Path) -> tuple[int, int]:
-    """Bring a ledger's file up to date: its schema before and after. The caller holds the router's lock. Idempotent.
-
-    Raises: LedgerTooNew, LedgerError.
-    """
-    with closing(connect(path)) as db:
-        try:
-            before = schema_version(db)
-            migrate(db, path)
-            return before, schema_version(db)
-        except sqlite3.Error as error:
-            raise translate(error, path) from error
-
-
-def schema_version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def check_not_newer(db: sqlite3.Connection, path: Path) -> None:
-    version, newest = schema_version(db), migrations("sqlite")[-1][0]
-    if version > newest:
-        raise LedgerTooNew(
-            f"the ledger {path} was written by a newer codeswarm (schema {version}; this one knows {newest})",
-            "an older program could damage it, so it is opened for reading only",
-            "pip install --upgrade codeswarm",
-        )
-
-
 class SqliteLedger:
     """The `Ledger` port on one SQLite file. Opening migrates it unless `read_only`.
 
@@ -161,7 +59,6 @@ class SqliteLedger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._reader_lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._queue: queue.SimpleQueue[_Item | _Forgive | None] = queue.SimpleQueue()
         self._failed: LedgerError | None = None
@@ -181,7 +78,7 @@ class SqliteLedger:
                 self._db.close()
                 raise
             self._writer = threading.Thread(target=self._write_loop, name="ledger-writer", daemon=True)
-        self._reader = connect(path, read_only=True)
+        self._reader = Reader(path)
         if self._writer is not None:
             self._writer.start()
 
@@ -323,64 +220,34 @@ class SqliteLedger:
 
     # ── reading ──
 
-    def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._reader_lock:
-            try:
-                return self._reader.execute(statement, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                self._check_understood()
-                raise translate(error, self.path) from error
-
-    def _check_understood(self) -> None:
-        """Called where something can't be read. Raises: LedgerTooNew where that is no damage, but news."""
-        with contextlib.suppress(sqlite3.Error):
-            check_not_newer(self._reader, self.path)
-
     def history(self, session: SessionId) -> Iterator[Recorded]:
-        return (self._recorded(row) for row in self._all(SQL["history"], session))
+        return (self._recorded(row) for row in self._reader.all(SQL["history"], session))
 
     def after(self, seq: int, limit: int, session: SessionId | None = None) -> list[Recorded]:
         if session is None:
-            rows = self._all(SQL["after"], seq, limit)
+            rows = self._reader.all(SQL["after"], seq, limit)
         else:
-            rows = self._all(SQL["after_in_session"], session, seq, limit)
+            rows = self._reader.all(SQL["after_in_session"], session, seq, limit)
         return [self._recorded(row) for row in rows]
 
     def head(self) -> tuple[int, str]:
-        rows = self._all(SQL["head"])
-        return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
+        return self._reader.head()
 
     def sessions(self) -> list[SessionId]:
-        return [SessionId(row[0]) for row in self._all(SQL["sessions"])]
+        return self._reader.sessions()
 
     def reply(self, key: str) -> str | None:
-        rows = self._all(SQL["reply"], key)
-        return rows[0][0] if rows else None
+        return self._reader.reply(key)
 
     def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
-        table = TABLES[name]
-        if unknown := set(where) - set(table.columns):
-            raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
-        condition = " AND ".join(f"{column} = ?" for column in where)
-        # The columns are named, not `*`: a newer program's tables may have more.
-        statement = f"SELECT {', '.join(self._readable(name, table.columns))} FROM {name}"  # noqa: S608 - our names
-        statement += (f" WHERE {condition}" if where else "") + f" ORDER BY {table.order}"
-        return [dict(zip(table.columns, row, strict=True)) for row in self._all(statement, *where.values())]
-
-    def _readable(self, name: str, columns: tuple[str, ...]) -> list[str]:
-        """The columns of a table; those that an older program's ledger lacks are empty until it is migrated."""
-        if self._all("PRAGMA user_version")[0][0] >= migrations("sqlite")[-1][0]:
-            return list(columns)
-        there = {row[1] for row in self._all(f"PRAGMA table_info({name})")}
-        return [column if column in there else f"NULL AS {column}" for column in columns]
+        return self._reader.table(name, **where)
 
     def _recorded(self, row: Sequence[Any]) -> Recorded:
         seq, session, version, at_ms, kind, body = row
         try:
             event = parse_event(kind, body)
         except (KeyError, ValueError) as error:
-            with self._reader_lock:
-                self._check_understood()
+            self._reader.check_understood()
             raise LedgerCorrupt(
                 f"event {seq} of the ledger can't be read (kind {kind})", str(error), "codeswarm ledger verify"
             ) from error

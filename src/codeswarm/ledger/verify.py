@@ -19,9 +19,9 @@ from codeswarm.errors import LedgerError
 from codeswarm.ledger.base import Recorded
 from codeswarm.ledger.care import LATEST_MS, RESTORE, Code, Problem, checked, reading, shown
 from codeswarm.ledger.log import read_log
-from codeswarm.ledger.projection import TABLES
 from codeswarm.ledger.replay import Replay, differences, replay
 from codeswarm.ledger.schema import age, objects, schema_problems
+from codeswarm.ledger.tables import TABLES
 
 
 @dataclass(slots=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+
+HERE = Path(__file__).parent
 
 
 @cache
 def queries(dialect: str) -> dict[str, str]:
     """Name → statement, from `DIALECT/queries.sql`; each begins with a line `-- name: NAME`."""
-    text = (files(__package__) / dialect / "queries.sql").read_text(encoding="utf-8")
+    text = (HERE / dialect / "queries.sql").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for block in text.split("-- name: ")[1:]:
         name, _, statement = block.partition("\n")
@@ -20,6 +22,6 @@ def queries(dialect: str) -> dict[str, str]:
 @cache
 def migrations(dialect: str) -> list[tuple[int, str]]:
     """(number, script) in order, from `DIALECT/migrations/NNNN_what.sql`."""
-    folder = files(__package__) / dialect / "migrations"
+    folder = HERE / dialect / "migrations"
     scripts = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(int(name.partition("_")[0]), entry.read_text(encoding="utf-8")) for name, entry in scripts]

@@ -1,0 +1,97 @@
+"""The verbs, and where each of them stands: one is imported when it is used, so that none pays for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`where`: `MODULE:NAME` of its function, or of a `Typer` of more verbs. `told`: its line in the list of verbs, the
+    beginning of its own help.
+    """
+
+    where: str
+    told: str
+
+
+VERBS = {
+    "run": Verb("run:run", "Build and land tickets with many agents at once."),
+    "resume": Verb("resume:resume", "Go on with a session that was paused, stopped, suspended or cut off."),
+    "status": Verb("status:status", "Show a session: its state, its tickets, what waits for a person."),
+    "watch": Verb("watch:watch", "Watch a session live, until it comes to rest."),
+    "timeline": Verb("timeline:timeline", "Print what happened, oldest first."),
+    "logs": Verb("logs:logs", "Print an attempt's transcript: the last attempt's, or an earlier one's."),
+    "diff": Verb("diff:diff", "Show changes: landed ones of the session, or the work of a ticket."),
+    "work": Verb("work:work", "Show what was done on a ticket, and where each piece of it is kept."),
+    "pause": Verb("steer:pause", "Give out no new work; agents that run finish what they are at."),
+    "stop": Verb("steer:stop", "Stop: no new work, running agents end their phase (or end now)."),
+    "cancel": Verb("steer:cancel", "Cancel a session for good."),
+    "message": Verb("steer:message", "Say something to a ticket's agent, or to all agents of a session."),
+    "approvals": Verb("approvals:approvals", "List what waits for an answer, in every session here."),
+    "approve": Verb("approvals:approve", "Say yes."),
+    "reject": Verb("approvals:reject", "Say no, and why."),
+    "save": Verb("save:save", "Run the full gate on what has landed and move your branch to it."),
+    "checkpoints": Verb("save:checkpoints", "List saved states, newest last."),
+    "session": Verb("session:app", "Sessions here."),
+    "ticket": Verb("ticket:app", "Tickets of a session."),
+    "config": Verb("config:app", "Settings and where they come from."),
+    "ledger": Verb("ledger:app", "Check, mend, copy and export what is remembered."),
+    "gc": Verb("gc:gc", "Remove workspaces, HOMEs, set-ups and shared checkouts that are not needed."),
+    "doctor": Verb("doctor:doctor", "Check what Codeswarm needs here."),
+    "demo": Verb("demo:demo", "Watch recorded agents grow a small library."),
+}
+
+
+class _Commands(MutableMapping[str, Any]):
+    """What the parser knows of the verbs: their names at once, anything else when it asks."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _make(name, VERBS[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a verb can't be taken away")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+def _make(name: str, verb: Verb) -> Any:
+    module, _, attribute = verb.where.partition(":")
+    found = getattr(import_module(f"codeswarm.cli.{module}"), attribute)
+    around = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        around.add_typer(found, name=name)
+    else:
+        around.command(name)(found)
+    return typer.main.get_group(around).commands[name]
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in the help, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.told) for name, verb in VERBS.items()])
