@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/snap", "/etc/alternatives")
@@ -19,6 +19,8 @@ _SHARED_PREFIXES = {".local", ".cargo", "go", ".bun", ".deno"}
 """Folders of a HOME that hold more than a toolchain (credentials, data): of these only `bin` is shown."""
 _COMPANIONS = {".cargo": (".rustup",)}
 """What a toolchain needs beside its own folder."""
+_TOLD_BY = {".rustup": "RUSTUP_HOME"}
+"""How such a toolchain is told where that is: else it would look in the HOME inside, which is not the person's."""
 _VERSION_MANAGERS = {".asdf", ".goenv", ".jenv", ".nodenv", ".nvm", ".phpenv", ".pyenv", ".rbenv", ".sdkman", ".tfenv"}
 """Toolchains of a HOME that are checkouts themselves: nobody works in them."""
 _INNARDS = {"node_modules", "site-packages", "dist-packages", "pkgs"}
@@ -41,6 +43,17 @@ def toolchains(path_variable: str, home: Path) -> tuple[Path, ...]:
         for path in (*_with_prefix(folder, home), *_links(folder, home)):
             shown[path] = None
     return tuple(_without_nested(shown))
+
+
+def variables(path_variable: str, home: Path, told: Mapping[str, str]) -> dict[str, str]:
+    """What toolchains on a PATH must be told in the environment, since HOME is another one inside: name → folder.
+
+    What the person's own environment (`told`) says counts before the usual place.
+    """
+    prefixes = {Path(entry).parent.name for entry in path_variable.split(os.pathsep) if Path(entry).is_dir()}
+    usual = {_TOLD_BY[name]: home / name for prefix in prefixes for name in _COMPANIONS.get(prefix, ())}
+    places = {name: Path(told.get(name) or usual.get(name) or "") for name in _TOLD_BY.values()}
+    return {name: str(place) for name, place in places.items() if place.is_absolute() and place.is_dir()}
 
 
 def interpreter() -> tuple[Path, ...]:

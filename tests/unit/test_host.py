@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.host import program
+from codeswarm.host import program, variables
 
 
 @pytest.fixture
@@ -34,3 +34,15 @@ def test_a_file_that_is_an_argument_is_found_where_the_person_stands(tmp_path: P
     (tmp_path / "agent.py").touch()
     command, _ = program("python agent.py > log", tmp_path, home)
     assert command == f"python {tmp_path / 'agent.py'} > log"
+
+
+def test_rustup_is_told_where_its_toolchains_are_since_home_is_another_one_inside(tmp_path: Path) -> None:
+    for name in (".cargo/bin", ".rustup", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    path = f"/usr/bin:{tmp_path}/.cargo/bin"
+    assert variables(path, tmp_path, {}) == {"RUSTUP_HOME": f"{tmp_path}/.rustup"}
+    assert variables(path, tmp_path, {"RUSTUP_HOME": f"{tmp_path}/elsewhere"}) == {
+        "RUSTUP_HOME": f"{tmp_path}/elsewhere"
+    }
+    assert variables("/usr/bin", tmp_path, {}) == {}
+    assert variables("/usr/bin", tmp_path, {"RUSTUP_HOME": "/nowhere"}) == {}

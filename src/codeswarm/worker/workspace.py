@@ -16,7 +16,7 @@ from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity
 from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import SETUP, TRACKED
-from codeswarm.host import toolchains
+from codeswarm.host import is_system, toolchains, variables
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, exclude, free_ports
@@ -40,7 +40,7 @@ class Workspace:
     view: View
     box: Box
     environment: dict[str, str]
-    """PATH and ports."""
+    """PATH, what its toolchains must be told, and ports."""
     secrets: tuple[str, ...] = ()
     """Copied files, which must reach no ref."""
     sockets: list[socket.socket] = field(default_factory=list)
@@ -63,6 +63,7 @@ class WorkspaceMaker:
         self._places = places
         self._sandbox = sandbox
         self._environment = environment
+        self._told = variables(environment.path, environment.home, environment.variables)
         self._setup = SetupCache(places.setup, sandbox)
         self.overlays = Overlays(places, sandbox)
 
@@ -80,7 +81,7 @@ class WorkspaceMaker:
         """A workspace at `start`, whole. Raises: SetupFailed, GitError, OSError."""
         view = await _whole(self._lay_out(place, order, start, branch, author))
         box = self.box(place, view, order, home, network=network)
-        workspace = Workspace(place, view, box, {"PATH": self._environment.path})
+        workspace = Workspace(place, view, box, {"PATH": self._environment.path, **self._told})
         try:
             await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
             ports, workspace.sockets = free_ports(order.settings.ports)
@@ -125,7 +126,8 @@ class WorkspaceMaker:
 
     def box(self, place: Place, view: View, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
         """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
-        shown = map(Mount, toolchains(self._environment.path, self._environment.home))
+        told = (folder for folder in map(Path, self._told.values()) if not is_system(folder))
+        shown = map(Mount, (*toolchains(self._environment.path, self._environment.home), *told))
         extra = tuple(Mount(Path(path)) for path in order.settings.visible)
         mounts = (*shown, *extra, Mount(Path(order.objects)))
         return Box(
