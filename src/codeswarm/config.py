@@ -1,10 +1,10 @@
 """Every setting, once: its name, its type, its default, and where a value came from.
 
-Later sources win: defaults, the repository's `codeswarm.toml` (as it stands at the session's base commit), the
-person's own file, `CODESWARM_*` variables, flags. The repository is data: of it counts what describes the project and
-what tightens; what would loosen walls, spend more or reach outside is ignored, and named. Where it is stricter than
-the person's standing settings (file and variables), it holds against them; flags are the person's word for this one
-run, and hold against everything.
+Later sources win: defaults, what was detected in a repository without a `codeswarm.toml`, the repository's
+`codeswarm.toml` (as it stands at the session's base commit), the person's own file, `CODESWARM_*` variables, flags.
+The repository is data: of it counts what describes the project and what tightens; what would loosen walls, spend more
+or reach outside is ignored, and named. Where it is stricter than the person's standing settings (file and variables),
+it holds against them; flags are the person's word for this one run, and hold against everything.
 
 The text below a field is its description in the reference: the key of a setting without one fails a test.
 """
@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from codeswarm.detection.base import FILE
+from codeswarm.detection.detect import Detected
 from codeswarm.domain.pipeline import Role
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
 from codeswarm.tightening import TIGHTENED, tighten
-
-FILE = "codeswarm.toml"
 
 Duration = Annotated[float, Field(gt=0, le=1e9)]
 Wait = Annotated[float, Field(ge=0, le=1e9)]
@@ -296,6 +296,8 @@ class Loaded:
     """`section.key` → the name of the source that set it; what is missing has its default."""
     ignored: tuple[str, ...] = ()
     """Keys of the repository's file that would loosen something, with the reason."""
+    detected: Detected | None = None
+    """What was detected, where nobody has said how the project is built and tested."""
 
     @property
     def without_effect(self) -> list[str]:
@@ -303,8 +305,14 @@ class Loaded:
         return [key for key in self.origins if key in NO_EFFECT or key.partition(".")[0] in NO_EFFECT]
 
 
-def load(environment: Environment, repository: bytes | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
-    """Read and merge all sources. `repository` is the content of its file at the base commit.
+def load(
+    environment: Environment,
+    repository: bytes | None = None,
+    flags: Mapping[str, Any] | None = None,
+    detected: Sequence[Source] = (),
+) -> Loaded:
+    """Read and merge all sources. `repository` is the content of its file at the base commit; `detected` is what
+    stands in for it where it has none, weaker than everything but the defaults.
 
     Raises: ConfigError with every mistake of the first source that has one.
     """
@@ -318,7 +326,7 @@ def load(environment: Environment, repository: bytes | None = None, flags: Mappi
         check(source)
     kept, ignored = tighten(theirs.values, _merged(standing).config)
     stricter = {section: kept.pop(section) for section in TIGHTENED if section in kept}
-    loaded = _merged([Source(FILE, kept), *standing, Source(FILE, stricter), asked])
+    loaded = _merged([*detected, Source(FILE, kept), *standing, Source(FILE, stricter), asked])
     return Loaded(loaded.config, loaded.origins, tuple(ignored))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ class Environment:
     @property
     def path(self) -> str:
         return self.variables.get("PATH") or os.defpath
+
+    def has(self, program: str) -> bool:
+        """Whether a program is on the PATH."""
+        return shutil.which(program, path=self.path) is not None
 
     @property
     def data(self) -> Path | None:

@@ -80,6 +80,15 @@ class Project:
             )
         return Base(branch, Commit(commit))
 
+    def usual_branch(self) -> str | None:
+        """The branch that others begin from: the remote's default, else main or master; None where there is none."""
+        done = self.git.run_full("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", ok=(0, 1, 128))
+        named = done.stdout.decode(errors="surrogateescape").strip().removeprefix("refs/remotes/origin/")
+        return next((name for name in (named, "main", "master") if name and self._is_branch(name)), None)
+
+    def _is_branch(self, name: str) -> bool:
+        return self.git.run_full("show-ref", "--verify", "--quiet", f"refs/heads/{name}", ok=(0, 1)).returncode == 0
+
     def _current_branch(self) -> str:
         done = self.git.run_full("symbolic-ref", "--quiet", "HEAD", ok=(0, 1, 128))
         branch = done.stdout.decode(errors="surrogateescape").strip().removeprefix("refs/heads/")

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from codeswarm.agents.base import AgentSpec
 from codeswarm.agents.factory import make_agent
-from codeswarm.config import FILE, Config, Loaded
+from codeswarm.config import Config, Loaded
+from codeswarm.detection.base import FILE
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, name_problem
 from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role

@@ -101,12 +101,7 @@ class Git:
 
     def head(self, *args: str, most: int) -> tuple[bytes, bool]:
         """The first `most` bytes that a command prints, and whether that is all. No more is read. Raises: GitError."""
-        argv = self._argv(args)
-        done = run_for_head(argv, most, cwd=self._cwd, env=self._env)
-        whole = len(done.stdout) <= most
-        if whole and done.returncode != 0:
-            raise GitError(_command(argv), done.returncode, done.stderr.decode(errors="replace"))
-        return done.stdout[:most], whole
+        return _head(self._argv(args), self._cwd, self._env, most)
 
     def _argv(self, args: Sequence[str]) -> list[str]:
         argv = [*self._entering, "git", f"--git-dir={self.git_dir}"]
@@ -138,13 +133,23 @@ class UserGit:
     def run_full(
         self, *args: str, stdin: bytes | BinaryIO = b"", ok: Container[int] = (0,), timeout_s: float = 600
     ) -> subprocess.CompletedProcess[bytes]:
-        argv = ["git", *(word for value in _FIXED_FOR_USER for word in ("-c", value)), *args]
-        env = {key: value for key, value in Environment.read().variables.items() if not key.startswith("GIT_")}
-        env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
-        return _run(argv, self.directory, env, stdin, ok, timeout_s)
+        return _run(_users(args), self.directory, _users_environment(), stdin, ok, timeout_s)
+
+    def head(self, *args: str, most: int) -> tuple[bytes, bool]:
+        """The first `most` bytes that a command prints, and whether that is all. No more is read. Raises: GitError."""
+        return _head(_users(args), self.directory, _users_environment(), most)
 
     def line(self, *args: str, ok: Container[int] = (0,)) -> str:
         return self.run(*args, ok=ok).decode(errors="surrogateescape").strip("\n")
+
+
+def _users(args: Sequence[str]) -> list[str]:
+    return ["git", *(word for value in _FIXED_FOR_USER for word in ("-c", value)), *args]
+
+
+def _users_environment() -> dict[str, str]:
+    env = {key: value for key, value in Environment.read().variables.items() if not key.startswith("GIT_")}
+    return env | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
 
 
 def _configured() -> list[str]:
@@ -161,6 +166,14 @@ def _run(
     if done.returncode not in ok:
         raise GitError(_command(argv), done.returncode, done.stderr.decode(errors="replace"))
     return done
+
+
+def _head(argv: list[str], cwd: Path, env: Mapping[str, str], most: int) -> tuple[bytes, bool]:
+    done = run_for_head(argv, most, cwd=cwd, env=env)
+    whole = len(done.stdout) <= most
+    if whole and done.returncode != 0:
+        raise GitError(_command(argv), done.returncode, done.stderr.decode(errors="replace"))
+    return done.stdout[:most], whole
 
 
 def _command(argv: list[str]) -> str:

@@ -1,0 +1,82 @@
+"""Puts together what the kinds of projects say: one of them is chosen, always by the same rule, and it is said which.
+
+The rule: a kind whose tests were found; first of them the one that CI runs; else in the order of `_LOOKS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codeswarm.detection import go, make, node, python, rust
+from codeswarm.detection.base import Files, Has, Proposal, Proposed
+
+_LOOKS: tuple[Callable[[Files, Has], Proposal | None], ...] = (
+    python.look,
+    rust.look,
+    go.look,
+    node.look,
+    make.look,
+)
+_WORKFLOWS = ".github/workflows"
+_MOST_WORKFLOWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What is proposed for a repository. Without a value for `gates.fast` no gate was found."""
+
+    kind: str = ""
+    values: tuple[Proposed, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gate(self) -> str | None:
+        return next((str(found.value) for found in self.values if found.key == "gates.fast"), None)
+
+    def value(self, key: str) -> str | list[str] | None:
+        return next((found.value for found in self.values if found.key == key), None)
+
+
+def detect(files: Files, has: Has) -> Detected:
+    """What a commit's files propose. The same files and programs give the same answer."""
+    found = [proposal for look in _LOOKS if (proposal := look(files, has)) is not None]
+    if not found:
+        return Detected(notes=("no project of a known kind was found: Python, Rust, Go, Node, Make",))
+    workflows = _workflows(files)
+    ranked = sorted(found, key=lambda each: (each.gate is None, _run_by(each, workflows) is None))
+    chosen, others = ranked[0], ranked[1:]
+    notes = [*chosen.notes]
+    if others:
+        notes += _preference(chosen, others, _run_by(chosen, workflows))
+    notes += [f"{tool} is not on your PATH: install it before a run" for tool in chosen.tools if not has(tool)]
+    return Detected(chosen.kind, chosen.values, tuple(notes))
+
+
+def _preference(chosen: Proposal, others: list[Proposal], workflow: str | None) -> list[str]:
+    """What else was found, and why it was not taken."""
+    tested = [other for other in others if other.gate]
+    if not chosen.gate or not tested:
+        return []
+    why = f"{workflow} runs its tests" if workflow else "it comes first where there are several kinds"
+    also = "; ".join(f"{other.kind}: {other.gate}" for other in tested)
+    both = " && ".join(str(each.gate) for each in (chosen, *tested))
+    return [
+        f"{chosen.kind} was chosen ({why}); also found: {also}",
+        f"to run all of them, set gates.fast to: {both}",
+    ]
+
+
+def _workflows(files: Files) -> dict[str, str]:
+    names = sorted(name for name in files.names(_WORKFLOWS) if name.endswith((".yml", ".yaml")))[:_MOST_WORKFLOWS]
+    paths = [*(f"{_WORKFLOWS}/{name}" for name in names), ".gitlab-ci.yml"]
+    return {path: text for path in paths if (text := files.text(path)) is not None}
+
+
+def _run_by(proposal: Proposal, workflows: dict[str, str]) -> str | None:
+    """The first CI file that runs these tests. A hint and no more: such a file is text to us."""
+    for path, text in workflows.items():
+        if any(re.search(rf"(?<![\w-]){re.escape(words)}(?![\w-])", text) for words in proposal.in_ci):
+            return path
+    return None

@@ -1,0 +1,28 @@
+"""Make: a target called test or check, read as text. Make itself is not asked: it would run what the file says."""
+
+from __future__ import annotations
+
+import re
+
+from codeswarm.detection.base import Files, Has, Proposal, Proposed
+
+_NAMES = ("GNUmakefile", "makefile", "Makefile")
+"""As make looks for them."""
+
+
+def look(files: Files, has: Has) -> Proposal | None:
+    name = next((name for name in _NAMES if name in files.names()), None)
+    if name is None:
+        return None
+    targets = _targets(files.text(name) or "")
+    target = next((target for target in ("test", "check") if target in targets), None)
+    if target is None:
+        return Proposal("Make", (), (f"{name} has no target test or check",))
+    gate = Proposed("gates.fast", f"make {target}", name, f"has a target {target}")
+    return Proposal("Make", (gate,), (), ("make",), (f"make {target}",))
+
+
+def _targets(text: str) -> set[str]:
+    """Names before a colon that is not an assignment's."""
+    lines = re.findall(r"^([A-Za-z0-9_./ -]+?)\s*::?(?![=:])", text, re.MULTILINE)
+    return {word for line in lines for word in line.split()}
