@@ -96,7 +96,8 @@ def _workspaces(here: Here) -> Iterator[Finding]:
 
 
 def _configured_kind(here: Here) -> str:
-    from codeswarm.config import FILE, load
+    from codeswarm.config import load
+    from codeswarm.detection.base import FILE
 
     project = here.home.project
     return load(here.environment, project.file_at(project.base(None).commit, FILE)).config.workspace.kind
@@ -115,7 +116,8 @@ def _agents(here: Here) -> Iterator[Finding]:
 
 
 def _repository(here: Here) -> Iterator[Finding]:
-    from codeswarm.config import FILE, load
+    from codeswarm.config import load
+    from codeswarm.detection.base import FILE
 
     try:
         project = here.home.project

@@ -55,6 +55,11 @@ def say_patch(patch: bytes) -> None:
         out.print(Text(line, style=_PATCH_STYLES.get(line[:1], "")))
 
 
+def next_step(text: str) -> None:
+    """The last line of a command on the road from an empty folder to a landed ticket: what to type now."""
+    say(f"next: {text}")
+
+
 _PATCH_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 

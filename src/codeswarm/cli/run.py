@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codeswarm.cli.detected import settle_settings
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation, is_terminal
 from codeswarm.cli.output import progress, say, say_json
@@ -92,6 +93,7 @@ def run(
     if dry_run:
         _show_dry_run(here, wish, plan)
         return
+    settle_settings(here, base, flags, no_gate=no_gate)
     raise typer.Exit(run_async(_run(here, wish, plan)))
 
 

@@ -22,6 +22,7 @@ class Verb:
 
 
 VERBS = {
+    "init": Verb("init:init", "Detect base branch, gates, set-up command and agents of this repository."),
     "run": Verb("run:run", "Build and land tickets with many agents at once."),
     "resume": Verb("resume:resume", "Go on with a session that was paused, stopped, suspended or cut off."),
     "status": Verb("status:status", "Show a session: its state, its tickets, what waits for a person."),

@@ -1,0 +1,49 @@
+"""Which coding agents can be used here: on the PATH, logged in, driven by this version; else how to get one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codeswarm.cli.here import Here
+from codeswarm.cli.output import say
+
+_CLIS = ("codex", "gemini")
+ANY_PROGRAM = "any program can be an agent: --agent 'command:./my-agent.sh'   (codeswarm run --help tells how)"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHere:
+    """One coding agent, and whether it can be used."""
+
+    kind: str
+    works: bool
+    what: str
+    fix: str = ""
+
+
+def agents_here(here: Here) -> list[AgentHere]:
+    from codeswarm.agents.base import AgentSpec
+    from codeswarm.agents.factory import make_agent
+    from codeswarm.host import which
+
+    login = here.environment.login
+    health = make_agent(AgentSpec("claude"), here.directory, here.environment.home, login).check()
+    found = [AgentHere("claude", health.works, health.what, health.fix)]
+    for kind in _CLIS:
+        if path := which(kind, here.environment.path):
+            found.append(AgentHere(kind, False, f"{kind} ({path}) is not driven by this version", ANY_PROGRAM))
+    return found
+
+
+def usable(agents: Sequence[AgentHere]) -> bool:
+    return any(agent.works for agent in agents)
+
+
+def tell_agents(agents: Sequence[AgentHere]) -> None:
+    for agent in agents:
+        say(f"agent    {agent.what}")
+        if not agent.works and agent.kind == "claude":
+            say(f"         {agent.fix}")
+    if not usable(agents):
+        say(f"         {ANY_PROGRAM}")

@@ -1,0 +1,83 @@
+"""What was detected, for a person to see: by `init` before it writes it, by `run` before it uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from codeswarm.cli.here import Here
+from codeswarm.cli.host import choose, is_terminal
+from codeswarm.cli.output import progress, say
+from codeswarm.detection.base import FILE
+from codeswarm.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from codeswarm.config import Loaded
+    from codeswarm.detection.detect import Detected
+
+_SHOWN = {"gates.fast": "gate", "gates.full": "full", "gates.contract": "contract", "workspace.setup": "set-up"}
+
+
+def tell_detected(detected: Detected, tell: Callable[[str], None]) -> None:
+    """One line a setting, with the file that it was read from; then what else there is to know."""
+    tell(f"project  {detected.kind or 'unknown'}")
+    for value in detected.values:
+        if value.key in _SHOWN:
+            why = f"{value.source}: {value.why}" if value.why else value.source
+            tell(f"{_SHOWN[value.key]:9}{value.value}   ({why})")
+    if detected.value("workspace.setup_network"):
+        tell("         (set-up may use the network; gates have none)")
+    if detected.gate is None:
+        tell("gate     none found: name the command that must pass before anything lands")
+    for note in detected.notes:
+        tell(f"note     {note}")
+
+
+def settle_settings(here: Here, base: str | None, flags: Mapping[str, Any], *, no_gate: bool) -> None:
+    """Before a run: what it will use where nobody has written it down, shown, and asked about on a terminal.
+
+    Raises: ConfigError where no gate was found and none was waived, UsageError where the person says no.
+    """
+    from codeswarm.engine.beginning import begin_from
+
+    _, loaded = begin_from(here.home.project, here.environment, base, flags)
+    tell = progress if here.json else say
+    _warn_of_uncommitted(here, loaded, tell)
+    if loaded.detected is None:
+        return
+    if loaded.detected.gate is None and not no_gate:
+        raise no_gate_found(loaded.detected)
+    tell(f"there is no {FILE} on the base; this was detected:")
+    tell_detected(loaded.detected, tell)
+    if is_terminal() and not here.json:
+        _ask()
+    else:
+        tell(f"to keep and change these settings: codeswarm init, then commit {FILE}")
+
+
+def _ask() -> None:
+    if choose("use these settings? yes / no", ("yes", "no")) == "no":
+        raise UsageError("nothing was begun", "you did not want these settings", "codeswarm init")
+
+
+def no_gate_found(detected: Detected) -> ConfigError:
+    why = "; ".join(detected.notes) or "nothing in the repository says how it is tested"
+    return ConfigError(
+        f"no gate was found, and there is no {FILE}: nothing would show that a change works",
+        f"{why}; landings are only made on a green gate",
+        f"codeswarm init && ${{EDITOR:-vi}} {FILE} && git add {FILE} && git commit -m 'Name the gate'"
+        "   # or, at your own risk, the same command with --no-gate",
+    )
+
+
+def _warn_of_uncommitted(here: Here, loaded: Loaded, tell: Callable[[str], None]) -> None:
+    """The file counts as it is committed: one that is only in the checkout is easily taken to be in force."""
+    checkout = here.home.project.checkout
+    if checkout is None or FILE not in here.home.project.unseen():
+        return
+    state = (
+        "is not committed, so it has"
+        if loaded.detected is not None
+        else "has changes that are not committed; they have"
+    )
+    tell(f"{FILE} {state} no effect yet: git add {FILE} && git commit -m 'Settings'")

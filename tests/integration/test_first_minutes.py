@@ -1,0 +1,201 @@
+"""From a repository that nobody has told us about to a landed ticket: detected, shown, and working behind walls."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from codeswarm.sandbox.bubblewrap import probe
+from tests.support.runs import SYSTEM_PATH, Place
+from tests.support.terminal import Terminal
+
+KIND = "bubblewrap" if probe().works else "none"
+RED = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_two(self):\n        self.assertEqual(2, 3)\n"
+SAY_HELLO = "#!/bin/sh\necho hello > hello.txt\n"
+
+KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "python": (
+        "python3",
+        {
+            "tiny.py": "def two():\n    return 2\n",
+            "tests/test_tiny.py": "import unittest\n\nimport tiny\n\n\nclass T(unittest.TestCase):\n"
+            "    def test_two(self):\n        self.assertEqual(tiny.two(), 2)\n",
+        },
+    ),
+    "pytest": (
+        "pytest",
+        {
+            "tiny.py": "def two():\n    return 2\n",
+            "tests/test_tiny.py": "import tiny\n\n\ndef test_two():\n    assert tiny.two() == 2\n",
+        },
+    ),
+    "node": (
+        "npm",
+        {
+            "package.json": '{"name": "tiny", "version": "1.0.0", "scripts": {"test": "node --test"}}\n',
+            "two.test.js": "const test = require('node:test');\ntest('two', () => {});\n",
+        },
+    ),
+    "go": (
+        "go",
+        {
+            "go.mod": "module example.invalid/tiny\n\ngo 1.21\n",
+            "two.go": "package tiny\n\nfunc Two() int { return 2 }\n",
+            "two_test.go": 'package tiny\n\nimport "testing"\n\nfunc TestTwo(t *testing.T) {\n\tif Two() != 2 {\n'
+            '\t\tt.Fatal("not two")\n\t}\n}\n',
+        },
+    ),
+    "rust": (
+        "cargo",
+        {
+            "Cargo.toml": '[package]\nname = "tiny"\nversion = "0.1.0"\nedition = "2021"\n',
+            "src/lib.rs": "pub fn two() -> i32 {\n    2\n}\n\n#[test]\nfn is_two() {\n    assert_eq!(two(), 2);\n}\n",
+            ".gitignore": "target/\n",
+        },
+    ),
+    "make": ("make", {"Makefile": "test:\n\t@test -f Makefile\n"}),
+}
+
+
+def a_place(root: Path, files: dict[str, str]) -> Place:
+    """A repository, an agent that says hello, and toolchains of this machine on the PATH, but no HOME of ours."""
+    place = Place(root)
+    found = [shutil.which(name) for name in ("go", "cargo", "node", "npm")]
+    folders = dict.fromkeys(str(Path(path).parent) for path in found if path)
+    rustup = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+    place.environment |= {"RUSTUP_HOME": str(rustup)} if rustup.is_dir() else {}
+    place.begin(files)
+    interpreter = place.env()["PATH"].partition(":")[0]
+    place.environment["PATH"] = ":".join((interpreter, *folders, SYSTEM_PATH))
+    agent = root / "agent.sh"
+    agent.write_text(SAY_HELLO)
+    agent.chmod(0o755)
+    return place
+
+
+def go(place: Place, *more: str) -> list[str]:
+    path = place.tickets([{"id": "hello", "title": "Say hello", "pipeline": "single"}])
+    return ["run", "--tickets", str(path), "--agent", f"command:{place.root}/agent.sh", "--sandbox", KIND, *more]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_project_of_each_kind_lands_its_first_ticket_without_a_word_of_configuration(
+    kind: str, tmp_path: Path
+) -> None:
+    tool, files = KINDS[kind]
+    place = a_place(tmp_path, files)
+    if shutil.which(tool, path=place.env()["PATH"]) is None:
+        pytest.skip(f"{tool} is not installed here")
+    done = place.run(*go(place, "--save"))
+    assert done.code == 0, done.out + done.err
+    assert (place.repository / "hello.txt").read_text() == "hello\n"
+    shown = place.run("config", "show").out
+    assert "gates.fast" in shown
+    assert "detected from " in shown
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_init_writes_a_file_that_config_check_takes_and_that_a_run_uses(kind: str, tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS[kind][1])
+    done = place.run("init", "--yes")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].startswith("next: git add codeswarm.toml && git commit")
+    settings = tomllib.loads((place.repository / "codeswarm.toml").read_text())
+    assert settings["project"]["base"] == "main"
+    place.git("add", "codeswarm.toml")
+    place.git("commit", "-q", "-m", "Settings")
+    assert place.run("config", "check").code == 0
+    shown = {row["key"]: row for row in place.run("--json", "config", "show").json["settings"]}
+    assert shown["gates.fast"] == {
+        "key": "gates.fast",
+        "value": settings["gates"]["fast"],
+        "from": "codeswarm.toml",
+    }
+
+
+def test_a_file_that_is_there_is_kept_and_the_difference_is_shown(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    mine = '[gates]\nfast = "make mine"\n'
+    place.write({"codeswarm.toml": mine})
+    done = place.run("init", "--yes")
+    assert (done.code, (place.repository / "codeswarm.toml").read_text()) == (0, mine)
+    assert '-fast = "make mine"' in done.out
+    assert '+fast = "make test"' in done.out
+    assert "codeswarm init --force" in done.out
+    assert place.run("init", "--yes", "--force").code == 0
+    assert (place.repository / "codeswarm.toml.old").read_text() == mine
+    assert "make test" in (place.repository / "codeswarm.toml").read_text()
+    assert "up to date" in place.run("init", "--yes").out
+
+
+def test_init_never_writes_through_a_link(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    (tmp_path / "elsewhere.toml").write_text("mine\n")
+    (place.repository / "codeswarm.toml").symlink_to(tmp_path / "elsewhere.toml")
+    done = place.run("init", "--yes", "--force")
+    assert (done.code, (tmp_path / "elsewhere.toml").read_text()) == (2, "mine\n")
+
+
+def test_what_was_detected_is_one_json_document(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["node"][1])
+    found = place.run("--json", "init").json
+    assert (found["kind"], found["outcome"], found["base"]["branch"]) == ("Node", "written", "main")
+    assert {"key": "gates.fast", "value": "CI=true npm test", "from": "package.json", "why": "scripts.test"} in found[
+        "settings"
+    ]
+    assert [agent["kind"] for agent in found["agents"]][:1] == ["claude"]
+
+
+def test_without_a_terminal_and_without_a_gate_nothing_begins(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"README.md": "# It\n"})
+    done = place.run(*go(place))
+    assert done.code == 2
+    assert "no gate was found" in done.err
+    assert place.run("--json", "session", "list").json == []
+    ungated = place.run(*go(place, "--no-gate"))
+    assert ungated.code == 0, ungated.err
+    assert "no-gate waived by" in place.run("work", "hello").out
+
+
+def test_settings_of_the_person_stand_in_for_what_would_be_detected(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    place.environment["CODESWARM_GATES_FAST"] = "make all"
+    shown = {row["key"]: row["from"] for row in place.run("--json", "config", "show").json["settings"]}
+    assert shown == {"gates.fast": "environment"}
+
+
+def test_what_stands_in_a_link_or_in_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"real.mk": "test:\n\ttrue\n", "package.json": '{"x": "' + "y" * (1 << 20) + '"}'})
+    (place.repository / "Makefile").symlink_to("real.mk")
+    place.git("add", "-A")
+    place.git("commit", "-q", "-m", "A link")
+    found = place.run("--json", "init").json
+    assert "gates.fast" not in {setting["key"] for setting in found["settings"]}
+
+
+def test_a_file_that_is_not_committed_yet_is_said_to_have_no_effect(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    place.write({"codeswarm.toml": '[gates]\nfast = "false"\n'})
+    done = place.run(*go(place))
+    assert done.code == 0, done.err
+    assert "codeswarm.toml is not committed, so it has no effect yet" in done.out
+
+
+def test_on_a_terminal_the_detected_settings_are_shown_and_asked_about(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    with Terminal(place, *go(place, "--approve", "none")) as terminal:
+        terminal.until("use these settings? yes / no")
+        terminal.type("no\n")
+        assert terminal.end() == 2
+        assert "make test   (Makefile: has a target test)" in terminal.text
+    with Terminal(place, *go(place, "--approve", "none")) as terminal:
+        terminal.until("use these settings? yes / no")
+        terminal.type("yes\n")
+        terminal.until("save to main?")
+        terminal.type("yes\n")
+        assert terminal.end() == 0
+    assert (place.repository / "hello.txt").is_file()
