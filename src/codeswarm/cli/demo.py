@@ -37,6 +37,8 @@ def demo(
     """Watch recorded agents grow a small library: a conflict, a rejected review, a crash, a killed worker, no network.
 
     Example: codeswarm demo
+
+    Exit codes: 0 all of it was seen, 1 something was not.
     """
     from codeswarm.demo import stage
 

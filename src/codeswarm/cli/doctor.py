@@ -29,6 +29,8 @@ def doctor(context: typer.Context) -> None:
     """Check what Codeswarm needs here: git, walls, agents, the repository, the settings, the ledger.
 
     Example: codeswarm doctor
+
+    Exit codes: 0 all that is needed is here, 2 something is not.
     """
     here: Here = context.obj
     found = list(_checks(here))

@@ -30,6 +30,8 @@ def verify(
     Exit code 0: all is well; 1: something is wrong, and each line says what to do; 2: a newer program wrote it.
 
     Example: codeswarm ledger verify
+
+    Exit codes: 0 all is well, 1 something is not, 2 a newer version wrote it.
     """
     from codeswarm.engine.verify import verify_all
     from codeswarm.ledger.care import Code

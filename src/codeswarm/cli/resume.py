@@ -35,6 +35,8 @@ def resume(
     """Go on with a session that was paused, stopped, suspended or cut off.
 
     Example: codeswarm resume
+
+    Exit codes: 0 done, 1 something failed, 3 a person must decide, 4 suspended again.
     """
     here: Here = context.obj
     row = here.session(session)

@@ -76,6 +76,8 @@ def run(
     """Build and land tickets with many agents at once.
 
     Example: codeswarm run --tickets tickets.yaml --agent claude:sonnet --workers 4
+
+    Exit codes: 0 done, 1 something failed, 2 nothing was begun, 3 a person must decide, 4 suspended.
     """
     here: Here = context.obj
     if repo is not None:

@@ -34,6 +34,8 @@ def save(
     """Run the full gate on what has landed and move your branch to it, forward only.
 
     Example: codeswarm save
+
+    Exit codes: 0 saved, 3 refused: nothing moved, and it says what is in the way.
     """
     here: Here = context.obj
     row = here.session(session)

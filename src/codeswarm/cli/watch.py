@@ -23,6 +23,8 @@ def watch(
     """Watch a session live, until it comes to rest. Ctrl+C only stops watching.
 
     Example: codeswarm watch
+
+    Exit codes: that of the run when the session comes to rest; 0 after Ctrl+C.
     """
     here: Here = context.obj
     row = here.session(session)
