@@ -9,24 +9,18 @@ from typing import Any
 import typer
 
 from codeswarm.cli import main
+from codeswarm.cli.verbs import GROUPS
 from generate.markdown import capital, code, document, paragraph, sentence, table
 from generate.sources import Undocumented
 
 INTRODUCTION = """\
 `codeswarm COMMAND --help` says the same. SESSION is an id, a unique prefix of one, or a `--name`; left out, the latest
 one. TICKET is `[SESSION/]ID`. [Use it from scripts](../how-to/script.md) tells what programs can rely on."""
-GROUPS = {
-    "Working": ("run", "resume", "plan", "simulate", "delegate", "demo"),
-    "Looking": ("status", "watch", "timeline", "report", "logs", "diff", "work", "session", "checkpoints", "triage"),
-    "Steering": ("pause", "stop", "cancel", "message", "approvals", "approve", "reject", "ticket", "save"),
-    "Care": ("init", "doctor", "config", "ledger", "gc", "du", "bug-report", "uninstall"),
-}
-"""A command alone, or a whole family of them."""
 PLACEHOLDERS = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
 
 
 def commands() -> dict[str, Any]:
-    """Each command as it is typed behind `codeswarm`, in the order of the help."""
+    """Each command as it is typed behind `codeswarm`."""
     found: dict[str, Any] = {}
 
     def walk(command: Any, name: str) -> None:
@@ -46,11 +40,19 @@ def root() -> Any:
 
 def group_of(name: str) -> str:
     """The heading that a command stands below. Raises: Undocumented."""
-    first, *rest = name.split()
+    verb = name.split(maxsplit=1)[0]
     for group, verbs in GROUPS.items():
-        if name in verbs or (rest and first in verbs):
+        if verb in verbs:
             return group
-    raise Undocumented(f"codeswarm {name} stands below no heading: put it into GROUPS in docs/generate/commands.py")
+    raise Undocumented(f"codeswarm {name} stands below no heading: put it into GROUPS in cli/verbs.py")
+
+
+def grouped() -> dict[str, list[str]]:
+    """Heading → the commands below it, in the order of the help. Raises: Undocumented."""
+    found = [(name.split(maxsplit=1)[0], name) for name in commands() if group_of(name)]
+    return {
+        group: [name for wanted in verbs for verb, name in found if verb == wanted] for group, verbs in GROUPS.items()
+    }
 
 
 def parts_of(name: str, command: Any) -> tuple[str, list[str], str]:
@@ -105,15 +107,19 @@ def _command(name: str, command: Any) -> Iterator[str]:
         yield paragraph(f"Exit codes: {sentence(codes)}")
 
 
+def _group(title: str, names: list[str], known: dict[str, Any]) -> Iterator[str]:
+    yield f"## {title}"
+    for name in names:
+        yield from _command(name, known[name])
+
+
 def page() -> str:
-    groups: dict[str, list[str]] = {group: [] for group in GROUPS}
-    for name, command in commands().items():
-        groups[group_of(name)].extend(_command(name, command))
+    known = commands()
     everywhere = [row for row in _parameters("", root()) if "completion" not in row[0]]
     return document(
         "Commands",
         INTRODUCTION,
-        *(part for group, parts in groups.items() for part in (f"## {group}", *parts)),
+        *(part for group, names in grouped().items() for part in _group(group, names, known)),
         "## Options of every command",
         "They may stand anywhere on the line.",
         table(("option", "meaning"), everywhere),

@@ -49,6 +49,14 @@ VERBS = {
     "demo": Verb("demo:demo", "Watch recorded agents grow a small library."),
 }
 
+GROUPS = {
+    "Working": ("init", "run", "resume", "plan", "delegate", "simulate", "demo"),
+    "Looking": ("status", "watch", "timeline", "report", "logs", "diff", "work", "session", "checkpoints", "triage"),
+    "Steering": ("pause", "stop", "cancel", "message", "approvals", "approve", "reject", "ticket", "save"),
+    "Care": ("doctor", "config", "ledger", "gc", "du", "bug-report", "uninstall"),
+}
+"""The headings of the list of verbs, and of the reference, with the verbs below each."""
+
 
 class _Commands(MutableMapping[str, Any]):
     """What the parser knows of the verbs: their names at once, anything else when it asks."""
@@ -93,6 +101,9 @@ class Verbs(TyperGroup):
         self.commands = _Commands()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list in the help, from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.told) for name, verb in VERBS.items()])
+        """The list in the help, from the tables alone. A verb without a group stands at the end."""
+        groups = {**GROUPS, "More": tuple(VERBS.keys() - {name for group in GROUPS.values() for name in group})}
+        for title, names in groups.items():
+            if rows := [(name, VERBS[name].told) for name in names if name in VERBS]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
