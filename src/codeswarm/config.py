@@ -90,7 +90,8 @@ class SwarmConfig(Section):
     reviewers: int | None = Field(None, ge=1)
     """At most so many of them are reviewers."""
     planner: bool = True
-    """Whether tickets may be made by a planner."""
+    """Whether a planner is asked, unbidden, to judge tickets that agents propose, to settle interfaces that tickets
+    share, and for the final answer. Planning what you ask for in words is not touched by it."""
     continuous: bool = False
     """Save after each landed ticket."""
     lease_ttl_s: Duration = 60.0
@@ -271,7 +272,6 @@ class Source:
 
 NO_EFFECT = frozenset(
     {
-        "swarm.planner",
         "policy.auto_resolve",
         "budget.count_subscription",
         "budget.quota_reserve",

@@ -90,6 +90,11 @@ def run_for_head(
         return subprocess.CompletedProcess(list(argv), code, out, errors.read(most))
 
 
+def run_in_foreground(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a command that has our terminal to itself (an editor), and answer its exit code. Raises: OSError."""
+    return subprocess.run(argv, env=dict(env), check=False).returncode
+
+
 async def spawn(
     argv: Sequence[str],
     *,

@@ -114,6 +114,7 @@ class History:
         numbers = random.Random(self.seed)
         self.session = Session(SessionId("s1"))
         settings, plan = make_settings(numbers), make_plan(numbers)
+        asked = numbers.random() < 0.25
         base = Commit(fake_id("base"))
         self.do(
             cmd.StartSession(
@@ -124,7 +125,8 @@ class History:
                 base=base,
                 base_tree=self.tree_of(base),
                 settings=settings,
-                tickets=plan,
+                tickets=() if asked else plan,
+                ask="make it" if asked else "",
                 by="ada",
             )
         )
@@ -245,9 +247,38 @@ class History:
             dispute="wrong" if not calm and dice.random() < 0.1 else None,
             usage=Usage(cost_usd=dice.choice((0.1, 0.4, None))),
             already_satisfied=dice.random() < 0.1,
+            tickets=self._planned(ticket, dice, calm=calm),
+            answer="words" if calm or dice.random() < 0.8 else None,
+            proposed_tickets=({"title": "more"},) if not calm and dice.random() < 0.05 else (),
         )
         receipts = tuple(self._receipt(tree, run) for run in runs)
         self.do(cmd.CompleteAttempt(ticket=ticket.id, epoch=attempt.epoch, report=report, receipts=receipts))
+
+    def _planned(self, ticket: Ticket, dice: random.Random, *, calm: bool) -> tuple[dict[str, object], ...] | None:
+        """A planner's tickets: mostly good ones, otherwise with mistakes of every kind."""
+        planning = ticket.planning
+        if planning is None or (not calm and dice.random() < 0.1):
+            return None
+        if ticket.phase_index:
+            names = [str(row["id"]) for row in planning.rows.values()]
+            due = planning.groups[ticket.phase_index - 1]
+            wrong = not calm and dice.random() < 0.2
+            return tuple(
+                {"id": id_, "title": f"do {id_}", "acceptance": [f"{id_} is there"], "files": [f"{id_}.py"]}
+                for id_ in (names[:1] if wrong else due)
+            )
+        count = 1 if calm else dice.randint(0, 12)
+        ids = [f"p{self.counter}-{i}" for i in range(count)]
+        cyclic = not calm and dice.random() < 0.2
+        return tuple(
+            {
+                "id": id_,
+                "title": f"do {id_}",
+                "blocked_by": [b for b in (ids if cyclic else ids[:i]) if dice.random() < 0.2],
+                **({"acceptance": ["done"]} if dice.random() < 0.5 else {}),
+            }
+            for i, id_ in enumerate(ids)
+        )
 
     def _run(self, command: GateCommand, dice: random.Random, *, green: bool) -> GateRun:
         outcome = (
@@ -364,6 +395,8 @@ class History:
                 )
         if dice.random() < 0.15:
             yield lambda: self._add(dice)
+        if dice.random() < 0.05:
+            yield lambda: self.do(cmd.DelegateTask(by=by, text="and more"))
         if session.status is SessionStatus.SUSPENDED:
             for _ in range(12):
                 yield lambda: self.do(cmd.ResumeSession(by=by, budget_usd=50.0))

@@ -104,9 +104,16 @@ class Swarm:
     """One session and the hands that move it."""
 
     def __init__(
-        self, *tickets: str | TicketSpec, settings: Settings | None = None, base_gate: str | None = "green"
+        self,
+        *tickets: str | TicketSpec,
+        settings: Settings | None = None,
+        base_gate: str | None = "green",
+        ask: str = "",
     ) -> None:
-        """`tickets`: ids or specs. `base_gate` None: the session stays in draft, with its base gate unrun."""
+        """`tickets`: ids or specs; without any, a planner is asked for `ask`.
+
+        `base_gate` None: the session stays in draft, with its base gate unrun.
+        """
         self.now_ms = START_MS
         self.session = Session(SessionId("s1"))
         self.events: list[ev.Event] = []
@@ -125,6 +132,7 @@ class Swarm:
                 settings=settings or _default(),
                 tickets=tuple(spec(ticket) if isinstance(ticket, str) else ticket for ticket in tickets),
                 by="ada",
+                ask=ask,
             )
         )
         if base_gate is not None and self.session.gates:

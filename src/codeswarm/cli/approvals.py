@@ -8,6 +8,7 @@ import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import day_and_time, say, say_json, table
+from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import unknown
 from codeswarm.errors import Refused, UsageError
 
@@ -37,12 +38,19 @@ def approve(
     context: typer.Context,
     approval: IdArgument = None,
     note: Annotated[str, typer.Option(help="A remark for the record.")] = "",
+    edit: Annotated[
+        bool, typer.Option("--edit", help="Change a plan in $EDITOR first; what you save is built.")
+    ] = False,
 ) -> None:
-    """Say yes.
+    """Say yes; to a plan also in another form, with --edit.
 
-    Example: codeswarm approve a1
+    Example: codeswarm approve a1 --edit
     """
-    _answer(context.obj, approval, {"answer": "approve", "note": note})
+    here: Here = context.obj
+    body: dict[str, Any] = {"answer": "approve", "note": note}
+    if edit:
+        body["plan"] = _edited(here, _choose(here, approval))
+    _answer(here, approval, body)
 
 
 def reject(
@@ -59,6 +67,34 @@ def reject(
             "a rejection needs a reason", "the agent works on with it", "codeswarm reject ID --why 'REASON'"
         )
     _answer(context.obj, approval, {"answer": "reject", "note": why})
+
+
+def _edited(here: Here, approval: dict[str, Any]) -> dict[str, Any]:
+    """The plan that is asked about, as the person's editor leaves it. Raises: UsageError, TicketsInvalid."""
+    from codeswarm.cli.editor import edit
+    from codeswarm.cli.planned import as_yaml
+    from codeswarm.cli.tickets_file import parse_tickets
+
+    if approval["subject"] != "plan":
+        raise UsageError(
+            f"approval {approval['id']} is for a {approval['subject']}",
+            "only a plan can be edited",
+            "codeswarm approvals",
+        )
+    session = here.session(approval["session"])
+    tickets = proposed_plan(here, approval["session"], int(approval["evidence"]))
+    return parse_tickets("plan.yaml", edit(here, as_yaml(session["goal"], tickets), "plan.yaml"))
+
+
+def proposed_plan(here: Here, session: str, number: int) -> tuple[Any, ...]:
+    """The tickets of one of a session's plans, as they were proposed."""
+    from codeswarm.domain.events import PlanProposed
+
+    with here.ledger() as ledger:
+        plans = [
+            record.event for record in ledger.history(SessionId(session)) if isinstance(record.event, PlanProposed)
+        ]
+    return next(plan.tickets for plan in plans if plan.plan == number)
 
 
 def _open(here: Here) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def _title(session: Session, now_ms: int) -> Text:
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(f"{session.name or session.id} ", style="bold")
     title.append(f"{session.status}", style="cyan" if session.status == "active" else "yellow")
-    title.append(f"  {len(session.landed)}/{len(session.tickets)} landed", style="green")
+    title.append(f"  {len(session.landed)}/{session.to_land} landed", style="green")
     title.append(f"  {duration((now_ms - session.started_ms) / 1000)}")
     title.append(f"  {len(session.in_progress)} agents at work")
     if session.spending.usd or session.settings.budget.usd:
@@ -109,6 +109,8 @@ def _waves(session: Session) -> Table:
     """One line a wave: a mark for each ticket, and how many have landed."""
     waves: dict[int, list[Ticket]] = {}
     for ticket in session.tickets.values():
+        if ticket.planning is not None:
+            continue
         waves.setdefault(ticket.wave, []).append(ticket)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
     for number in _interesting(waves):

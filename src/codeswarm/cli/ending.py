@@ -76,7 +76,7 @@ async def _ask_to_save(here: Here, client: RouterClient, follower: Follower) -> 
 def _tell(session: Session, rest: Rest) -> None:
     """The last lines: figures, and the commands to go on with."""
     planned = session.plan.tickets if session.plan is not None else ()
-    landed, whole = len(session.landed), len(session.tickets) or len(planned)
+    landed, whole = len(session.landed), session.to_land or len(planned)
     took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
     say(f"{landed} of {whole} tickets landed in {took}; {_cost(session)}")
     for ticket in session.tickets.values():
@@ -84,6 +84,8 @@ def _tell(session: Session, rest: Rest) -> None:
             verb = "retry" if ticket.status is TicketStatus.FAILED else "release"
             reason = ticket.reason.splitlines()[0] if ticket.reason else ""
             say(f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {ticket.id}")
+    if session.answer:
+        say(session.answer)
     for line in _next_steps(session, rest):
         say(line)
 

@@ -42,7 +42,7 @@ def rest_of(session: Session) -> Rest | None:
             return _suspended(session)
         case SessionStatus.AWAITING_REVIEW if session.save is None and not session.working:
             return Rest(_review_code(session), session.review_reason)
-        case SessionStatus.DRAFT if session.open_approvals and not session.gates:
+        case SessionStatus.DRAFT if session.open_approvals and not session.gates and not session.planning:
             return Rest(3, "approvals")
     return None
 
@@ -55,9 +55,9 @@ def _suspended(session: Session) -> Rest | None:
 
 
 def _final_code(session: Session) -> int:
-    if session.outcome is Outcome.SAVED:
+    if session.outcome in (Outcome.SAVED, Outcome.PLANNED):
         return 0
-    return 2 if not session.tickets or "red on the base" in session.detail else 1
+    return 2 if not session.to_land or "red on the base" in session.detail else 1
 
 
 def _review_code(session: Session) -> int:

@@ -14,18 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from codeswarm.cli.board import Board
+from codeswarm.cli.editor import edit
 from codeswarm.cli.follow import Follower, Rest, Show, Wire
 from codeswarm.cli.here import Here
 from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress, report_error
+from codeswarm.cli.planned import MOST_TICKETS, as_yaml
+from codeswarm.cli.tickets_file import parse_tickets
 from codeswarm.domain.ids import SessionId
+from codeswarm.domain.policy import unanswered
 from codeswarm.domain.session import Session
 from codeswarm.errors import CodeswarmError, RouterUnreachable, Suspended
 from codeswarm.router_client import RouterClient
 
 INTERRUPTED = 130
-MOST_TICKETS = 30
-"""So many of a plan's tickets are listed when it is asked about."""
 UNAVAILABLE = 503
 BEGIN_S = 30.0
 BEGIN_PAUSE_S = 0.05
@@ -56,12 +58,21 @@ class Interrupts:
 class Conversation:
     """One person following one session through a router's API, live or hosted by this very process."""
 
-    def __init__(self, here: Here, client: RouterClient, session: SessionId, *, wait: bool, known: int = 0) -> None:
+    def __init__(
+        self,
+        here: Here,
+        client: RouterClient,
+        session: SessionId,
+        *,
+        wait: bool,
+        known: int = 0,
+        show: Show | None = None,
+    ) -> None:
         self._here = here
         self._client = client
         self._id = session
         self._wait = wait
-        self._show = make_show(here)
+        self._show = make_show(here) if show is None else show
         self._asked: set[str] = set()
         self._following: asyncio.Task[Any] | None = None
         self._unwritten: CodeswarmError | None = None
@@ -158,7 +169,13 @@ class Conversation:
         approval = session.approvals[next(id_ for id_ in session.approvals if id_ == approval_id)]
         self._show.close()
         await asyncio.to_thread(self._tell, session, approval)
-        answer = await asyncio.to_thread(choose, "approve / reject / later", ("approve", "reject", "later"))
+        choices = (
+            ("approve", "edit", "reject", "later") if approval.subject == "plan" else ("approve", "reject", "later")
+        )
+        answer = await asyncio.to_thread(choose, " / ".join(choices), choices)
+        if answer == "edit":
+            await self._edit(session, approval)
+            return
         if answer == "later":
             progress(f"later: codeswarm approve {approval_id}; or: codeswarm reject {approval_id} --why '…'")
             return
@@ -167,11 +184,28 @@ class Conversation:
         with contextlib.suppress(CodeswarmError):
             await self._client.post(f"/sessions/{self._id}/approvals/{approval_id}", body)
 
+    async def _edit(self, session: Session, approval: Any) -> None:
+        """The plan in the person's editor, again and again until it can be taken; left as it is, it is approved so."""
+        plan = next(plan for plan in unanswered(session) if str(plan.number) == approval.evidence)
+        text = as_yaml(session.goal, plan.tickets)
+        while True:
+            try:
+                text = await asyncio.to_thread(edit, self._here, text, "plan.yaml")
+                body = {"answer": "approve", "by": self._here.by, "plan": parse_tickets("plan.yaml", text)}
+                await self._client.post(f"/sessions/{self._id}/approvals/{approval.id}", body)
+            except CodeswarmError as error:
+                report_error(error, as_json=False)
+                again = await asyncio.to_thread(choose, "edit again / later", ("edit again", "later"))
+                if again == "edit again":
+                    continue
+                progress(f"later: codeswarm approve {approval.id} --edit")
+            return
+
     def _tell(self, session: Session, approval: Any) -> None:
         out = console()
         out.print(f"approval {approval.id} ({approval.ticket or approval.subject}): {approval.why}", markup=False)
-        if approval.subject == "plan" and session.plan is not None:
-            tickets = session.plan.tickets
+        if approval.subject == "plan":
+            tickets = next(plan.tickets for plan in unanswered(session) if str(plan.number) == approval.evidence)
             for spec in tickets[:MOST_TICKETS]:
                 after = f" (after {', '.join(spec.blocked_by)})" if spec.blocked_by else ""
                 out.print(f"  {spec.id}: {spec.title}{after}", markup=False)

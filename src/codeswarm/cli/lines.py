@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from codeswarm.cli.follow import Wire
 from codeswarm.cli.output import clock_time, iso, progress, say, say_json_line
 from codeswarm.cli.words import QUIET, describe, subject
@@ -9,14 +11,15 @@ from codeswarm.domain.session import Session
 
 
 class Lines:
-    """`12:03:04  ticket  what happened`, on standard output."""
+    """`12:03:04  ticket  what happened`, on standard output, or wherever `tell` puts it."""
 
-    def __init__(self, *, width: int = 14) -> None:
+    def __init__(self, *, width: int = 14, tell: Callable[[str], None] = say) -> None:
         self._width = width
+        self._tell = tell
 
     def event(self, record: Wire, session: Session) -> None:
         if record["kind"] not in QUIET:
-            say(event_line(record, self._width))
+            self._tell(event_line(record, self._width))
 
     def close(self) -> None:
         """Nothing is held."""

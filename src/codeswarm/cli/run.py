@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from codeswarm.cli.host import Conversation, is_terminal
 from codeswarm.cli.output import progress, say, say_json
 from codeswarm.cli.roles import chosen_agents, told
 from codeswarm.cli.sharing import converse
+from codeswarm.cli.specification import headline, read_specification
 from codeswarm.cli.tickets_file import read_tickets
 from codeswarm.cli.until import UntilOption, parse_until, time_left
 from codeswarm.domain.ids import SessionId
@@ -30,23 +32,25 @@ Flags = dict[str, dict[str, Any]]
 class Wish:
     """What was typed."""
 
-    goal: str
-    tickets: str | None
-    name: str
-    base: str | None
-    flags: Flags
-    no_gate: bool
-    allow_red_base: bool
-    save: bool
-    wait: bool
-    target: int | None
-    record: Path | None
-    until: Until | None
+    goal: str = ""
+    spec: str | None = None
+    tickets: str | None = None
+    name: str = ""
+    base: str | None = None
+    flags: Flags = field(default_factory=dict)
+    no_gate: bool = False
+    allow_red_base: bool = False
+    save: bool = False
+    wait: bool = False
+    target: int | None = None
+    record: Path | None = None
+    until: Until | None = None
 
 
 def run(
     context: typer.Context,
-    goal: Annotated[str, typer.Argument(help="What is wanted, in words.")] = "",
+    goal: Annotated[str, typer.Argument(help="What is wanted, in words: a planner makes tickets of it.")] = "",
+    spec: Annotated[str | None, typer.Option(help="A file that says what is wanted, or - for standard input.")] = None,
     tickets: Annotated[str | None, typer.Option(help="A tickets file (YAML or JSON), or - for standard input.")] = None,
     name: Annotated[str, typer.Option(help="A name for the session, beside its id.")] = "",
     agent: Annotated[
@@ -73,9 +77,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     repo: Annotated[Path | None, typer.Option(help="The repository, instead of the current folder.")] = None,
 ) -> None:
-    """Build and land tickets with many agents at once.
+    """From a goal, a specification or tickets to landed commits, with many agents at once.
 
-    Example: codeswarm run --tickets tickets.yaml --agent claude:sonnet --workers 4
+    Example: codeswarm run 'add a --json flag to the list command'
 
     Exit codes: 0 done, 1 something failed, 2 nothing was begun, 3 a person must decide, 4 suspended.
     """
@@ -84,14 +88,8 @@ def run(
         here = replace(here, directory=here.directory / repo)
     flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox)
     end = None if until is None else parse_until(until, time.time_ns() // 1_000_000)
-    wish = Wish(goal, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end)
-    if tickets is None:
-        raise UsageError(
-            "run needs tickets",
-            "planning a goal by an agent is not part of this version",
-            "codeswarm run --tickets FILE",
-        )
-    plan = read_tickets(tickets, here.directory)
+    wish = Wish(goal, spec, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end)
+    plan = asked_for(here, wish)
     if dry_run:
         _show_dry_run(here, wish, plan)
         return
@@ -124,18 +122,45 @@ def _flags(
     return {section: keys for section, keys in kept.items() if keys}
 
 
+def asked_for(here: Here, wish: Wish) -> dict[str, Any]:
+    """What a planner, or the tickets, are to make: the part of the request that says what is wanted.
+
+    Raises: UsageError, TicketsInvalid.
+    """
+    if wish.tickets is not None and wish.spec is not None:
+        raise UsageError(
+            "--tickets and --spec don't go together", "tickets are a plan already", "codeswarm run --tickets FILE"
+        )
+    if wish.tickets is not None:
+        return {"plan": read_tickets(wish.tickets, here.directory), "source": _source(wish.tickets)}
+    if wish.spec is not None:
+        text = read_specification(wish.spec, here.directory)
+        return {"ask": text, "goal": wish.goal or headline(text), "source": _source(wish.spec)}
+    if not wish.goal.strip():
+        raise UsageError(
+            "run needs to know what is wanted",
+            "neither a goal nor tickets were given",
+            "codeswarm run 'what is wanted'",
+        )
+    return {"ask": wish.goal}
+
+
+def _source(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
 async def _run(here: Here, wish: Wish, plan: dict[str, Any]) -> int:
     key = str(uuid.uuid4())
 
     async def begin(client: RouterClient, joined: bool) -> Conversation:
-        started = await client.post("/sessions", _request(here, wish, plan), key=key, timeout_s=300)
-        _announce(here, wish, started, joined=joined)
+        started = await client.post("/sessions", request_of(here, wish, plan), key=key, timeout_s=300)
+        announce(here, wish, started, joined=joined)
         return Conversation(here, client, SessionId(started["session"]), wait=wish.wait)
 
-    return await converse(here, lambda: _worker_plan(here, wish), begin)
+    return await converse(here, lambda: worker_plan(here, wish), begin)
 
 
-def _worker_plan(here: Here, wish: Wish) -> Any:
+def worker_plan(here: Here, wish: Wish) -> Any:
     from codeswarm.engine.beginning import begin_from
     from codeswarm.wiring import WorkerPlan
 
@@ -144,13 +169,11 @@ def _worker_plan(here: Here, wish: Wish) -> Any:
     return WorkerPlan(loaded.config.swarm.workers, here.directory, record=record)
 
 
-def _request(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
+def request_of(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
     return {
         "by": here.by,
         "goal": wish.goal,
         "name": wish.name,
-        "plan": plan,
-        "source": wish.tickets if wish.tickets != "-" else "standard input",
         "base": wish.base,
         "flags": wish.flags,
         "no_gate": wish.no_gate,
@@ -159,18 +182,20 @@ def _request(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
         "save_at_end": wish.save,
         "target": wish.target,
         "until": wish.until and wish.until.model_dump(),
+        **plan,
     }
 
 
-def _announce(here: Here, wish: Wish, started: dict[str, Any], *, joined: bool) -> None:
+def announce(
+    here: Here, wish: Wish, started: dict[str, Any], *, joined: bool, tell: Callable[[str], None] = say
+) -> None:
     base = started["base"]
     unseen = started["unseen"]
     line = f"session {started['session']} on {base['branch']} at {base['commit'][:10]}"
     if unseen:
         shown = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
         line += f"; agents won't see your uncommitted changes in {shown}"
-    tell = progress if here.json else say
-    tell(line)
+    (progress if here.json else tell)(line)
     if wish.until is not None:
         progress(time_left(wish.until.at_ms, time.time_ns() // 1_000_000))
     for note in started["notes"]:
@@ -183,14 +208,14 @@ def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
     """What would be used, and the waves; nothing is written."""
     from codeswarm.domain import dag
     from codeswarm.domain.pipeline import SHIPPED
-    from codeswarm.domain.plan import read_plan
+    from codeswarm.domain.plan import Plan, read_plan
     from codeswarm.engine.beginning import begin_from
     from codeswarm.errors import TicketsInvalid
 
     base, loaded = begin_from(here.home.project, here.environment, wish.base, wish.flags)
     config = loaded.config
     known = {**SHIPPED, **dict.fromkeys(config.pipelines, SHIPPED["single"])}
-    plan = read_plan(data, known)
+    plan = read_plan(data["plan"], known) if "plan" in data else Plan(tickets=())
     if isinstance(plan, list):
         raise TicketsInvalid(wish.tickets or "tickets", [str(problem) for problem in plan])
     blockers = {spec.id: spec.blocked_by for spec in plan.tickets}
@@ -207,6 +232,7 @@ def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
         "waves": waves,
         "critical_path": path,
         "until_ms": wish.until and wish.until.at_ms,
+        "planner": "plan" not in data,
         "ignored": list(loaded.ignored),
     }
     if here.json:
@@ -216,4 +242,4 @@ def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
     say(f"agents {document['roles']}, {config.swarm.workers} at once, sandbox {config.sandbox.kind}")
     for number, wave in enumerate(waves, 1):
         say(f"wave {number}: {', '.join(wave)}")
-    say(f"critical path: {' → '.join(path)}")
+    say(f"critical path: {' → '.join(path)}" if path else "the plan: made by a planner; see it first: codeswarm plan")

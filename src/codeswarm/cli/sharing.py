@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from codeswarm.cli.ending import finish
-from codeswarm.cli.follow import rest_of
+from codeswarm.cli.follow import Rest, rest_of
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, joined_or_hosting
 from codeswarm.cli.output import progress
@@ -24,9 +24,11 @@ from codeswarm.router_client import RouterClient
 
 Begin = Callable[[RouterClient, bool], Awaitable[Conversation]]
 """(client, whether we joined) → the conversation about what was begun. Safe to ask again at the next router."""
+Conclude = Callable[[Here, RouterClient, Conversation, Rest | None], Awaitable[int]]
+"""Tells how it ended; the exit code."""
 
 
-async def converse(here: Here, make_plan: Callable[[], Any], begin: Begin) -> int:
+async def converse(here: Here, make_plan: Callable[[], Any], begin: Begin, conclude: Conclude = finish) -> int:
     """Begin something at the router here and follow it to its end, whoever that router is; the exit code."""
     conversation: Conversation | None = None
     while True:
@@ -43,7 +45,7 @@ async def converse(here: Here, make_plan: Callable[[], Any], begin: Begin) -> in
                     raise
                 rest = None
             if conversation is not None and (rest is not None or hosted is not None):
-                code = await finish(here, client, conversation, rest)
+                code = await conclude(here, client, conversation, rest)
                 if guests is not None and conversation.interrupts.count <= 1:
                     await guests.until_rest()
                 return code

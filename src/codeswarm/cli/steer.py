@@ -44,6 +44,26 @@ def cancel(
     _steer(context.obj, session, {"command": "cancel", "reason": reason}, "cancelled; its work is kept")
 
 
+def delegate(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="What is wanted, in words.")],
+    session: Annotated[str | None, typer.Option(help="Id, unique prefix or name; the latest one if left out.")] = None,
+) -> None:
+    """Give a session more work, in words: a planner makes tickets of it, on top of the plan.
+
+    Example: codeswarm delegate 'and document the new flag'
+    """
+    here: Here = context.obj
+    id_ = here.session(session)["id"]
+    answer = here.ask(f"/sessions/{id_}/commands", {"command": "delegate_task", "text": text, "by": here.by})
+    if here.json:
+        say_json(answer)
+        return
+    say(f"session {id_}: a planner makes tickets of it ({answer['events'][0]['data']['ticket']})")
+    if not here.live:
+        say(f"go on: codeswarm resume {id_}")
+
+
 def message(
     context: typer.Context,
     target: Annotated[

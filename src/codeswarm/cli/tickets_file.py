@@ -22,7 +22,11 @@ def read_tickets(source: str, directory: Path) -> dict[str, Any]:
     for prefix in ("beads:", "github:"):
         if source.startswith(prefix):
             raise UsageError(f"{prefix} sources are not part of this version", "", "--tickets FILE.yaml")
-    name, text = _text(source, directory)
+    return parse_tickets(*_text(source, directory))
+
+
+def parse_tickets(name: str, text: str) -> dict[str, Any]:
+    """What a tickets file of that name holds. Raises: TicketsInvalid where it is not YAML or JSON."""
     try:
         found = json.loads(text) if name.endswith(".json") else yaml.load(text, Loader=_Loader)  # noqa: S506 - it is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:

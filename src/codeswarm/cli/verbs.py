@@ -23,7 +23,8 @@ class Verb:
 
 VERBS = {
     "init": Verb("init:init", "Detect base branch, gates, set-up command and agents of this repository."),
-    "run": Verb("run:run", "Build and land tickets with many agents at once."),
+    "run": Verb("run:run", "From a goal, a specification or tickets to landed commits, with many agents at once."),
+    "plan": Verb("plan:plan", "Make a plan and show it: tickets, waves, the critical path, an estimate."),
     "resume": Verb("resume:resume", "Go on with a session that was paused, stopped, suspended or cut off."),
     "status": Verb("status:status", "Show a session: its state, its tickets, what waits for a person."),
     "watch": Verb("watch:watch", "Watch a session live, until it comes to rest."),
@@ -35,8 +36,9 @@ VERBS = {
     "stop": Verb("steer:stop", "Stop: no new work, running agents end their phase (or end now)."),
     "cancel": Verb("steer:cancel", "Cancel a session for good."),
     "message": Verb("steer:message", "Say something to a ticket's agent, or to all agents of a session."),
+    "delegate": Verb("steer:delegate", "Give a session more work, in words."),
     "approvals": Verb("approvals:approvals", "List what waits for an answer, in every session here."),
-    "approve": Verb("approvals:approve", "Say yes."),
+    "approve": Verb("approvals:approve", "Say yes; to a plan also in another form, with --edit."),
     "reject": Verb("approvals:reject", "Say no, and why."),
     "save": Verb("save:save", "Run the full gate on what has landed and move your branch to it."),
     "checkpoints": Verb("save:checkpoints", "List saved states, newest last."),

@@ -108,6 +108,14 @@ def _ids(tickets: list[Data]) -> str:
     return ", ".join(ticket["id"] for ticket in tickets[:MOST_IDS]) + more
 
 
+_PURPOSES = {
+    "goal": "to plan the work",
+    "delegation": "to plan more work",
+    "proposals": "to judge what an agent proposes",
+    "interfaces": "to settle interfaces",
+    "answer": "for the final answer",
+}
+
 _TELLERS: dict[str, Callable[[Data], str]] = {
     "SessionStarted": _started,
     "SessionActivated": lambda d: "active: work may be claimed",
@@ -118,6 +126,8 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     ),
     "SessionFinalized": lambda d: f"finalized: {d['outcome']}" + (f": {d['reason']}" if d["reason"] else ""),
     "SessionCancelled": lambda d: f"cancelled by {d['by']}",
+    "PlanningRequested": lambda d: f"a planner is asked: {_PURPOSES.get(d['purpose'], d['purpose'])}",
+    "PlanningFinished": lambda d: "planning done" + (f": {_first_line(d['result'])[:100]}" if d["result"] else ""),
     "PlanProposed": lambda d: f"plan {d['plan']} proposed: {count(len(d['tickets']), 'ticket')}",
     "PlanAccepted": lambda d: f"plan {d['plan']} accepted by {d['by']}",
     "PlanRejected": lambda d: f"plan {d['plan']} rejected by {d['by']}: {d['why']}",

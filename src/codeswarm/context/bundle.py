@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from codeswarm.context.planning import planning_item, planning_result
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.session import Attempt, Feedback, Message, Session, Ticket
 
@@ -39,6 +40,7 @@ def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: M
         "role": attempt.role,
         "attempt": attempt.number,
         "contract": _contract(ticket, material),
+        "planning": None if ticket.planning is None else planning_item(session, ticket, ticket.planning),
         "plan": None if ticket.plan is None else {"source": "planner", "text": ticket.plan},
         "feedback": [_feedback(item) for item in ticket.feedback],
         "conflicts": list(material.conflicts),
@@ -47,7 +49,7 @@ def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: M
         "blockers": [_blocker(session.tickets[id_]) for id_ in ticket.spec.blocked_by],
         "messages": [_message(message) for message in unseen_messages(session, ticket)],
         "resumed": material.resumed,
-        "result": RESULTS.get(attempt.role),
+        "result": RESULTS.get(attempt.role) if ticket.planning is None else planning_result(ticket),
     }
 
 

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from codeswarm.context.planning import planning_sections
+
 Bundle = dict[str, Any]
 
 
@@ -22,8 +24,11 @@ def _sections(bundle: Bundle) -> Iterator[str]:
             "You were interrupted while you worked on this. The files are as they were at your last snapshot: look "
             "at them before you go on, since your very last steps may be missing. Your task is unchanged; here it is."
         )
-    yield role_text(bundle["role"])
-    yield _ticket(bundle)
+    if bundle["planning"] is not None:
+        yield from planning_sections(bundle)
+    else:
+        yield role_text(bundle["role"])
+        yield _ticket(bundle)
     yield _contract(bundle["contract"])
     yield _plan(bundle["plan"])
     yield _conflicts(bundle)
@@ -95,6 +100,7 @@ def _feedback(item: Bundle) -> str:
         "gate": "The landing was refused: together with what has landed meanwhile, the gate is red",
         "conflict": "The landing was refused: it conflicts with what has landed meanwhile",
         "dispute": "The implementer disputes the contract: change it, or make clear why it stands",
+        "person": "The person rejected the plan: make another one that meets what they say",
         "failure": "The last attempt did not succeed",
     }
     title = titles.get(item["source"], f"{item['source']} asks for changes")

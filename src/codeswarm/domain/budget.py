@@ -41,9 +41,14 @@ def affordable(session: Session, wanted: Reservation) -> bool:
 
 
 def ticket_affordable(session: Session, ticket: Ticket, wanted: Reservation) -> bool:
-    """Whether the cap per ticket holds `wanted` on top of what its attempts have cost."""
+    """Whether the cap per ticket holds `wanted` on top of what its attempts have cost. Planners build no ticket."""
     cap = session.settings.budget.per_ticket_usd
-    return cap is None or not wanted.agent or _holds(cap, ticket_cost_usd(ticket), wanted.usd)
+    return (
+        cap is None
+        or ticket.planning is not None
+        or not wanted.agent
+        or _holds(cap, ticket_cost_usd(ticket), wanted.usd)
+    )
 
 
 def _holds(cap: float, taken: float, wanted: float) -> bool:

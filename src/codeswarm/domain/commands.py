@@ -36,6 +36,8 @@ class StartSession(Command):
     tickets: tuple[TicketSpec, ...]
     by: str
     unseen: tuple[str, ...] = ()
+    ask: str = ""
+    """Where there are no tickets: what a planner is to make them from."""
 
 
 class SuspendSession(Command):
@@ -93,6 +95,8 @@ class GiveApproval(Command):
     approval: ApprovalId
     by: str
     note: str = ""
+    tickets: tuple[TicketSpec, ...] = ()
+    """For a plan: what the person made of it. Empty: as it was proposed."""
 
 
 class RejectApproval(Command):
@@ -105,6 +109,13 @@ class SendMessage(Command):
     by: str
     text: str
     ticket: TicketId | None = None
+
+
+class DelegateTask(Command):
+    """More work, in words: a planner makes tickets of it."""
+
+    by: str
+    text: str
 
 
 class RequestSave(Command):

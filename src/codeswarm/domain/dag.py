@@ -80,3 +80,12 @@ def critical_path(blockers: Mapping[Id, Iterable[Id]], seconds: Mapping[Id, floa
     while dependents[path[-1]]:
         path.append(max(dependents[path[-1]], key=lambda ticket: tail[ticket]))
     return path
+
+
+def ancestors(blockers: Mapping[Id, Iterable[Id]]) -> dict[Id, frozenset[Id]]:
+    """Ticket → all that must be done before it, however far away. Raises: graphlib.CycleError."""
+    found: dict[Id, frozenset[Id]] = {}
+    for ticket in in_order(blockers):
+        ids = blockers[ticket]
+        found[ticket] = frozenset(ids).union(*(found[blocker] for blocker in ids))
+    return found

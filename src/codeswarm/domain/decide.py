@@ -35,6 +35,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.ReportRestart: lifecycle.report_restart,
     cmd.Note: lifecycle.note,
     cmd.AddTickets: revising.add,
+    cmd.DelegateTask: tickets.delegate,
     cmd.HoldTicket: tickets.hold,
     cmd.ReleaseTicket: tickets.release,
     cmd.RetryTicket: tickets.retry,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.model import Frozen
@@ -22,7 +22,7 @@ from codeswarm.domain.results import (
     Report,
 )
 from codeswarm.domain.settings import Settings, Until
-from codeswarm.domain.states import Outcome, SuspendReason, WaitReason
+from codeswarm.domain.states import Outcome, Purpose, SuspendReason, WaitReason
 from codeswarm.domain.ticket import TicketSpec
 
 
@@ -122,6 +122,32 @@ class SessionCancelled(Event):
 # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class PlanningRequested(Event):
+    """A planner is asked. What it does is a ticket of its own, which lands nothing."""
+
+    ticket: TicketId
+    """The planning ticket."""
+    purpose: Purpose
+    """goal · delegation · proposals · interfaces · answer"""
+    text: str
+    """What is wanted, in words."""
+    by: str
+    """Who asks: a person, an attempt that proposes tickets, or policy."""
+    about: tuple[TicketId, ...] = ()
+    """For interfaces: the tickets that share one."""
+    proposed: tuple[dict[str, JsonValue], ...] = ()
+    """For proposals: what agents wrote."""
+
+
+class PlanningFinished(Event):
+    """The planner has answered; or did not, and the work goes on without."""
+
+    ticket: TicketId
+    """The planning ticket."""
+    result: str = ""
+    """Words for people and agents: an agreement, a final answer. A plan stands in `PlanProposed`."""
+
+
 class PlanProposed(Event):
     """The tickets of the session."""
 
@@ -129,6 +155,10 @@ class PlanProposed(Event):
     """Counts from 1 within the session."""
     tickets: tuple[TicketSpec, ...]
     by: str
+    planning: TicketId | None = None
+    """The planning ticket that it comes from: a rejected plan goes back there. None: from a person."""
+    adds: bool = False
+    """These tickets come on top of the plan; otherwise they are the plan."""
 
 
 class PlanAccepted(Event):
@@ -144,6 +174,8 @@ class PlanRejected(Event):
     plan: int
     by: str
     why: str
+    back: bool = False
+    """It goes back to its planner, with the reason."""
 
 
 class TicketsAdded(Event):

@@ -7,7 +7,7 @@ from itertools import takewhile
 from codeswarm.domain import budget, commands as cmd, events as ev, gates
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
-from codeswarm.domain.leasing import gate_holder, gate_interrupted
+from codeswarm.domain.leasing import all_cancelled, gate_holder, gate_interrupted
 from codeswarm.domain.outcome import describe, passes, red_findings
 from codeswarm.domain.policy import before_landing
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
@@ -147,7 +147,7 @@ def complete_gate(session: Session, command: cmd.CompleteGate, now_ms: int) -> D
     finished = ev.GateFinished(
         gate=gate.id, epoch=gate.epoch, runs=command.runs, receipts=command.receipts, green=not red
     )
-    return [finished, *_after_red(session, gate, red)] if red else [finished]
+    return [finished, *_after_red(session, gate, red, now_ms)] if red else [finished]
 
 
 def _not_run(session: Session, gate: Gate, runs: tuple[GateRun, ...]) -> str | None:
@@ -162,11 +162,11 @@ def _not_run(session: Session, gate: Gate, runs: tuple[GateRun, ...]) -> str | N
     return None
 
 
-def _after_red(session: Session, gate: Gate, red: list[GateRun]) -> list[ev.Event]:
+def _after_red(session: Session, gate: Gate, red: list[GateRun], now_ms: int) -> list[ev.Event]:
     what = "; ".join(f"`{run.command}` {describe(run)}" for run in red)
     if gate.purpose == "base":
         reason = f"the gate is red on the base: {what}"
-        ends = loose_ends(session, reason, but=gate.id)
+        ends = [*all_cancelled(session, reason, now_ms), *loose_ends(session, reason, but=gate.id)]
         return [*ends, ev.SessionFinalized(outcome=Outcome.FAILED, reason=reason)]
     if gate.purpose == "full":
         if session.save is None:

@@ -13,6 +13,7 @@ from itertools import islice
 from codeswarm.domain import budget, commands as cmd, events as ev
 from codeswarm.domain.ids import GateId, Subject, TicketId, is_gate
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.planning.following import without
 from codeswarm.domain.rejection import Rejection, stale, unknown, wrong_state
 from codeswarm.domain.retry import backoff_ms
 from codeswarm.domain.scheduling import LOOK, may_overlap
@@ -84,9 +85,13 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
 def _claimable_tickets(
     session: Session, now_ms: int, roles: frozenset[Role], labels: frozenset[str] | None
 ) -> Iterator[TicketId]:
-    if session.status is not SessionStatus.ACTIVE or session.target_reached or not roles:
+    """Before a session is active, and once its target is reached, only planners' work may be claimed."""
+    if session.status not in (SessionStatus.DRAFT, SessionStatus.ACTIVE) or not roles:
         return iter(())
-    return session.ready.best(now_ms, roles, labels)
+    best = session.ready.best(now_ms, roles, labels)
+    if session.status is SessionStatus.DRAFT or session.target_reached:
+        return (id_ for id_ in best if id_ in session.plannings)
+    return best
 
 
 def _open_roles(session: Session, command: cmd.Claim) -> frozenset[Role]:
@@ -287,13 +292,19 @@ def cancelled(
     return event if command is None else event.model_copy(update={"report": command.report})
 
 
+def all_cancelled(session: Session, reason: str, now_ms: int) -> list[ev.Event]:
+    """Every live attempt ended."""
+    live = [session.tickets[id_] for id_ in session.in_progress]
+    return [cancelled(ticket, ticket.live, reason, now_ms) for ticket in live if ticket.live is not None]
+
+
 def interruption_bound(session: Session, ticket: Ticket, reason: str) -> list[ev.Event]:
     """Interruptions are nobody's fault, but a ticket that only ever gets interrupted goes on hold."""
     bound = session.settings.bounds.max_interruptions
     if ticket.interruptions + 1 < bound:
         return []
     why = f"interrupted {bound} times in phase {ticket.phase.name}; the last time: {reason}"
-    return [ev.TicketHeld(ticket=ticket.id, reason=why, by="policy")]
+    return without(ticket, why) or [ev.TicketHeld(ticket=ticket.id, reason=why, by="policy")]
 
 
 def gate_interrupted(

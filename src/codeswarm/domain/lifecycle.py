@@ -6,11 +6,12 @@ from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.landing import bounce_events, gate_id
-from codeswarm.domain.leasing import cancelled, holder
-from codeswarm.domain.policy import plan_approval
+from codeswarm.domain.leasing import all_cancelled, holder
+from codeswarm.domain.planning.asking import again, request
+from codeswarm.domain.policy import plan_approval, unanswered
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import SETTLED_TICKET, SessionStatus, TicketStatus
+from codeswarm.domain.states import SETTLED_TICKET, Purpose, SessionStatus, TicketStatus
 from codeswarm.domain.until import after_resume, too_late
 
 Decision = list[ev.Event] | Rejection
@@ -20,8 +21,8 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
     """Begin: the plan is proposed (and accepted, where no person is to be asked), the base is put to its gate."""
     if session.version:
         return wrong_state(f"session {command.session} has been started already")
-    if not command.tickets:
-        return invalid("a session needs at least one ticket", "codeswarm run --tickets FILE")
+    if not command.tickets and not command.ask.strip():
+        return invalid("a session needs a goal or at least one ticket", "codeswarm run --tickets FILE")
     if problem := too_late(command.settings.policy.until, now_ms):
         return problem
     events: list[ev.Event] = [
@@ -36,13 +37,18 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
             by=command.by,
             unseen=command.unseen,
         ),
-        ev.PlanProposed(plan=1, tickets=command.tickets, by=command.by),
     ]
     seen = Session(id=command.session, settings=command.settings)
-    events += _base_gate(seen, command.base, command)
-    if command.settings.policy.approve_plan:
-        events.append(plan_approval(seen, 1, now_ms))
+    policy = command.settings.policy
+    if command.tickets:
+        events.append(ev.PlanProposed(plan=1, tickets=command.tickets, by=command.by))
     else:
+        events.append(request(seen, Purpose.GOAL, command.ask, command.by))
+    if not policy.plan_only:
+        events += _base_gate(seen, command.base, command)
+    if command.tickets and policy.approve_plan:
+        events.append(plan_approval(seen, 1, now_ms))
+    elif command.tickets:
         events.append(ev.PlanAccepted(plan=1, by=command.by))
     return events
 
@@ -90,9 +96,11 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
             until=until,
         )
     ]
-    waits_for_plan = session.plan is not None and not session.plan.accepted
-    if waits_for_plan and not session.open_approvals:
-        events.append(plan_approval(session, session.plans, now_ms))
+    events += again(session, command.by)
+    asked = {session.approvals[id_].evidence for id_ in session.open_approvals}
+    for plan in unanswered(session):
+        if str(plan.number) not in asked:
+            events.append(plan_approval(session, plan.number, now_ms))
     return events
 
 
@@ -102,10 +110,7 @@ def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decisio
     events: list[ev.Event] = []
     if session.save is not None:
         events.append(ev.SaveRefused(reason="cancelled", detail="the session was cancelled"))
-    for id_ in session.in_progress:
-        ticket = session.tickets[id_]
-        if ticket.live is not None:
-            events.append(cancelled(ticket, ticket.live, "the session was cancelled", now_ms))
+    events += all_cancelled(session, "the session was cancelled", now_ms)
     events += loose_ends(session, "the session was cancelled")
     if session.landing is not None:
         events += bounce_events(session, session.landing, "held", "the session was cancelled")

@@ -8,6 +8,9 @@ from __future__ import annotations
 from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.leasing import holder, interruption_bound
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.planning import judging
+from codeswarm.domain.planning.asking import from_agents
+from codeswarm.domain.planning.following import follow, without
 from codeswarm.domain.policy import before_landing, void_for
 from codeswarm.domain.rejection import Refusal, Rejection, stale, wrong_state
 from codeswarm.domain.results import (
@@ -69,6 +72,8 @@ def judge(session: Session, ticket: Ticket, attempt: Attempt, report: Report) ->
     """Why the attempt failed, or None: it did what its phase is for."""
     if report.failure is not None:
         return report.failure
+    if ticket.planning is not None:
+        return judging.judge(session, ticket, report)
     role = ticket.phase.role
     if report.dispute is not None and role is Role.IMPLEMENTER:
         return _judge_dispute(session, ticket)
@@ -209,14 +214,17 @@ def _failed(
     ]
     if not charged:
         return events + interruption_bound(session, ticket, failure.message)
-    if tries >= bounds.max_attempts:
+    if tries >= (bounds.max_attempts if ticket.planning is None else judging.bound(session)):
         reason = f"{tries} attempts failed in phase {ticket.phase.name}; the last: {failure.message}"
-        events.append(ev.TicketFailed(ticket=ticket.id, reason=reason))
+        events += without(ticket, reason) or [ev.TicketFailed(ticket=ticket.id, reason=reason)]
     return events
 
 
 def _succeeded(session: Session, ticket: Ticket, attempt: Attempt, report: Report, now_ms: int) -> list[ev.Event]:
     events: list[ev.Event] = [ev.AttemptSucceeded(ticket=ticket.id, epoch=attempt.epoch, report=report)]
+    if ticket.planning is not None:
+        return events + follow(session, ticket, report, now_ms)
+    events += from_agents(session, ticket, report)
     if report.dispute is not None and ticket.phase.role is Role.IMPLEMENTER:
         return [*events, ev.ContractDisputed(ticket=ticket.id, epoch=attempt.epoch, reason=report.dispute)]
     if findings := _objections(session, ticket, report):

@@ -8,12 +8,18 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
 from codeswarm.domain.paths import as_bytes
-from codeswarm.domain.rejection import Rejection, unknown, wrong_state
+from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.results import Finding
-from codeswarm.domain.session import Approval, Session, Ticket
+from codeswarm.domain.revising import problems_with
+from codeswarm.domain.session import Approval, PlanState, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, WaitReason
 
 Decision = list[ev.Event] | Rejection
+
+MOST_TOLD = 20
+"""Problems in the reason of one refusal."""
+MAX_REJECTIONS = 3
+"""How often a person's no sends a plan back to its planner."""
 
 
 def before_landing(
@@ -47,6 +53,12 @@ def matches(path: str, glob: str) -> bool:
     return fnmatchcase(path, glob) or (glob.startswith("**/") and fnmatchcase(path, glob[3:]))
 
 
+def unanswered(session: Session) -> list[PlanState]:
+    """Proposed plans that nobody has accepted or rejected."""
+    plan = [] if session.plan is None or session.plan.accepted else [session.plan]
+    return plan + list(session.additions.values())
+
+
 def plan_approval(session: Session, plan: int, now_ms: int) -> ev.ApprovalRequested:
     return _request(session, "plan", str(plan), "the plan is approved by a person before work starts", now_ms)
 
@@ -70,6 +82,8 @@ def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
     approval = _open(session, command.approval)
     if isinstance(approval, Rejection):
         return approval
+    if command.tickets and approval.subject != "plan":
+        return invalid(f"approval {approval.id} is for a {approval.subject}: there is no plan to edit")
     if command.by in approval.given_by:
         return wrong_state(
             f"{command.by} has approved {approval.id} already; {approval.needed} distinct people are needed"
@@ -79,10 +93,27 @@ def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
         return events
     events.append(ev.ApprovalGranted(approval=approval.id))
     if approval.subject == "plan":
-        events.append(ev.PlanAccepted(plan=int(approval.evidence), by=command.by))
-    elif approval.ticket is not None:
+        accepted = _plan_accepted(session, int(approval.evidence), command)
+        return accepted if isinstance(accepted, Rejection) else events + accepted
+    if approval.ticket is not None:
         events.append(ev.TicketQueued(ticket=approval.ticket))
     return events
+
+
+def _plan_accepted(session: Session, number: int, command: cmd.GiveApproval) -> Decision:
+    """The plan as it was proposed; or as the person changed it, which is then a proposal of their own.
+
+    It is looked at once more: the session may have got other tickets since it was proposed.
+    """
+    plan = next(plan for plan in unanswered(session) if plan.number == number)
+    if problems := problems_with(session, command.tickets or plan.tickets):
+        return invalid("; ".join(map(str, problems[:MOST_TOLD])), "codeswarm approve --edit")
+    if not command.tickets or command.tickets == plan.tickets:
+        return [ev.PlanAccepted(plan=number, by=command.by)]
+    edited = ev.PlanProposed(
+        plan=session.plans + 1, tickets=command.tickets, by=command.by, planning=plan.planning, adds=plan.adds
+    )
+    return [edited, ev.PlanAccepted(plan=edited.plan, by=command.by)]
 
 
 def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decision:
@@ -91,14 +122,24 @@ def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decisi
         return approval
     events: list[ev.Event] = [ev.ApprovalRejected(approval=approval.id, by=command.by, why=command.why)]
     if approval.subject == "plan":
-        events.append(ev.PlanRejected(plan=int(approval.evidence), by=command.by, why=command.why))
-        events += loose_ends(session, "the plan was rejected", but=approval.id)
-        events.append(ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"plan rejected: {command.why}"))
+        events += _plan_rejected(session, approval, command)
     elif approval.ticket is not None:
         ticket = session.tickets[approval.ticket]
         finding = Finding(severity="major", text=command.why)
         events.append(ev.ChangesRequested(ticket=ticket.id, epoch=ticket.epoch, findings=(finding,), by=command.by))
     return events
+
+
+def _plan_rejected(session: Session, approval: Approval, command: cmd.RejectApproval) -> list[ev.Event]:
+    """Back to the planner with the reason, a few times. Without one, or then, a session without a plan is over."""
+    plan = next(plan for plan in unanswered(session) if str(plan.number) == approval.evidence)
+    planning = session.tickets[plan.planning].planning if plan.planning is not None else None
+    back = planning is not None and planning.rejections < MAX_REJECTIONS
+    rejected = ev.PlanRejected(plan=plan.number, by=command.by, why=command.why, back=back)
+    if back or plan.adds:
+        return [rejected]
+    over = ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"plan rejected: {command.why}")
+    return [rejected, *loose_ends(session, "the plan was rejected", but=approval.id), over]
 
 
 def expire(session: Session, command: cmd.ExpireApproval, now_ms: int) -> Decision:

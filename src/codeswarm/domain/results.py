@@ -362,6 +362,10 @@ class Report(Frozen):
     """What the agent decided, in its own words."""
     proposed_tickets: tuple[dict[str, JsonValue], ...] = ()
     """More work that the agent proposes."""
+    tickets: tuple[dict[str, JsonValue], ...] | None = None
+    """A planner's, as it wrote them."""
+    answer: str | None = None
+    """A planner's words: an agreement, a final answer."""
     summary: str = ""
     """The agent's last words."""
     usage: Usage = Usage()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.ids import TicketId
 from codeswarm.domain.plan import Problem, problems_of
+from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import TicketStatus
@@ -21,21 +23,33 @@ def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
     """All of the tickets, or none. Blockers that have landed already are taken as done."""
     if session.plan is None or not session.plan.accepted:
         return wrong_state(f"the plan of session {session.id} is not accepted yet", "codeswarm approvals")
-    standing = {id_: ticket.spec.blocked_by for id_, ticket in session.tickets.items()}
-    problems = problems_of(command.tickets, session.settings.pipelines, standing)
-    problems += [problem for spec in command.tickets for problem in _dead_blockers(session, spec)]
-    if problems:
+    if problems := problems_with(session, command.tickets):
         return _refused(problems)
     return [ev.TicketsAdded(tickets=command.tickets, by=command.by)]
 
 
-def _dead_blockers(session: Session, spec: TicketSpec) -> list[Problem]:
-    """What is cancelled never lands: whoever waits for it waits for ever."""
+def problems_with(session: Session, tickets: Sequence[TicketSpec]) -> list[Problem]:
+    """All that is wrong with tickets that are to come on top of a session's; empty where nothing is."""
+    problems = problems_of(tickets, session.settings.pipelines, standing(session))
+    return problems + [problem for spec in tickets for problem in dead_blockers(session, spec)]
+
+
+def dead_blockers(session: Session, spec: TicketSpec) -> list[Problem]:
+    """What nobody can wait for: a cancelled ticket never lands, and a planner's work lands nothing."""
     return [
-        Problem(where=f"ticket {spec.id!r}.blocked_by", what=f"names {blocker!r}, which is cancelled: it never lands")
+        Problem(where=f"ticket {spec.id!r}.blocked_by", what=f"names {blocker!r}, {why}")
         for blocker in dict.fromkeys(spec.blocked_by)
-        if blocker in session.tickets and session.tickets[blocker].status is TicketStatus.CANCELLED
+        if (why := _dead(session, blocker)) is not None
     ]
+
+
+def _dead(session: Session, blocker: TicketId) -> str | None:
+    ticket = session.tickets.get(blocker)
+    if ticket is None:
+        return None
+    if ticket.planning is not None:
+        return "which is a planner's work: it lands nothing"
+    return "which is cancelled: it never lands" if ticket.status is TicketStatus.CANCELLED else None
 
 
 def _refused(problems: Sequence[Problem]) -> Rejection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from pydantic import JsonValue
+
 from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.pipeline import Phase, Role
 from codeswarm.domain.results import (
@@ -22,6 +24,7 @@ from codeswarm.domain.states import (
     LIVE_ATTEMPT,
     AttemptStatus,
     Outcome,
+    Purpose,
     SessionStatus,
     SuspendReason,
     TicketStatus,
@@ -105,6 +108,23 @@ class Feedback:
 
 
 @dataclass(slots=True)
+class Planning:
+    """What a planner was asked, and how far it has come."""
+
+    purpose: Purpose
+    text: str
+    by: str
+    about: tuple[TicketId, ...] = ()
+    proposed: tuple[dict[str, JsonValue], ...] = ()
+    rows: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
+    """The plan so far, by id: rows of the skeleton, each written over by its expansion."""
+    groups: list[tuple[str, ...]] = field(default_factory=list)
+    """What is expanded together, in that order."""
+    rejections: int = 0
+    result: str = ""
+
+
+@dataclass(slots=True)
 class Ticket:
     spec: TicketSpec
     place: int
@@ -155,6 +175,8 @@ class Ticket:
     landed: Commit | None = None
     landed_ms: int | None = None
     messages_seen: int = 0
+    planning: Planning | None = None
+    """Set for a planner's work, which lands nothing."""
 
     @property
     def id(self) -> TicketId:
@@ -257,6 +279,8 @@ class PlanState:
     tickets: tuple[TicketSpec, ...]
     by: str
     accepted: bool = False
+    planning: TicketId | None = None
+    adds: bool = False
 
 
 @dataclass(slots=True)
@@ -312,7 +336,15 @@ class Session:
     started_ms: int = 0
     ended_ms: int | None = None
     plan: PlanState | None = None
+    additions: dict[int, PlanState] = field(default_factory=dict)
+    """Tickets on top of the plan that nobody has accepted yet."""
     plans: int = 0
+    plannings: dict[TicketId, None] = field(default_factory=dict)
+    """Planners' tickets among `tickets`."""
+    answer: str = ""
+    """The planner's last words to the person."""
+    answered: int = 0
+    """How many tickets had landed when the final answer was last asked for."""
     base_ready: bool = False
     """The gate on the base is green, or was waived."""
     base_failing: tuple[str, ...] = ()
@@ -357,7 +389,20 @@ class Session:
         return target is not None and len(self.landed) >= target
 
     @property
+    def to_land(self) -> int:
+        """How many tickets there are to be built."""
+        return len(self.tickets) - len(self.plannings)
+
+    @property
+    def planning(self) -> bool:
+        """Whether a planner is at work or can be claimed."""
+        return any(id_ in self.ready or id_ in self.in_progress for id_ in self.plannings)
+
+    @property
+    def can_claim(self) -> bool:
+        return self.planning or (bool(self.ready) and not self.target_reached)
+
+    @property
     def working(self) -> bool:
         """Whether an agent, a landing or a gate is under way, or a ticket could be claimed."""
-        ready = bool(self.ready) and not self.target_reached
-        return ready or bool(self.in_progress or self.landing or self.landing_queue or self.gates)
+        return self.can_claim or bool(self.in_progress or self.landing or self.landing_queue or self.gates)

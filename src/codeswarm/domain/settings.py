@@ -83,6 +83,12 @@ class Policy(Frozen):
     save_to: str = "ff"
     target: Positive | None = None
     until: Until | None = None
+    plan_only: bool = False
+    """The session is over once its plan is made."""
+    planner: bool = True
+    """Whether planners are asked for what nobody asked in words: proposals, interfaces, the final answer."""
+    max_planned: Positive = 200
+    """Planners may bring a session to this many tickets."""
 
 
 class BudgetSettings(Frozen):

@@ -6,11 +6,13 @@ Each answer is O(1) in the number of tickets.
 from __future__ import annotations
 
 from codeswarm.domain import budget, events as ev, gates
+from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
+from codeswarm.domain.planning.asking import last_words, unplanned
 from codeswarm.domain.saving import full_gate, requested
 from codeswarm.domain.scheduling import FOR_EVER
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason
+from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
 from codeswarm.domain.supervision import meltdown
 
 
@@ -19,7 +21,7 @@ def settle(session: Session, now_ms: int) -> list[ev.Event]:
     if session.status in (SessionStatus.DRAFT, SessionStatus.ACTIVE) and (why := meltdown(session, now_ms)):
         return [ev.SessionSuspended(reason=SuspendReason.MELTDOWN, detail=why)]
     if session.status is SessionStatus.DRAFT:
-        return _activation(session)
+        return _activation(session) or _without_plan(session)
     if session.status is SessionStatus.AWAITING_REVIEW:
         return _after_review(session)
     if session.status is SessionStatus.ACTIVE:
@@ -31,6 +33,17 @@ def _activation(session: Session) -> list[ev.Event]:
     accepted = session.plan is not None and session.plan.accepted
     base_passed = session.base_ready or not gates.base_commands(session)
     return [ev.SessionActivated()] if accepted and base_passed else []
+
+
+def _without_plan(session: Session) -> list[ev.Event]:
+    """A session that waits for a plan which nobody makes any more, or which can't be paid for."""
+    if (stuck := unplanned(session)) is not None:
+        why = stuck.reason or stuck.waiting_detail or "the planner made none"
+        if stuck.status is not TicketStatus.CANCELLED:
+            return [ev.SessionSuspended(reason=SuspendReason.NO_PLAN, detail=why)]
+        over = ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"the planning was cancelled: {why}")
+        return [*loose_ends(session, over.reason), over]
+    return _out_of_budget(session) if session.planning else []
 
 
 def _while_active(session: Session) -> list[ev.Event]:
@@ -70,6 +83,8 @@ def _at_rest(session: Session) -> list[ev.Event]:
         if session.full_gate_tree == session.tip_tree and not session.full_gate_green:
             return [ev.SessionAwaitingReview(reason="full_gate_red", detail="the full gate is red on what landed")]
         return [full_gate(session, open_commands)]
+    if words := last_words(session):
+        return words
     if session.saved_tip == session.tip:
         return [_finalized(session)]
     if session.save_refused:
@@ -83,7 +98,7 @@ def _after_review(session: Session) -> list[ev.Event]:
     if session.save is not None:
         return []
     moving = bool(session.in_progress or session.landing or session.landing_queue)
-    if moving or (session.ready and not session.target_reached):
+    if moving or session.can_claim:
         return [ev.SessionActivated()]
     if session.landed and session.saved_tip == session.tip and not session.open_approvals:
         return [_finalized(session)]
@@ -98,5 +113,5 @@ def _finalized(session: Session) -> ev.SessionFinalized:
 
 def unfinished(session: Session) -> str:
     """How many tickets did not land, for a person; empty where all did."""
-    left = len(session.tickets) - len(session.landed)
-    return f"{left} of {len(session.tickets)} tickets did not land" if left else ""
+    left = session.to_land - len(session.landed)
+    return f"{left} of {session.to_land} tickets did not land" if left else ""

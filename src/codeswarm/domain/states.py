@@ -49,6 +49,7 @@ class SuspendReason(StrEnum):
     APPROVAL_EXPIRED = "approval_expired"
     MISSING_WORKER = "missing_worker"
     GATE_UNAVAILABLE = "gate_unavailable"
+    NO_PLAN = "no_plan"
 
 
 class WaitReason(StrEnum):
@@ -63,6 +64,23 @@ class Outcome(StrEnum):
     SAVED = "saved"
     PARTIAL = "partial"
     FAILED = "failed"
+    PLANNED = "planned"
+    """Only a plan was asked for, and it is made."""
+
+
+class Purpose(StrEnum):
+    """What a planner is asked for."""
+
+    GOAL = "goal"
+    """The session's plan."""
+    DELEGATION = "delegation"
+    """More tickets, in a person's words."""
+    PROPOSALS = "proposals"
+    """Whether tickets that agents proposed while they worked are to be built."""
+    INTERFACES = "interfaces"
+    """What tickets that share an interface must agree on before they start."""
+    ANSWER = "answer"
+    """The final answer for the person, from what landed."""
 
 
 STOPS = frozenset({SessionStatus.DRAFT, SessionStatus.ACTIVE})
@@ -80,8 +98,8 @@ SESSION_MOVES: dict[SessionStatus, frozenset[SessionStatus]] = {
 }
 
 TICKET_MOVES: dict[TicketStatus, frozenset[TicketStatus]] = {
-    T.READY: frozenset({T.IN_PROGRESS, T.WAITING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
-    T.IN_PROGRESS: frozenset({T.READY, T.WAITING, T.LANDING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
+    T.READY: frozenset({T.IN_PROGRESS, T.WAITING, T.COMPLETE, T.FAILED, T.ON_HOLD, T.CANCELLED}),
+    T.IN_PROGRESS: frozenset({T.READY, T.WAITING, T.LANDING, T.COMPLETE, T.FAILED, T.ON_HOLD, T.CANCELLED}),
     T.WAITING: frozenset({T.READY, T.LANDING, T.ON_HOLD, T.CANCELLED}),
     T.LANDING: frozenset({T.COMPLETE, T.READY, T.WAITING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
     T.COMPLETE: frozenset({T.READY}),

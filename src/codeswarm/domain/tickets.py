@@ -6,12 +6,25 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.landing import bounce_events
 from codeswarm.domain.leasing import cancelled
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.planning.asking import request
 from codeswarm.domain.policy import before_landing, void_for
-from codeswarm.domain.rejection import Rejection, unknown, wrong_state
+from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.session import Session, Ticket
-from codeswarm.domain.states import TicketStatus
+from codeswarm.domain.states import Purpose, TicketStatus
 
 Decision = list[ev.Event] | Rejection
+
+
+def delegate(session: Session, command: cmd.DelegateTask, now_ms: int) -> Decision:
+    """More work in words, through a planner."""
+    if not command.text.strip():
+        return invalid("the task is empty", "codeswarm delegate 'what is wanted'")
+    if not session.settings.agents_for(Role.PLANNER):
+        return wrong_state("no agent is set for the role planner", "codeswarm resume --agent claude")
+    if session.plan is None or not session.plan.accepted:
+        return wrong_state(f"session {session.id} has no accepted plan yet", "codeswarm approvals")
+    return [request(session, Purpose.DELEGATION, command.text, command.by)]
 
 
 def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:

@@ -73,6 +73,8 @@ def _claim(claims: Claims, record: Recorded) -> None:  # noqa: PLR0912 - one cas
             claims.tips[id_] = [event.base]
         case ev.PlanProposed() | ev.TicketsAdded():
             claims.tasks.update({refs.task(id_, spec.id): Task() for spec in event.tickets})
+        case ev.PlanningRequested():
+            claims.tasks[refs.task(id_, event.ticket)] = Task()
         case ev.AttemptPrepared():
             claims.name(event.start, record)
             claims.fixed[refs.start(id_, event.ticket, event.epoch)] = event.start

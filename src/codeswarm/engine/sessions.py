@@ -20,8 +20,11 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, name_problem
 from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role
 from codeswarm.domain.plan import Plan, read_plan
+from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.results import GateCommand
+from codeswarm.domain.session import Session
 from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, Until, WorkspaceSettings
+from codeswarm.domain.ticket import TicketSpec
 from codeswarm.engine import refs
 from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
@@ -34,6 +37,8 @@ from codeswarm.ledger.base import Reply
 from codeswarm.sandbox.factory import choose
 
 DEFAULT_ROLES = {"*": ["claude"]}
+MOST_WORDS = 200_000
+"""Characters of a specification."""
 
 
 class SessionRequest(BaseModel):
@@ -44,8 +49,11 @@ class SessionRequest(BaseModel):
     by: str
     goal: str = ""
     name: str = ""
-    plan: dict[str, Any]
-    """A tickets file's content."""
+    plan: dict[str, Any] | None = None
+    """A tickets file's content; None: a planner makes the plan."""
+    ask: str = ""
+    """Where there are no tickets: what is wanted, in words: a goal or a whole specification."""
+    plan_only: bool = False
     source: str = "tickets"
     base: str | None = None
     flags: dict[str, dict[str, Any]] = {}
@@ -83,7 +91,7 @@ class Sessions:
         settings = self._settings(loaded.config, request)
         plan = self._plan(request, settings)
         self._check_name(request.name)
-        self._check_agents(plan, settings)
+        await in_thread(self._check_agents, plan, settings)
         sandbox = await in_thread(choose, loaded.config.sandbox.kind)
         unseen = await in_thread(self._engine.project.unseen)
         session = SessionId(self._new_id())
@@ -94,14 +102,15 @@ class Sessions:
         command = cmd.StartSession(
             session=session,
             name=request.name,
-            goal=request.goal or plan.goal,
+            goal=request.goal or (plan.goal if plan else ""),
             base_branch=base.branch,
             base=base.commit,
             base_tree=self._engine.store.tree(base.commit),
             settings=settings,
-            tickets=plan.tickets,
+            tickets=plan.tickets if plan else (),
             by=request.by,
             unseen=unseen[:200],
+            ask=request.ask or request.goal,
         )
         reply = Reply(key, f'{{"session":"{session}"}}') if key else None
         await self._engine.kernel.execute(session, command, reply=reply)
@@ -118,7 +127,10 @@ class Sessions:
             raise ConfigError("other ledgers than SQLite are not part of this version", "", '[ledger] url = ""')
         return base, loaded
 
-    def _plan(self, request: SessionRequest, settings: Settings) -> Plan:
+    def _plan(self, request: SessionRequest, settings: Settings) -> Plan | None:
+        if request.plan is None:
+            _check_words(request)
+            return None
         plan = read_plan(request.plan, settings.pipelines)
         if isinstance(plan, list):
             raise TicketsInvalid(request.source, [str(problem) for problem in plan])
@@ -133,11 +145,14 @@ class Sessions:
         if taken:
             raise UsageError(f"session {taken[0]} bears the name {name!r} already", "", f"--name {name}-2")
 
-    def _check_agents(self, plan: Plan, settings: Settings) -> None:
-        """Every role that the plan needs has an agent that can be used."""
-        needed: dict[Role, None] = {}
-        for ticket in plan.tickets:
-            pipeline = settings.pipelines[ticket.pipeline or settings.default_pipeline]
+    def _check_agents(self, plan: Plan | None, settings: Settings) -> None:
+        """Every role that the plan needs has an agent that can be used. One still to be made needs those by default."""
+        needed: dict[Role, None] = {} if plan else {Role.PLANNER: None}
+        named = [ticket.pipeline for ticket in plan.tickets] if plan else [None]
+        if settings.policy.plan_only:
+            named = []
+        for name in dict.fromkeys(named):
+            pipeline = settings.pipelines[name or settings.default_pipeline]
             needed.update(dict.fromkeys(phase.role for phase in pipeline.phases if phase.role is not Role.VERIFIER))
         for role in needed:
             specs = settings.agents_for(role)
@@ -195,7 +210,8 @@ class Sessions:
                 f"there is no pipeline {config.pipeline.default!r}", f"known are {known}", "--pipeline single"
             )
         gates = _gates(config, request)
-        if gates.fast is None and gates.full is None and gates.waived_by is None:
+        needs_gate = not request.plan_only
+        if needs_gate and gates.fast is None and gates.full is None and gates.waived_by is None:
             raise ConfigError(
                 "no gate is configured: nothing would show that a change works",
                 "landings are only made on a green gate",
@@ -232,6 +248,28 @@ class Sessions:
                 reserve_usd=config.budget.reserve_usd,
                 reserve_tokens=config.budget.reserve_tokens,
             ),
+        )
+
+
+def edited_plan(session: Session, data: dict[str, Any]) -> tuple[TicketSpec, ...]:
+    """A proposed plan as a person changed it, given as a tickets file. Raises: TicketsInvalid."""
+    plan = read_plan(data, session.settings.pipelines, standing(session))
+    if isinstance(plan, list):
+        raise TicketsInvalid("the edited plan", [str(problem) for problem in plan])
+    return plan.tickets
+
+
+def _check_words(request: SessionRequest) -> None:
+    words = request.ask or request.goal
+    if not words.strip():
+        raise UsageError(
+            "there is nothing to do", "neither a goal nor tickets were given", "codeswarm run 'what is wanted'"
+        )
+    if len(words) > MOST_WORDS:
+        raise UsageError(
+            f"the specification is {len(words)} characters long",
+            f"a planner is given at most {MOST_WORDS}: it has to fit beside the code that it reads",
+            "codeswarm run --spec PART_OF_IT.md",
         )
 
 
@@ -273,4 +311,6 @@ def _policy(config: Config, request: SessionRequest) -> Policy:
         save_to=policy.save_to,
         target=request.target,
         until=request.until,
+        plan_only=request.plan_only,
+        planner=config.swarm.planner,
     )

@@ -37,11 +37,13 @@ class _Touched:
             self.tickets.update(dict.fromkeys(session.tickets))
         if isinstance(event, ev.TicketsAdded):
             self.tickets.update((spec.id, None) for spec in event.tickets)
+        if isinstance(event, ev.PlanRejected) and event.back:
+            self.tickets.update(dict.fromkeys(session.plannings))
         if (ticket := getattr(event, "ticket", None)) is not None:
             self.tickets[ticket] = None
             if (epoch := getattr(event, "epoch", None)) is not None:
                 self.attempts[ticket, epoch] = None
-        if isinstance(event, ev.TicketLanded):
+        if isinstance(event, ev.TicketLanded | ev.PlanningFinished):
             self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
         for name in ("gate", "landing", "approval", "checkpoint"):
             if (id_ := getattr(event, name, None)) is not None:
@@ -82,7 +84,7 @@ def _session_row(s: Session) -> Row:
     until = s.settings.policy.until
     return (
         s.id, s.name, s.goal, s.status, s.suspend_reason or "", s.review_reason, s.outcome or "", s.detail, s.by,
-        s.base_branch, s.base, s.tip, s.saved_tip or "", len(s.tickets), len(s.landed), round(s.spending.usd, 6),
+        s.base_branch, s.base, s.tip, s.saved_tip or "", s.to_land, len(s.landed), round(s.spending.usd, 6),
         round(s.spending.reserved_usd, 6), s.spending.tokens, s.spending.unknown, s.started_ms, s.ended_ms, s.version,
         until.at_ms if until else None,
     )  # fmt: skip

@@ -18,7 +18,7 @@ MAX_BYTES = 4 << 20
 MAX_ITEMS = 500
 MAX_WORDS = 1 << 16
 """Of an agent's last words this much is searched for an answer, from their end."""
-_KEYS = frozenset({"contract", "verdict", "dispute", "plan", "findings"})
+_KEYS = frozenset({"contract", "verdict", "dispute", "plan", "findings", "tickets", "answer"})
 
 
 @dataclass(slots=True)
@@ -32,6 +32,8 @@ class Answer:
     plan: str | None = None
     decisions: tuple[str, ...] = ()
     proposed_tickets: tuple[dict[str, Any], ...] = ()
+    tickets: tuple[dict[str, Any], ...] | None = None
+    answer: str | None = None
     usage: Usage | None = None
     raw: dict[str, Any] | None = None
     problem: str = ""
@@ -66,6 +68,8 @@ def parse_answer(found: dict[str, Any]) -> Answer:
         answer.plan = _text(found.get("plan"))
         answer.decisions = tuple(_text(item) or "" for item in _list(found, "decisions"))
         answer.proposed_tickets = tuple(item for item in _list(found, "proposed_tickets") if isinstance(item, dict))
+        answer.tickets = _tickets(found.get("tickets"))
+        answer.answer = _text(found.get("answer"))
         answer.usage = _usage(found.get("usage"))
     except (ValidationError, ValueError) as error:
         answer.problem = f"its result can't be used: {_short(error)}"
@@ -93,6 +97,17 @@ def last_object(text: str) -> dict[str, Any] | None:
 def _list(found: dict[str, Any], key: str) -> list[Any]:
     value = found.get(key)
     return value[:MAX_ITEMS] if isinstance(value, list) else []
+
+
+def _tickets(value: Any) -> tuple[dict[str, Any], ...] | None:
+    """A planner's tickets. What is no list of objects is refused: a plan with holes would be another plan."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError('"tickets" must be a list of objects: {"tickets": [{"id": …, "title": …}]}')
+    if len(value) > MAX_ITEMS:
+        raise ValueError(f'"tickets" holds {len(value)} tickets; at most {MAX_ITEMS} are read')
+    return tuple(value)
 
 
 def _finding(item: Any) -> Finding:

@@ -165,6 +165,8 @@ class Attempt:
             plan=(answer.plan or ending.summary or None) if role is Role.PLANNER else None,
             decisions=answer.decisions,
             proposed_tickets=answer.proposed_tickets,
+            tickets=answer.tickets if role is Role.PLANNER else None,
+            answer=answer.answer if role is Role.PLANNER else None,
             summary=ending.summary[:4000],
             usage=answer.usage or ending.usage,
             transcript=digest,

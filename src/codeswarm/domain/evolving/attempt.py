@@ -6,6 +6,7 @@ from codeswarm.domain import events as ev
 from codeswarm.domain.evolving.moves import IllegalMove, count_restart, enter_phase, make_ready, move, on
 from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.planning.steps import take
 from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Usage, Work
 from codeswarm.domain.session import Attempt, ContractRef, Draft, Feedback, Session, Ticket
 from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus
@@ -137,6 +138,8 @@ def _attempt_succeeded(session: Session, event: ev.AttemptSucceeded, at_ms: int)
             files=ticket.draft.files,
             epoch=attempt.epoch,
         )
+    if ticket.planning is not None:
+        take(ticket, report)
     if report.plan is not None:
         ticket.plan = report.plan
     ticket.feedback = []

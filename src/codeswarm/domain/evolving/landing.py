@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codeswarm.domain import events as ev
-from codeswarm.domain.evolving.moves import enqueue, move, on, send_back
+from codeswarm.domain.evolving.moves import move, on, release_dependents, send_back
 from codeswarm.domain.ids import Commit, GateId, Tree
 from codeswarm.domain.results import Receipt
 from codeswarm.domain.session import Feedback, Gate, Landing, Session
@@ -150,12 +150,7 @@ def _ticket_landed(session: Session, event: ev.TicketLanded, at_ms: int) -> None
     ticket.files = event.files or ticket.files
     session.landed.append(ticket.id)
     session.tip, session.tip_tree = event.new, event.tree
-    for name in session.dependents[ticket.id]:
-        dependent = session.tickets[name]
-        dependent.open_blockers -= 1
-        if dependent.status is TicketStatus.READY and dependent.open_blockers == 0:
-            dependent.ready_ms = at_ms
-            enqueue(session, dependent)
+    release_dependents(session, ticket, at_ms)
 
 
 @on(ev.CaughtUp)

@@ -72,6 +72,16 @@ def enqueue(session: Session, ticket: Ticket) -> None:
         session.ready.add(ticket.id, lane, key, ticket.not_before_ms)
 
 
+def release_dependents(session: Session, ticket: Ticket, at_ms: int) -> None:
+    """A ticket is done: whoever waited for nothing else is ready now."""
+    for name in session.dependents[ticket.id]:
+        dependent = session.tickets[name]
+        dependent.open_blockers -= 1
+        if dependent.status is TicketStatus.READY and dependent.open_blockers == 0:
+            dependent.ready_ms = at_ms
+            enqueue(session, dependent)
+
+
 def enter_phase(ticket: Ticket, index: int) -> None:
     ticket.phase_index = index
     ticket.failures = 0

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
-from codeswarm.domain.evolving.moves import count_restart, move_session, on
+from codeswarm.domain.evolving.moves import (
+    count_restart,
+    enqueue,
+    move,
+    move_session,
+    on,
+    release_dependents,
+    send_back,
+)
 from codeswarm.domain.ids import ApprovalId
-from codeswarm.domain.session import Approval, Checkpoint, Message, PlanState, Save, Session
-from codeswarm.domain.states import SessionStatus
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.planning.steps import first_steps, planning_ticket
+from codeswarm.domain.session import Approval, Checkpoint, Feedback, Message, PlanState, Save, Session
+from codeswarm.domain.states import Purpose, SessionStatus, TicketStatus
 
 
 @on(ev.SessionStarted)
@@ -84,17 +94,44 @@ def _session_cancelled(session: Session, event: ev.SessionCancelled, at_ms: int)
     session.ended_ms = at_ms
 
 
+@on(ev.PlanningRequested)
+def _planning_requested(session: Session, event: ev.PlanningRequested, at_ms: int) -> None:
+    ticket = planning_ticket(session, event, at_ms)
+    session.tickets[ticket.id] = ticket
+    session.plannings[ticket.id] = None
+    session.dependents[ticket.id] = []
+    if event.purpose is Purpose.ANSWER:
+        session.answered = len(session.landed)
+    enqueue(session, ticket)
+
+
+@on(ev.PlanningFinished)
+def _planning_finished(session: Session, event: ev.PlanningFinished, at_ms: int) -> None:
+    ticket = session.tickets[event.ticket]
+    assert ticket.planning is not None
+    move(session, ticket, TicketStatus.COMPLETE)
+    ticket.planning.result = event.result
+    release_dependents(session, ticket, at_ms)
+    if ticket.planning.purpose is Purpose.ANSWER:
+        session.answer = event.result
+
+
 @on(ev.PlanProposed)
 def _plan_proposed(session: Session, event: ev.PlanProposed, at_ms: int) -> None:
-    session.plan = PlanState(event.plan, event.tickets, event.by)
+    plan = PlanState(event.plan, event.tickets, event.by, planning=event.planning, adds=event.adds)
     session.plans = event.plan
+    if event.adds:
+        session.additions[event.plan] = plan
+    else:
+        session.plan = plan
 
 
 @on(ev.PlanAccepted)
 def _plan_accepted(session: Session, event: ev.PlanAccepted, at_ms: int) -> None:
-    assert session.plan is not None
-    session.plan.accepted = True
-    graph.enter(session, session.plan.tickets, at_ms)
+    plan = session.additions.pop(event.plan, None) or session.plan
+    assert plan is not None
+    plan.accepted = True
+    graph.enter(session, plan.tickets, at_ms)
 
 
 @on(ev.TicketsAdded)
@@ -104,7 +141,15 @@ def _tickets_added(session: Session, event: ev.TicketsAdded, at_ms: int) -> None
 
 @on(ev.PlanRejected)
 def _plan_rejected(session: Session, event: ev.PlanRejected, at_ms: int) -> None:
-    session.plan = None
+    plan = session.additions.pop(event.plan, None)
+    if plan is None:
+        plan, session.plan = session.plan, None
+    if event.back and plan is not None and plan.planning is not None:
+        ticket = session.tickets[plan.planning]
+        assert ticket.planning is not None
+        ticket.planning.rejections += 1
+        ticket.phases = first_steps(ticket.planning.purpose)
+        send_back(session, ticket, Feedback("person", event.why, ticket.epoch), at_ms, Role.PLANNER)
 
 
 @on(ev.SaveRequested)

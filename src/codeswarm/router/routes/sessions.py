@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, SessionId, TicketId
 from codeswarm.domain.rejection import unknown
+from codeswarm.domain.session import Session
 from codeswarm.domain.settings import Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.engine.engine import Engine
-from codeswarm.engine.sessions import SessionRequest, Sessions
+from codeswarm.engine.sessions import SessionRequest, Sessions, edited_plan
 from codeswarm.errors import Refused
 from codeswarm.ledger import views
 from codeswarm.router.routes.naming import Number, parse
@@ -29,7 +30,7 @@ class SessionCommand(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    command: Literal["pause", "resume", "stop", "cancel", "message", "save_checkpoint"]
+    command: Literal["pause", "resume", "stop", "cancel", "message", "save_checkpoint", "delegate_task"]
     by: str
     reason: str = ""
     now: bool = False
@@ -61,6 +62,8 @@ class SessionCommand(BaseModel):
                 return cmd.CancelSession(by=self.by, reason=self.reason)
             case "message":
                 return cmd.SendMessage(by=self.by, text=self.text, ticket=ticket)
+            case "delegate_task":
+                return cmd.DelegateTask(by=self.by, text=self.text)
             case "save_checkpoint":
                 return cmd.RequestSave(by=self.by, to=self.to, into=self.into)
 
@@ -90,10 +93,14 @@ class ApprovalAnswer(BaseModel):
     answer: Literal["approve", "reject"]
     by: str
     note: str = ""
+    plan: dict[str, Any] | None = None
+    """For a plan: a tickets file's content, which is taken instead of what was proposed."""
 
-    def meaning(self, approval: ApprovalId) -> cmd.Command:
+    def meaning(self, approval: ApprovalId, session: Session) -> cmd.Command:
+        """Raises: TicketsInvalid."""
         if self.answer == "approve":
-            return cmd.GiveApproval(approval=approval, by=self.by, note=self.note)
+            tickets = () if self.plan is None else edited_plan(session, self.plan)
+            return cmd.GiveApproval(approval=approval, by=self.by, note=self.note, tickets=tickets)
         return cmd.RejectApproval(approval=approval, by=self.by, why=self.note)
 
 
@@ -140,7 +147,7 @@ def command_routes(engine: Engine, sessions: Sessions) -> APIRouter:
     @routes.post("/sessions/{session}/approvals/{approval}")
     async def answer(session: str, approval: str, body: ApprovalAnswer) -> dict[str, Any]:
         id_ = SessionId(_find(engine, session)["id"])
-        records = await engine.ask(id_, body.meaning(ApprovalId(approval)))
+        records = await engine.ask(id_, body.meaning(ApprovalId(approval), engine.kernel.session(id_)))
         return {"session": id_, "events": [views.wire(record) for record in records]}
 
     return routes
