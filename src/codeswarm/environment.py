@@ -68,6 +68,11 @@ class Environment:
         return not self.variables.get("NO_COLOR") and self.variables.get("TERM") != "dumb"
 
     @property
+    def completing(self) -> bool:
+        """Whether a shell asks what could be typed next."""
+        return "_CODESWARM_COMPLETE" in self.variables
+
+    @property
     def login(self) -> Login:
         claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
         if claude and self.variables.get(CLAUDE_ENDPOINT):

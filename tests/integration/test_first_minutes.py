@@ -199,3 +199,40 @@ def test_on_a_terminal_the_detected_settings_are_shown_and_asked_about(tmp_path:
         terminal.type("yes\n")
         assert terminal.end() == 0
     assert (place.repository / "hello.txt").is_file()
+
+
+# ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def checks_of(place: Place, **env: str) -> dict[str, dict[str, object]]:
+    return {check["what"]: check for check in place.run("--json", "doctor", env=env).json["checks"]}
+
+
+def test_doctor_names_the_gate_its_origin_and_the_next_step(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    assert checks_of(place)["gate"]["detail"] == "make test   (detected from Makefile)"
+    assert place.run("doctor").out.splitlines()[-1] == "next: codeswarm init"
+    place.run("init", "--yes")
+    place.git("add", "codeswarm.toml")
+    place.git("commit", "-q", "-m", "Settings")
+    assert place.run("doctor").out.splitlines()[-1].startswith("next: codeswarm run")
+
+
+def test_doctor_tells_of_the_persons_own_login_only_plan_and_expiry(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    login = place.root / "home" / ".claude" / ".credentials.json"
+    login.parent.mkdir()
+    login.write_text(
+        '{"claudeAiOauth": {"accessToken": "hidden", "subscriptionType": "max", "expiresAt": 1800000000000}}'
+    )
+    shown = place.run("--json", "doctor").out
+    assert "the plan max, until 2027-01-15 08:00 UTC" in shown
+    assert "hidden" not in shown
+
+
+def test_doctor_says_that_a_place_can_not_be_written(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    blocked = tmp_path / "a-file"
+    blocked.touch()
+    found = checks_of(place, CODESWARM_WORKSPACES="/proc/nothing/here")["disk"]
+    assert found["ok"] is False

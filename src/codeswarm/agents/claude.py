@@ -66,7 +66,7 @@ class ClaudeAgent:
             return Health(
                 works=False,
                 what=f"claude ({found}) has no login that agents may use",
-                fix="export ANTHROPIC_API_KEY=…; or: claude setup-token, then export CLAUDE_CODE_OAUTH_TOKEN=…",
+                fix="claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…, or export ANTHROPIC_API_KEY=…",
             )
         return Health(works=True, what=f"claude ({found}), login from {', '.join(sorted(self._login.claude))}")
 

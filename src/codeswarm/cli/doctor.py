@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import typer
 
+from codeswarm.cli.checks import Finding, checks
 from codeswarm.cli.here import Here
-from codeswarm.cli.output import console, say_json
-from codeswarm.errors import CodeswarmError
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line. `needed`: whether nothing works without it."""
-
-    what: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    needed: bool = True
+from codeswarm.cli.output import console, next_step, say_json
 
 
 def doctor(context: typer.Context) -> None:
@@ -33,117 +20,30 @@ def doctor(context: typer.Context) -> None:
     Exit codes: 0 all that is needed is here, 2 something is not.
     """
     here: Here = context.obj
-    found = list(_checks(here))
+    found = list(checks(here))
     broken = [finding for finding in found if not finding.ok and finding.needed]
     if here.json:
         say_json({"ok": not broken, "checks": [asdict(finding) for finding in found]})
     else:
-        out = console()
-        for finding in found:
-            mark, style = ("ok  ", "green") if finding.ok else ("no  " if finding.needed else "--  ", "red")
-            out.print(f"{mark}{finding.what}: {finding.detail}", style=None if finding.ok else style, markup=False)
-            if finding.fix and not finding.ok:
-                out.print(f"      {finding.fix}", markup=False)
+        _tell(found)
+        next_step(_next(found, broken))
     raise typer.Exit(2 if broken else 0)
 
 
-def _checks(here: Here) -> Iterator[Finding]:
-    yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
-    yield _git()
-    yield _sandbox()
-    yield from _workspaces(here)
-    yield from _agents(here)
-    yield from _repository(here)
+def _tell(found: Sequence[Finding]) -> None:
+    out = console()
+    for finding in found:
+        style = None if finding.ok else "red"
+        out.print(f"{finding.mark:4}{finding.what}: {finding.detail}", style=style, markup=False)
+        if finding.fix and not finding.ok:
+            out.print(f"      {finding.fix}", markup=False)
 
 
-def _git() -> Finding:
-    from codeswarm.git.command import git_version
-
-    try:
-        return Finding("git", True, ".".join(map(str, git_version())))
-    except CodeswarmError as error:
-        return Finding("git", False, f"{error.what}; {error.why}", error.hint)
-
-
-def _sandbox() -> Finding:
-    from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
-
-    found = probe()
-    if found.works:
-        return Finding("sandbox", True, f"bubblewrap: {Bubblewrap.promises}")
-    return Finding("sandbox", False, found.why, f"{found.fix}; or, at your own risk: --sandbox none")
-
-
-def _workspaces(here: Here) -> Iterator[Finding]:
-    """How workspaces are made here. Where they can't be overlays they are checkouts, and nothing is lost but time."""
-    from codeswarm.sandbox import bubblewrap
-    from codeswarm.worker.mounting import probe
-    from codeswarm.worker.places import Places
-
-    if not bubblewrap.probe().works:
-        return
-    try:
-        folder, kind = here.home.workspaces, _configured_kind(here)
-    except CodeswarmError:
-        return  # said by another line
-    if kind == "checkout":
-        yield Finding("workspaces", True, 'checkouts, as [workspace] kind = "checkout" asks for')
-        return
-    found = probe(Places(folder), bubblewrap.Bubblewrap())
-    if found.works:
-        yield Finding("workspaces", True, f"overlays over one checkout a session, in {folder}")
-    else:
-        detail = f"checkouts, since overlays don't work in {folder}: {found.why}"
-        yield Finding("workspaces", False, detail, found.fix, needed=kind == "overlay")
-
-
-def _configured_kind(here: Here) -> str:
-    from codeswarm.config import load
-    from codeswarm.detection.base import FILE
-
-    project = here.home.project
-    return load(here.environment, project.file_at(project.base(None).commit, FILE)).config.workspace.kind
-
-
-def _agents(here: Here) -> Iterator[Finding]:
-    from codeswarm.agents.base import AgentSpec
-    from codeswarm.agents.factory import PLANNED, make_agent
-
-    health = make_agent(AgentSpec("claude"), here.directory, here.environment.home, here.environment.login).check()
-    yield Finding("agent claude", health.works, health.what, health.fix, needed=False)
-    for kind in PLANNED[:2]:
-        path = shutil.which(kind, path=here.environment.path)
-        if path:
-            yield Finding(f"agent {kind}", False, f"{path}: not driven by this version", needed=False)
-
-
-def _repository(here: Here) -> Iterator[Finding]:
-    from codeswarm.config import load
-    from codeswarm.detection.base import FILE
-
-    try:
-        project = here.home.project
-        base = project.base(None)
-        yield Finding("repository", True, f"{project.checkout or project.git_dir}, branch {base.branch}")
-        config = load(here.environment, project.file_at(base.commit, FILE)).config
-        gate = config.gates.fast or config.gates.full
-        fix = f'in {FILE}: [gates] fast = "pytest -q"'
-        yield Finding("gate", gate is not None, gate or "no gate is configured", fix)
-    except CodeswarmError as error:
-        detail = f"{error.what}; {error.why}".rstrip("; ")
-        yield Finding("repository", False, detail, error.hint)
-        return
-    yield _ledger(here)
-
-
-def _ledger(here: Here) -> Finding:
-    path = here.home.data.ledger
-    if not path.is_file():
-        return Finding("ledger", True, f"none yet; it will be {path}")
-    try:
-        with here.tables() as tables:
-            seq, _ = tables.head()
-    except CodeswarmError as error:
-        return Finding("ledger", False, error.what, error.hint or "codeswarm ledger verify")
-    free_mib = shutil.disk_usage(path.parent).free >> 20
-    return Finding("ledger", free_mib > 200, f"{seq} events, {free_mib} MiB free beside it", "free some space")
+def _next(found: Sequence[Finding], broken: Sequence[Finding]) -> str:
+    """The one thing to do now: mend what nothing works without, then settings, then work."""
+    if broken:
+        return f"{broken[0].fix or 'mend what is marked with no'}, then: codeswarm doctor"
+    gate = next((finding for finding in found if finding.what == "gate"), None)
+    if gate is None or "detected from" in gate.detail:
+        return "codeswarm init"
+    return 'codeswarm run "WHAT YOU WANT"'

@@ -22,20 +22,26 @@ def gc(
 
     Example: codeswarm gc --dry-run
     """
-    from codeswarm.worker.cleaning import look
-    from codeswarm.worker.places import Places
-
     here: Here = context.obj
-    with here.ledger() as ledger:
-        found = look(Places(here.home.workspaces), ledger)
+    found = find_litter(here)
     if dry_run:
         _tell(here, found, [], dry_run=True)
         return
-    stays = run_async(_clean(here, found))
+    stays = run_async(clean_up(here, found))
     _tell(here, found, stays, dry_run=False)
 
 
-async def _clean(here: Here, found: list[Any]) -> list[Any]:
+def find_litter(here: Here) -> list[Any]:
+    """Everything that lies about in the cache of this repository. Changes nothing. Raises: Refused."""
+    from codeswarm.worker.cleaning import look
+    from codeswarm.worker.places import Places
+
+    with here.ledger() as ledger:
+        return look(Places(here.home.workspaces), ledger)
+
+
+async def clean_up(here: Here, found: list[Any]) -> list[Any]:
+    """Bring home or remove what was found; what stays, with the reason."""
     import asyncio
 
     from codeswarm.clock import SystemClock

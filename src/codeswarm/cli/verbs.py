@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from codeswarm.environment import Environment
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:
@@ -47,6 +49,9 @@ VERBS = {
     "config": Verb("config:app", "Settings and where they come from."),
     "ledger": Verb("ledger:app", "Check, mend, copy and export what is remembered."),
     "gc": Verb("gc:gc", "Remove workspaces, HOMEs, set-ups and shared checkouts that are not needed."),
+    "du": Verb("du:du", "Show the disk used by the store, transcripts, workspaces and caches of this repository."),
+    "uninstall": Verb("uninstall:uninstall", "Remove what Codeswarm keeps for this repository."),
+    "bug-report": Verb("bug_report:bug_report", "Put together what helps to find a fault."),
     "doctor": Verb("doctor:doctor", "Check what Codeswarm needs here."),
     "demo": Verb("demo:demo", "Watch recorded agents grow a small library."),
 }
@@ -92,7 +97,18 @@ def _make(name: str, verb: Verb) -> Any:
         around.add_typer(found, name=name)
     else:
         around.command(name)(found)
-    return typer.main.get_group(around).commands[name]
+    command = typer.main.get_group(around).commands[name]
+    _let_complete(command)
+    return command
+
+
+def _let_complete(command: Any) -> None:
+    """Only where a shell asks what could stand here: anyone else would pay for it at every start."""
+    if Environment.read().completing:
+        from codeswarm.cli.completion import offer
+
+        for each in (command, *getattr(command, "commands", {}).values()):
+            offer(each)
 
 
 class Verbs(TyperGroup):

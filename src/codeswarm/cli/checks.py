@@ -1,0 +1,217 @@
+"""What `doctor` looks at: each check is one line, ok or with the command that mends it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from codeswarm.cli.here import Here
+from codeswarm.errors import CodeswarmError
+
+MOST_LOGIN_BYTES = 100_000
+REACH_S = 3.0
+LEAST_FREE_MIB = 200
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `needed`: whether nothing works without it."""
+
+    what: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    needed: bool = True
+
+    @property
+    def mark(self) -> str:
+        return "ok" if self.ok else ("no" if self.needed else "--")
+
+
+def checks(here: Here) -> Iterator[Finding]:
+    yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
+    yield _git()
+    yield _sandbox()
+    yield from _workspaces(here)
+    yield from _agents(here)
+    yield from _repository(here)
+    yield _room(here)
+
+
+def _git() -> Finding:
+    from codeswarm.git.command import git_version
+
+    try:
+        return Finding("git", True, ".".join(map(str, git_version())))
+    except CodeswarmError as error:
+        return Finding("git", False, f"{error.what}; {error.why}", error.hint)
+
+
+def _sandbox() -> Finding:
+    from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
+
+    found = probe()
+    if found.works:
+        return Finding("sandbox", True, f"bubblewrap: {Bubblewrap.promises}")
+    return Finding("sandbox", False, found.why, f"{found.fix}   # or, at your own risk: codeswarm run --sandbox none …")
+
+
+def _workspaces(here: Here) -> Iterator[Finding]:
+    """How workspaces are made here. Where they can't be overlays they are checkouts, and nothing is lost but time."""
+    from codeswarm.sandbox import bubblewrap
+    from codeswarm.worker.mounting import probe
+    from codeswarm.worker.places import Places
+
+    if not bubblewrap.probe().works:
+        return
+    try:
+        folder, kind = here.home.workspaces, _configured_kind(here)
+    except CodeswarmError:
+        return  # said by another line
+    if kind == "checkout":
+        yield Finding("workspaces", True, 'checkouts, as [workspace] kind = "checkout" asks for')
+        return
+    found = probe(Places(folder), bubblewrap.Bubblewrap())
+    if found.works:
+        yield Finding("workspaces", True, f"overlays over one checkout a session, in {folder}")
+    else:
+        detail = f"checkouts, since overlays don't work in {folder}: {found.why}"
+        yield Finding("workspaces", False, detail, found.fix, needed=kind == "overlay")
+
+
+def _configured_kind(here: Here) -> str:
+    from codeswarm.config import load
+    from codeswarm.detection.base import FILE
+
+    project = here.home.project
+    return load(here.environment, project.file_at(project.base(None).commit, FILE)).config.workspace.kind
+
+
+# ── agents ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _agents(here: Here) -> Iterator[Finding]:
+    from codeswarm.cli.agents_here import ANY_PROGRAM, agents_here, usable
+
+    found = agents_here(here)
+    for agent in found:
+        yield Finding(f"agent {agent.kind}", agent.works, agent.what, agent.fix, needed=False)
+    yield from _claude_login(here.environment.home, works=found[0].works)
+    if found[0].works:
+        yield _endpoint(here.environment.login.claude)
+    if not usable(found):
+        yield Finding("agent command", True, ANY_PROGRAM)
+
+
+def _claude_login(home: Path, *, works: bool) -> Iterator[Finding]:
+    """The CLI's own login, which agents don't get: of what is in its file only the plan and the expiry are told."""
+    login = _claude_file(home)
+    if works or not login:
+        return
+    plan = str(login.get("subscriptionType") or "unknown")[:40]
+    until = login.get("expiresAt")
+    expiry = f", until {datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M} UTC" if isinstance(until, int) else ""
+    detail = f"you are logged in with the plan {plan}{expiry}; agents take only a token made for them"
+    yield Finding(
+        "login claude", False, detail, "claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…", needed=False
+    )
+
+
+def _claude_file(home: Path) -> dict[str, Any]:
+    path = home / ".claude" / ".credentials.json"
+    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+        if path.stat().st_size <= MOST_LOGIN_BYTES:
+            found = json.loads(path.read_text(encoding="utf-8")).get("claudeAiOauth")
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _endpoint(login: Any) -> Finding:
+    """Whether the model's address answers at all. Nothing is sent to it."""
+    import socket
+    from urllib.parse import urlsplit
+
+    url = urlsplit(login.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname or "", port), REACH_S).close()
+    except OSError as error:
+        detail = f"{url.hostname}:{port} can't be reached: {error}"
+        return Finding("endpoint claude", False, detail, f"curl -sSI {url.scheme}://{url.netloc}", needed=False)
+    return Finding("endpoint claude", True, f"{url.hostname}:{port} answers")
+
+
+# ── the repository ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _repository(here: Here) -> Iterator[Finding]:
+    from codeswarm.engine.beginning import begin_from
+
+    try:
+        project = here.home.project
+        base = project.base(None)
+        yield Finding("repository", True, f"{project.checkout or project.git_dir}, branch {base.branch}")
+        yield from _settings(*begin_from(project, here.environment))
+    except CodeswarmError as error:
+        detail = f"{error.what}; {error.why}".rstrip("; ")
+        yield Finding("repository", False, detail, error.hint)
+        return
+    yield _ledger(here)
+
+
+def _settings(base: Any, loaded: Any) -> Iterator[Finding]:
+    gates = loaded.config.gates
+    gate = gates.fast or gates.full
+    if gate is None:
+        detail = f"none in the settings on {base.branch}, and none was detected"
+        yield Finding("gate", False, detail, "codeswarm init && ${EDITOR:-vi} codeswarm.toml")
+        return
+    source = loaded.origins.get("gates.fast") or loaded.origins.get("gates.full", "")
+    yield Finding("gate", True, f"{gate}   ({source})")
+    if setup := loaded.config.workspace.setup:
+        yield Finding("set-up", True, f"{setup}   ({loaded.origins.get('workspace.setup', '')})")
+    missing = [
+        note for note in (loaded.detected.notes if loaded.detected else ()) if "not on your PATH: install" in note
+    ]
+    for note in missing:
+        yield Finding("toolchain", False, note, f"command -v {note.split()[0]}")
+
+
+def _ledger(here: Here) -> Finding:
+    path = here.home.data.ledger
+    if not path.is_file():
+        return Finding("ledger", True, f"none yet; it will be {path}")
+    try:
+        with here.tables() as tables:
+            seq, _ = tables.head()
+    except CodeswarmError as error:
+        return Finding("ledger", False, error.what, error.hint or "codeswarm ledger verify")
+    return Finding("ledger", True, f"{seq} events in {path}")
+
+
+def _room(here: Here) -> Finding:
+    """Whether what is made can be written: the data directory beside the repository, and the cache."""
+    try:
+        places = [here.home.data.root, here.home.workspaces]
+    except CodeswarmError:
+        places = [here.environment.workspaces]
+    for place in map(_nearest, places):
+        if not os.access(place, os.W_OK | os.X_OK):
+            return Finding("disk", False, f"{place} can't be written", f"sudo chown -R $(id -un) {place}")
+        if (free_mib := shutil.disk_usage(place).free >> 20) <= LEAST_FREE_MIB:
+            return Finding("disk", False, f"only {free_mib} MiB free at {place}", "codeswarm gc")
+    free_mib = min(shutil.disk_usage(_nearest(place)).free >> 20 for place in places)
+    return Finding("disk", True, f"{free_mib} MiB free, and writable")
+
+
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    return next(each for each in (path, *path.parents) if each.is_dir())
