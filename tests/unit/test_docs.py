@@ -32,6 +32,8 @@ from codeswarm.failpoints import POINTS
 from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Inside
 from codeswarm.tightening import tighten
 from codeswarm.worker.gate import GateContext, _told
+from tests.crash import harms_to_evidence, harms_to_ledger, harms_to_store
+from tests.crash.harm import HARMS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -338,3 +340,10 @@ def test_every_file_of_ours_that_is_named_exists(path: Path) -> None:
     rooms = "|".join(entry.name for entry in (ROOT / "src/codeswarm").iterdir() if entry.is_dir())
     sources = set(re.findall(rf"`((?:{rooms})/\w+\.py)`", text))
     assert all((ROOT / "src/codeswarm" / name).exists() for name in sources)
+
+
+def test_every_way_of_breaking_a_promise_is_told() -> None:
+    promises = page("docs/explanation/promises.md")
+    assert all(f"`tests/crash/{path.name}`" in promises for path in (ROOT / "tests/crash").glob("test_*.py"))
+    assert harms_to_evidence and harms_to_ledger and harms_to_store, "importing them fills the list"
+    assert f"{len(HARMS)} planted harms" in promises
