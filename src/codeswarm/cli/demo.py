@@ -31,7 +31,7 @@ DOOMED = ("totals", "implementation", 1)
 def demo(
     context: typer.Context,
     directory: Annotated[
-        Path | None, typer.Option("--dir", help="Where to put it; a new temporary folder if left out.")
+        Path | None, typer.Option("--dir", metavar="DIR", help="Where to put it; a new temporary folder if left out.")
     ] = None,
 ) -> None:
     """Watch recorded agents grow a small library: a conflict, a rejected review, a crash, a killed worker, no network.

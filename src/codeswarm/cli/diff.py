@@ -14,7 +14,9 @@ def diff(
     context: typer.Context,
     ticket: Annotated[str | None, typer.Argument(help="[SESSION/]TICKET; the whole session if left out.")] = None,
     stat: Annotated[bool, typer.Option("--stat", help="Only which files, and how much.")] = False,
-    session: Annotated[str | None, typer.Option(help="Which session, where no ticket is given.")] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="SESSION", help="Which session, where no ticket is given.")
+    ] = None,
 ) -> None:
     """Show changes: landed ones of the session, or the work of a ticket wherever it stands.
 

@@ -26,12 +26,14 @@ from codeswarm.router_client import RouterClient
 def plan(
     context: typer.Context,
     goal: Annotated[str, typer.Argument(help="What is wanted, in words.")] = "",
-    spec: Annotated[str | None, typer.Option(help="A file that says what is wanted, or - for standard input.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the plan there, as a tickets file.")] = None,
-    agent: Annotated[list[str] | None, typer.Option(help="KIND[:MODEL] of the planner.")] = None,
+    spec: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file that says what is wanted, or - for standard input.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the plan there, as a tickets file.")] = None,
+    agent: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="KIND[:MODEL] of the planner.")] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once, for the estimate.", min=1, max=256)] = None,
-    base: Annotated[str | None, typer.Option(help="The branch that the plan is for.")] = None,
-    sandbox: Annotated[str | None, typer.Option(help="auto, bubblewrap or none.")] = None,
+    base: Annotated[str | None, typer.Option(metavar="BRANCH", help="The branch that the plan is for.")] = None,
+    sandbox: Annotated[str | None, typer.Option(metavar="KIND", help="auto, bubblewrap or none.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Never spend more than this.")] = None,
 ) -> None:
     """Make a plan and show it: tickets, waves, the critical path, an estimate. Nothing is built.

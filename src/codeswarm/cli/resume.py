@@ -27,10 +27,10 @@ def resume(
     budget_usd: Annotated[float | None, typer.Option(help="A new cap.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="A new cap.")] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
-    agent: Annotated[list[str] | None, typer.Option(help="Other agents from here on.")] = None,
+    agent: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Other agents from here on.")] = None,
     until: UntilOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
-    record: Annotated[Path | None, typer.Option(help="Record every attempt into this folder.")] = None,
+    record: Annotated[Path | None, typer.Option(metavar="DIR", help="Record every attempt into this folder.")] = None,
 ) -> None:
     """Go on with a session that was paused, stopped, suspended or cut off.
 

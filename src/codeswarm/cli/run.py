@@ -50,32 +50,44 @@ class Wish:
 def run(
     context: typer.Context,
     goal: Annotated[str, typer.Argument(help="What is wanted, in words: a planner makes tickets of it.")] = "",
-    spec: Annotated[str | None, typer.Option(help="A file that says what is wanted, or - for standard input.")] = None,
-    tickets: Annotated[str | None, typer.Option(help="A tickets file (YAML or JSON), or - for standard input.")] = None,
-    name: Annotated[str, typer.Option(help="A name for the session, beside its id.")] = "",
+    spec: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file that says what is wanted, or - for standard input.")
+    ] = None,
+    tickets: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A tickets file (YAML or JSON), or - for standard input.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="A name for the session, beside its id.")] = "",
     agent: Annotated[
         list[str] | None,
-        typer.Option(help="KIND[:MODEL], e.g. claude:sonnet or 'command:./agent'. First choice first."),
+        typer.Option(metavar="SPEC", help="KIND[:MODEL], e.g. claude:sonnet or 'command:./agent'. First choice first."),
     ] = None,
-    role: Annotated[list[str] | None, typer.Option(help="ROLE=SPEC,SPEC: agents for one role.")] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE=SPEC", help="ROLE=SPEC,SPEC: agents for one role.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
-    pipeline: Annotated[str | None, typer.Option(help="contract-first, plan-code-verify, single, or your own.")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="contract-first, plan-code-verify, single, or your own.")
+    ] = None,
     target: Annotated[int | None, typer.Option(help="Stop after this many landings.", min=1)] = None,
     until: UntilOption = None,
-    approve: Annotated[str | None, typer.Option(help="What a person approves: none, plan, landing or all.")] = None,
+    approve: Annotated[
+        str | None, typer.Option(metavar="WHAT", help="What a person approves: none, plan, landing or all.")
+    ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Never spend more than this.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Never use more tokens than this.")] = None,
-    sandbox: Annotated[str | None, typer.Option(help="auto, bubblewrap or none.")] = None,
-    base: Annotated[str | None, typer.Option(help="The branch to begin from and save to.")] = None,
+    sandbox: Annotated[str | None, typer.Option(metavar="KIND", help="auto, bubblewrap or none.")] = None,
+    base: Annotated[str | None, typer.Option(metavar="BRANCH", help="The branch to begin from and save to.")] = None,
     no_gate: Annotated[bool, typer.Option("--no-gate", help="Land without the project's gates, in your name.")] = False,
     allow_red_base: Annotated[
         bool, typer.Option("--allow-red-base", help="Begin although the gate is red; only new failures count.")
     ] = False,
     save: Annotated[bool, typer.Option("--save", help="Save to the base branch at the end.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
-    record: Annotated[Path | None, typer.Option(help="Record every attempt into this folder.")] = None,
+    record: Annotated[Path | None, typer.Option(metavar="DIR", help="Record every attempt into this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
-    repo: Annotated[Path | None, typer.Option(help="The repository, instead of the current folder.")] = None,
+    repo: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The repository, instead of the current folder.")
+    ] = None,
 ) -> None:
     """From a goal, a specification or tickets to landed commits, with many agents at once.
 

@@ -25,10 +25,13 @@ def save(
     to: Annotated[
         str,
         typer.Option(
+            metavar="HOW",
             help="ff: the branch moves forward; branch: only another one does. Left out: as `policy.save_to` says.",
         ),
     ] = "",
-    into: Annotated[str, typer.Option(help="The branch to move; the session's base if left out.")] = "",
+    into: Annotated[
+        str, typer.Option(metavar="BRANCH", help="The branch to move; the session's base if left out.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would move.")] = False,
 ) -> None:
     """Run the full gate on what has landed and move your branch to it, forward only.

@@ -47,7 +47,9 @@ def cancel(
 def delegate(
     context: typer.Context,
     text: Annotated[str, typer.Argument(help="What is wanted, in words.")],
-    session: Annotated[str | None, typer.Option(help="Id, unique prefix or name; the latest one if left out.")] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="SESSION", help="Id, unique prefix or name; the latest one if left out.")
+    ] = None,
 ) -> None:
     """Give a session more work, in words: a planner makes tickets of it, on top of the plan.
 

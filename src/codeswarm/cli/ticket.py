@@ -22,7 +22,7 @@ def list_(
     session: Annotated[
         str | None, typer.Argument(help="Id, unique prefix or name; the latest one if left out.")
     ] = None,
-    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help="Only those in this state.")] = None,
 ) -> None:
     """List the tickets of a session, in the order of its plan.
 

@@ -20,7 +20,7 @@ def timeline(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
     after: Annotated[int, typer.Option(help="Begin behind this sequence number.", min=0)] = 0,
-    ticket: Annotated[str | None, typer.Option(help="Only what is about this ticket.")] = None,
+    ticket: Annotated[str | None, typer.Option(metavar="ID", help="Only what is about this ticket.")] = None,
 ) -> None:
     """Print what happened, oldest first. JSON Lines with --json.
 
