@@ -46,7 +46,17 @@ def find_cycles(blockers: Mapping[Id, Iterable[Id]], most: int) -> list[list[Id]
 
 def in_order(blockers: Mapping[Id, Iterable[Id]]) -> list[Id]:
     """All tickets, each after its blockers. Raises: graphlib.CycleError."""
-    return list(TopologicalSorter(blockers).static_order())
+    open_ = {ticket: len(list(ids)) for ticket, ids in blockers.items()}
+    dependents = dependents_of(blockers)
+    order = [ticket for ticket, blocked_by in open_.items() if not blocked_by]
+    for ticket in order:  # it grows while it is read
+        for next_ in dependents[ticket]:
+            open_[next_] -= 1
+            if not open_[next_]:
+                order.append(next_)
+    if len(order) < len(open_):
+        TopologicalSorter(blockers).prepare()
+    return order
 
 
 def waves(blockers: Mapping[Id, Iterable[Id]]) -> list[list[Id]]:

@@ -122,7 +122,7 @@ def _finest(session: Session, best: list[Ticket], command: cmd.Claim) -> Ticket:
 
     def coarse(ticket: Ticket) -> tuple[int, bool]:
         overlaps = sum(may_overlap(ticket.spec.files, files) for files in busy) if ticket.spec.files else 0
-        last = ticket.attempts.get(ticket.epoch)
+        last = ticket.attempts.get(ticket.epoch) if ticket.epoch else None
         return overlaps, last is None or last.worker != command.worker
 
     return min(peers, key=coarse)

@@ -195,7 +195,7 @@ class Ticket:
     @property
     def phase(self) -> Phase:
         """The phase that it is in; after the last one, that one."""
-        return self.phases[min(self.phase_index, len(self.phases) - 1)]
+        return self.phases[-1 if self.phase_index >= len(self.phases) else self.phase_index]
 
     @property
     def live(self) -> Attempt | None:

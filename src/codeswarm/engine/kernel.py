@@ -8,10 +8,11 @@ read again from the ledger. It never does I/O of its own and never decides: `dom
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +23,7 @@ from codeswarm.domain.evolve import evolve
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import Rejection, unknown
 from codeswarm.domain.session import Session
+from codeswarm.engine.arrivals import Arrivals
 from codeswarm.errors import LedgerBroken, LedgerCorrupt, Refused, VersionConflict
 from codeswarm.ledger.base import Batch, Ledger, Recorded, Reply
 from codeswarm.ledger.projection import rows_after
@@ -63,14 +65,17 @@ class Kernel:
         self._subscribers: list[_Subscriber] = []
         self._observers: list[Callable[[list[Recorded]], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._arrivals: Arrivals[list[Recorded]] | None = None
 
     def start(self) -> None:
         """Bind to the running loop and load every session that is not over."""
         self._loop = asyncio.get_running_loop()
+        self._arrivals = Arrivals(self._loop)
         self.ledger.listen(self._committed)
-        for row in self.ledger.table("sessions"):
-            if row["status"] not in ("finalized", "cancelled"):
-                self.session(SessionId(row["id"]))
+        with _nothing_collected():
+            for row in self.ledger.table("sessions"):
+                if row["status"] not in ("finalized", "cancelled"):
+                    self.session(SessionId(row["id"]))
 
     # ── state ──
 
@@ -152,7 +157,8 @@ class Kernel:
         """Wait until a submitted command is on disk. Raises: LedgerError."""
         if submitted.future is None:
             return []
-        recorded = await asyncio.wrap_future(submitted.future)
+        assert self._arrivals is not None
+        recorded = await self._arrivals.of(submitted.future)
         return recorded if submitted.events else []
 
     def _settled(self, id_: SessionId, generation: int, future: Future[list[Recorded]]) -> None:
@@ -235,6 +241,21 @@ class Kernel:
                         await subscriber.news.wait()
         finally:
             self._subscribers.remove(subscriber)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Python looks for garbage after each few hundred new objects: more than half of the time of a replay, which
+    makes a million of them and no garbage. What was made is left out of later looks, too.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def replay(ledger: Ledger, id_: SessionId) -> Session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from codeswarm.domain.ids import SessionId
 from codeswarm.ledger.tables import Row
@@ -19,8 +19,7 @@ GENESIS = "0" * 64
 """What the first event's hash is chained to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event as the ledger holds it. `seq` follows the order of commits over all sessions, without gaps."""
 
     seq: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.ids import ApprovalId, GateId, TicketId
@@ -18,6 +19,8 @@ from codeswarm.domain.states import AttemptStatus
 from codeswarm.ledger.tables import Row
 
 Rows = dict[str, list[Row]]
+
+_write_list = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -39,19 +42,27 @@ class _Touched:
             self.tickets.update((spec.id, None) for spec in event.tickets)
         if isinstance(event, ev.PlanRejected) and event.back:
             self.tickets.update(dict.fromkeys(session.plannings))
-        if (ticket := getattr(event, "ticket", None)) is not None:
+        named = {name: id_ for name in _naming(type(event)) if (id_ := getattr(event, name)) is not None}
+        if (ticket := named.get("ticket")) is not None:
             self.tickets[ticket] = None
-            if (epoch := getattr(event, "epoch", None)) is not None:
+            if (epoch := named.get("epoch")) is not None:
                 self.attempts[ticket, epoch] = None
         if isinstance(event, ev.TicketLanded | ev.PlanningFinished):
             self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
         for name in ("gate", "landing", "approval", "checkpoint"):
-            if (id_ := getattr(event, name, None)) is not None:
-                getattr(self, name + "s")[id_] = None
+            if name in named:
+                getattr(self, name + "s")[named[name]] = None
         if isinstance(event, ev.LandingBounced) and (gate := session.landings[event.landing].gate) is not None:
             self.gates[gate] = None
         if isinstance(event, ev.GateFinished | ev.ReceiptsRecorded):
             self.receipts += event.receipts
+
+
+@cache
+def _naming(kind: type[ev.Event]) -> tuple[str, ...]:
+    """The fields of a kind of event that name what has a row."""
+    names = ("ticket", "epoch", "gate", "landing", "approval", "checkpoint")
+    return tuple(name for name in names if name in kind.model_fields)
 
 
 def rows_after(session: Session, events: Iterable[ev.Event], at_ms: int) -> Rows:
@@ -77,13 +88,14 @@ def rows_after(session: Session, events: Iterable[ev.Event], at_ms: int) -> Rows
 
 
 def _list(values: Iterable[object]) -> str:
-    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+    found = list(values)
+    return _write_list(found) if found else "[]"
 
 
 def _session_row(s: Session) -> Row:
     until = s.settings.policy.until
     return (
-        s.id, s.name, s.goal, s.status, s.suspend_reason or "", s.review_reason, s.outcome or "", s.detail, s.by,
+        s.id, s.name, s.goal, s.status.value, s.suspend_reason or "", s.review_reason, s.outcome or "", s.detail, s.by,
         s.base_branch, s.base, s.tip, s.saved_tip or "", s.to_land, len(s.landed), round(s.spending.usd, 6),
         round(s.spending.reserved_usd, 6), s.spending.tokens, s.spending.unknown, s.started_ms, s.ended_ms, s.version,
         until.at_ms if until else None,
@@ -91,12 +103,12 @@ def _session_row(s: Session) -> Row:
 
 
 def _ticket_row(session: Session, t: Ticket) -> Row:
-    live = t.live
+    live, phase = t.live, t.phase
     since_ms = t.landed_ms or (live.leased_ms if live else t.ready_ms)
     return (
-        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _list(t.spec.blocked_by), t.shown_status,
-        t.phase.name, t.phase.role, t.reason or t.waiting_detail, t.generation, t.epoch, t.failures, t.interruptions,
-        t.change_rounds, t.bounces, live.worker if live else "", t.work or "", t.landed or "", t.landed_ms,
+        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _list(t.spec.blocked_by),
+        t.shown_status.value, phase.name, phase.role.value, t.reason or t.waiting_detail, t.generation, t.epoch,
+        t.failures, t.interruptions, t.change_rounds, t.bounces, live.worker if live else "", t.work or "", t.landed or "", t.landed_ms,
         t.not_before_ms, since_ms, _list(t.files),
     )  # fmt: skip
 
@@ -105,8 +117,8 @@ def _attempt_row(session: Session, ticket: TicketId, a: Attempt) -> Row:
     gates = _list([run.name, run.outcome, run.exit_code, run.log] for run in a.gate_runs)
     failure = a.failure.failure_class if a.failure else ("lost" if a.status is AttemptStatus.LOST else "")
     return (
-        session.id, ticket, a.epoch, a.phase, a.role, a.number, a.worker, a.agent, a.status, a.sandbox, a.conversation,
-        a.base, a.start or "", a.snapshot or "", a.head or "", failure, a.failure.message if a.failure else "",
+        session.id, ticket, a.epoch, a.phase, a.role.value, a.number, a.worker, a.agent, a.status.value, a.sandbox,
+        a.conversation, a.base, a.start or "", a.snapshot or "", a.head or "", failure, a.failure.message if a.failure else "",
         a.summary, gates, int(a.late), a.usage.cost_usd, a.usage.input_tokens, a.usage.output_tokens, a.transcript,
         a.transcript_size, a.leased_ms, a.ended_ms,
     )  # fmt: skip

@@ -142,7 +142,9 @@ class SqliteLedger:
         outcomes: list[tuple[Future[list[Recorded]], list[Recorded] | VersionConflict]] = []
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            outcomes = [(future, self._write(batch)) for batch, future in group]
+            events: list[Row] = []
+            outcomes = [(future, self._write(batch, events)) for batch, future in group]
+            self._db.executemany(SQL["append"], events)
             self._upsert(
                 [batch for (batch, _), (_, outcome) in zip(group, outcomes, strict=True) if isinstance(outcome, list)]
             )
@@ -180,7 +182,8 @@ class SqliteLedger:
         for _, future in group:
             future.set_exception(error)
 
-    def _write(self, batch: Batch) -> list[Recorded] | VersionConflict:
+    def _write(self, batch: Batch, events: list[Row]) -> list[Recorded] | VersionConflict:
+        """Number and chain a batch, onto the rows that its group appends."""
         version = self._versions.get(batch.session, 0)
         if batch.session in self._conflicts:
             return self._conflicts[batch.session]
@@ -195,15 +198,13 @@ class SqliteLedger:
         if batch.reply is not None:
             self._db.execute(SQL["add_reply"], (batch.reply.key, batch.at_ms, batch.reply.body))
         recorded: list[Recorded] = []
-        rows: list[tuple[Any, ...]] = []
         for event in batch.events:
             version += 1
             seq, kind, body = self._last_seq + 1, event.kind, event.model_dump_json()
             hash_ = chain(self._last_hash, seq, batch.session, version, batch.at_ms, kind, body)
-            rows.append((seq, batch.session, version, batch.at_ms, kind, body, hash_))
+            events.append((seq, batch.session, version, batch.at_ms, kind, body, hash_))
             recorded.append(Recorded(seq, batch.session, version, batch.at_ms, event))
             self._last_seq, self._last_hash = seq, hash_
-        self._db.executemany(SQL["append"], rows)
         self._versions[batch.session] = version
         return recorded
 

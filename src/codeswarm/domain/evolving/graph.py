@@ -43,10 +43,14 @@ def _count_open(session: Session, id_: TicketId) -> None:
 
 def _renew(session: Session, changed: Sequence[TicketId]) -> None:
     """The waves of the changed tickets and of all that wait for them; the roads of them and of all they wait for."""
-    for id_ in _in_order(session, _reach(changed, session.dependents.__getitem__)):
+    behind = _reach(changed, session.dependents.__getitem__)
+    before = _reach(changed, lambda id_: blockers(session, id_))
+    onward = _in_order(session, behind)
+    for id_ in onward:
         waves = (session.tickets[blocker].wave for blocker in blockers(session, id_))
         session.tickets[id_].wave = 1 + max(waves, default=-1)
-    for id_ in reversed(_in_order(session, _reach(changed, lambda id_: blockers(session, id_)))):
+    back = onward if before.keys() == behind.keys() else _in_order(session, before)
+    for id_ in reversed(back):
         _renew_road(session, session.tickets[id_])
 
 
