@@ -74,5 +74,5 @@ def test_what_the_first_tutorial_types_answers_what_it_shows(tmp_path: Path) -> 
         assert code == "0", f"{each.command}\n{answer}"
         lines = [masked(line, tmp_path) for line in answer.splitlines()]
         missing = [line for line in each.shown if masked(line, tmp_path) not in lines]
-        assert not missing, f"{each.command}\n{answer}"
+        assert not missing, f"{each.command} did not answer {missing}, but\n{answer}"
     assert len(answers) == 2 * len(commands) + 1, told
