@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError
+from codeswarm.plain import clock_time, count, day_and_time, duration, iso, visible
+
+__all__ = [
+    "clock_time",
+    "console",
+    "count",
+    "day_and_time",
+    "duration",
+    "iso",
+    "next_step",
+    "progress",
+    "report_error",
+    "say",
+    "say_json",
+    "say_json_line",
+    "say_patch",
+    "table",
+    "visible",
+]
 
 if TYPE_CHECKING:  # rich takes longer to load than most commands need for their answer
     from rich.console import Console
@@ -19,15 +36,6 @@ FALLBACK = {"Refused": "codeswarm status"}
 """Kind of error → what to do where it has no word on that itself: a refusal comes from a state that forbids it."""
 UNFOLDED = 1000
 """Columns of a table that no person's terminal folds."""
-
-
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but tab and newline, and those that turn the direction of writing."""
-
-
-def visible(text: str) -> str:
-    """Text that others wrote, made harmless: what would move a terminal's cursor or hide words is shown, not done."""
-    return _UNSEEN.sub(lambda hit: hit.group().encode("unicode_escape").decode(), text)
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = True) -> Console:
@@ -126,31 +134,3 @@ def _folded(lines: list[list[str]]) -> None:
     if not out.is_terminal:
         out.width = UNFOLDED
     out.print(shown)
-
-
-def clock_time(at_ms: int) -> str:
-    """The local time of day of a moment."""
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%H:%M:%S")
-
-
-def day_and_time(at_ms: int | None) -> str:
-    return "" if at_ms is None else datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def count(number: int, noun: str) -> str:
-    """`1 file`, `3 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = max(int(seconds), 0)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -31,6 +31,7 @@ VERBS = {
     "status": Verb("status:status", "Show a session: its state, its tickets, what waits for a person."),
     "watch": Verb("watch:watch", "Watch a session live, until it comes to rest."),
     "timeline": Verb("timeline:timeline", "Print what happened, oldest first."),
+    "report": Verb("report:report", "Tell what came of a session: why, diff, proof, cost and undo of each ticket."),
     "logs": Verb("logs:logs", "Print an attempt's transcript: the last attempt's, or an earlier one's."),
     "diff": Verb("diff:diff", "Show changes: landed ones of the session, or the work of a ticket."),
     "work": Verb("work:work", "Show what was done on a ticket, and where each piece of it is kept."),

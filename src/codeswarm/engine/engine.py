@@ -58,7 +58,7 @@ class Engine:
         self._was_full = ""
         self.room = Room((data.root, store.path), clock, self._tell_of_room, self.desk.renew)
         self.artifacts = Artifacts(data.artifacts)
-        signer = Signer.open(data.key)
+        self.signer = signer = Signer.open(data.key)
         self.attempts = Attempts(self.kernel, store, signer, self.artifacts, clock)
         self.offers = Offers(store, project.checkout)
         turn = asyncio.Lock()

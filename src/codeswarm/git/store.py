@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit, Tree, is_object_id
@@ -132,6 +132,21 @@ class Store:
         """The difference as git shows it, byte for byte: what it shows can be applied again."""
         command = _patch_of(old, new, "--stat" if stat else "--patch")
         return b"".join(self.git.run(*command, "--", *some) for some in _batches(paths))
+
+    def patch_head(self, old: str, new: str, most: int) -> tuple[str, bool]:
+        """The first `most` bytes of a difference, and whether that is all of it. Raises: GitError."""
+        found, whole = self.git.head(*_patch_of(old, new), most=most)
+        return found.decode(errors="replace"), whole
+
+    def numstat(self, ranges: Sequence[tuple[str, str]]) -> list[list[tuple[str, int | None, int | None]]]:
+        """For each (old, new) its files with lines added and deleted, None for binary ones. Raises: GitError.
+
+        One process for all of them: a session may have a thousand.
+        """
+        asked = "".join(f"{new} {old}\n" for old, new in ranges)
+        command = ("diff-tree", "--stdin", "--always", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff")
+        out = self.git.run(*command, "--no-textconv", stdin=asked.encode())
+        return _numstats(out, [new for _, new in ranges])
 
     def file(self, revision: str, path: str) -> bytes | None:
         """The content of a file in a commit, or None where it is not there."""
@@ -280,6 +295,29 @@ class Store:
 def _patch_of(old: str, new: str, *told: str) -> list[str]:
     told = told or ("--patch",)
     return ["--literal-pathspecs", "diff-tree", "-r", *told, "--no-ext-diff", "--no-textconv", old, new]
+
+
+def _numstats(out: bytes, commits: list[str]) -> list[list[tuple[str, int | None, int | None]]]:
+    """What `diff-tree --stdin --numstat -z` prints: each commit's id, then its rows; a row alone has tabs.
+
+    Raises: GitError where an id is not the next of `commits`: git passes over a commit that it doesn't know.
+    """
+    found: list[list[tuple[str, int | None, int | None]]] = []
+    for part in out.split(b"\0")[:-1]:
+        if part.count(b"\t") < 2:
+            if part.decode() != commits[len(found)]:
+                raise GitError("diff-tree", 0, f"{commits[len(found)]} is not there")
+            found.append([])
+            continue
+        added, deleted, path = part.split(b"\t", 2)
+        found[-1].append((as_text(path), _lines(added), _lines(deleted)))
+    if len(found) != len(commits):
+        raise GitError("diff-tree", 0, f"{commits[len(found)]} is not there")
+    return found
+
+
+def _lines(number: bytes) -> int | None:
+    return None if number == b"-" else int(number)
 
 
 def _batches(paths: Iterable[str]) -> Iterator[list[str]]:

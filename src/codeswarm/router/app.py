@@ -13,6 +13,7 @@ from codeswarm.engine.sessions import Sessions
 from codeswarm.errors import Refused
 from codeswarm.router import problems
 from codeswarm.router.routes.leases import lease_routes
+from codeswarm.router.routes.reports import report_routes
 from codeswarm.router.routes.sessions import command_routes, view_routes
 from codeswarm.router.routes.uploads import upload_routes
 from codeswarm.router.stream import stream_routes
@@ -40,7 +41,8 @@ def create_app(engine: Engine, sessions: Sessions, log: Callable[[str], None]) -
             except ValueError as error:
                 raise Refused(invalid(f"the body is no text: {error}")) from error
 
-    routers = (lease_routes(engine), upload_routes(engine), command_routes(engine, sessions), view_routes(engine))
+    reading = (view_routes(engine), report_routes(engine))
+    routers = (lease_routes(engine), upload_routes(engine), command_routes(engine, sessions), *reading)
     for router in routers:
         app.include_router(router, prefix=API, dependencies=[Depends(only_with_room), Depends(only_text)])
     app.include_router(stream_routes(engine), prefix=API)

@@ -1,0 +1,116 @@
+"""A session's log, read once: the state that it adds up to, and the facts that the state does not keep."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from codeswarm.domain import events as ev
+from codeswarm.domain.evolve import evolve
+from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId
+from codeswarm.domain.results import GateRun, Receipt, Report
+from codeswarm.domain.session import Session
+from codeswarm.ledger.base import Recorded
+
+E = TypeVar("E", bound=ev.Event)
+Key = tuple[TicketId, int]
+"""(ticket, epoch): an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class At(Generic[E]):
+    """An event, and when it was recorded."""
+
+    at_ms: int
+    event: E
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that a report is made of but the files themselves."""
+
+    session: Session
+    last_ms: int = 0
+    runs: dict[tuple[str, str], GateRun] = field(default_factory=dict)
+    """(command, digest of its output) → what the run showed; a receipt names both."""
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    reports: dict[Key, Report] = field(default_factory=dict)
+    ends: dict[Key, str] = field(default_factory=dict)
+    """Why an attempt was lost or cancelled."""
+    own_commits: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    reviews: dict[TicketId, list[At[ev.ChangesRequested]]] = field(default_factory=lambda: defaultdict(list))
+    bounces: dict[TicketId, list[At[ev.LandingBounced]]] = field(default_factory=lambda: defaultdict(list))
+    disputes: dict[TicketId, list[At[ev.ContractDisputed]]] = field(default_factory=lambda: defaultdict(list))
+    gates: dict[GateId, list[At[ev.Event]]] = field(default_factory=lambda: defaultdict(list))
+    """What happened to a gate, in order."""
+    line: list[tuple[TicketId | None, Commit, int]] = field(default_factory=list)
+    """What landed, in order; None: a catch-up with the base branch."""
+    saves: list[At[ev.CheckpointSaved]] = field(default_factory=list)
+    refused: At[ev.SaveRefused] | None = None
+    """The last refusal of a save, unless a save went well after it."""
+    told: list[At[ev.Event]] = field(default_factory=list)
+    """Notes, refusals, suspensions and the like, in order."""
+    unseen: tuple[str, ...] = ()
+
+    def see(self, event: ev.Event, at_ms: int) -> None:
+        evolve(self.session, event, at_ms)
+        self.last_ms = at_ms
+        _remember(self, event, at_ms)
+
+
+def read(session: SessionId, records: Iterable[Recorded]) -> History:
+    """Add up a session's events. Raises: whatever `evolve` raises for a log that makes no sense."""
+    history = History(Session(session))
+    for record in records:
+        history.see(record.event, record.at_ms)
+    return history
+
+
+_TOLD = (ev.Noted, ev.CommandRejected, ev.SlotRestarted, ev.SessionSuspended, ev.SessionResumed, ev.SaveRefused)
+
+
+def _remember(history: History, event: ev.Event, at_ms: int) -> None:
+    if isinstance(event, _TOLD):
+        history.told.append(At(at_ms, event))
+    match event:
+        case ev.SessionStarted():
+            history.unseen = event.unseen
+        case ev.AttemptSucceeded() | ev.AttemptFailed() | ev.AttemptTimedOut() | ev.AttemptCancelled():
+            history.reports[event.ticket, event.epoch] = event.report
+            history.runs.update(((run.command, run.log), run) for run in event.report.gate_runs)
+            if isinstance(event, ev.AttemptCancelled):
+                history.ends[event.ticket, event.epoch] = event.reason
+        case ev.AttemptLost():
+            history.ends[event.ticket, event.epoch] = event.reason
+        case ev.CommitsKept():
+            history.own_commits[event.ticket, event.epoch] = event.refs
+        case ev.ChangesRequested():
+            history.reviews[event.ticket].append(At(at_ms, event))
+        case ev.ContractDisputed():
+            history.disputes[event.ticket].append(At(at_ms, event))
+        case _:
+            _remember_landing(history, event, at_ms)
+
+
+def _remember_landing(history: History, event: ev.Event, at_ms: int) -> None:
+    if isinstance(event, ev.GateLeased | ev.GateFinished | ev.GateLost | ev.GateAbandoned):
+        history.gates[event.gate].append(At(at_ms, event))
+    match event:
+        case ev.GateFinished():
+            history.runs.update(((run.command, run.log), run) for run in event.runs)
+            history.receipts.update((receipt.id, receipt) for receipt in event.receipts)
+        case ev.ReceiptsRecorded():
+            history.receipts.update((receipt.id, receipt) for receipt in event.receipts)
+        case ev.LandingBounced() if event.ticket is not None:
+            history.bounces[event.ticket].append(At(at_ms, event))
+        case ev.TicketLanded():
+            history.line.append((event.ticket, event.new, at_ms))
+        case ev.CaughtUp():
+            history.line.append((None, event.new, at_ms))
+        case ev.CheckpointSaved():
+            history.saves.append(At(at_ms, event))
+            history.refused = None
+        case ev.SaveRefused():
+            history.refused = At(at_ms, event)
