@@ -36,12 +36,12 @@ def build(
     session = history.session
     tickets = sorted(session.tickets.values(), key=lambda t: (t.status not in ATTENTION, t.place))
     shown = tickets[:MOST_TICKETS]
-    share = Share.of(len(shown))
-    changes = Changes(session, evidence, share)
+    changes = Changes(session, evidence)
     changes.look_up(shown)
     landed = Landed.of(history)
-    teller = Teller(history, evidence, share, changes, landed, made_ms)
-    parts = tuple(teller.part(ticket) for ticket in shown)
+    parts = tuple(
+        Teller(history, evidence, Share.of(len(shown)), changes, landed, made_ms).part(ticket) for ticket in shown
+    )
     attempts = [attempt for ticket in session.tickets.values() for attempt in ticket.attempts.values()]
     cost = outcome.cost_of(attempts)
     until_ms = chart.until(session, history.last_ms, made_ms, live=live)

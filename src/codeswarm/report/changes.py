@@ -8,7 +8,7 @@ from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.report.document import Change, FileChange
 from codeswarm.report.evidence import Evidence, FileStat, Range
-from codeswarm.report.shares import Share, cut, cut_lines
+from codeswarm.report.shares import ROW, Share, cut_lines
 
 
 @dataclass(slots=True)
@@ -17,7 +17,6 @@ class Changes:
 
     session: Session
     evidence: Evidence
-    share: Share
     cut: int = 0
     """Tickets whose patch is not shown whole."""
     missing: int = 0
@@ -41,7 +40,7 @@ class Changes:
             return None
         return self.evidence.merge_base(self.session.tip, newest) or self.session.base, newest
 
-    def of(self, ticket: Ticket) -> Change | None:
+    def of(self, ticket: Ticket, share: Share) -> Change | None:
         """What a ticket changes; None where it changes nothing yet."""
         if ticket.id not in self._stats:
             return None
@@ -49,14 +48,14 @@ class Changes:
         if stats is None:
             self.missing += 1
             return None
-        patch, whole = self._patch(old, new) if stats else ("", True)
+        files = tuple(_file(stat, share) for stat in stats[: share.items * 2] if share.take(ROW // 2))
+        patch, whole = self._patch(old, new, max(share.left, 0)) if stats else ("", True)
         self.cut += not whole
-        most = self.share.items * 2
         return Change(
             old=old,
             new=new,
-            files=tuple(_file(stat, self.share) for stat in stats[:most]),
-            more_files=max(len(stats) - most, 0),
+            files=files,
+            more_files=len(stats) - len(files),
             added=sum(added or 0 for _, added, _ in stats),
             deleted=sum(deleted or 0 for _, _, deleted in stats),
             patch=patch,
@@ -64,15 +63,15 @@ class Changes:
             command=f"codeswarm diff {self.session.id}/{ticket.id}",
         )
 
-    def _patch(self, old: Commit, new: Commit) -> tuple[str, bool]:
-        found = self.evidence.patch(old, new, self.share.patch)
+    def _patch(self, old: Commit, new: Commit, most: int) -> tuple[str, bool]:
+        found = self.evidence.patch(old, new, most)
         if found is None:
             return "", False
         text, whole = found
-        shown, fits = cut_lines(text, self.share.patch)
+        shown, fits = cut_lines(text, most)
         return shown, whole and fits
 
 
 def _file(stat: FileStat, share: Share) -> FileChange:
     path, added, deleted = stat
-    return FileChange(path=cut(path, share.line), added=added, deleted=deleted)
+    return FileChange(path=share.cut(path, share.line), added=added, deleted=deleted)

@@ -10,8 +10,8 @@ from codeswarm.report.document import Bar, Mark
 from codeswarm.report.history import At, History
 from codeswarm.report.shares import cut
 
-MOST_BARS = 4_000
-MOST_MARKS = 2_000
+MOST_BARS = 2_000
+MOST_MARKS = 1_000
 
 
 def bars(history: History, made_ms: int) -> list[Bar]:

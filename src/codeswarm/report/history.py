@@ -33,9 +33,9 @@ class History:
 
     session: Session
     last_ms: int = 0
-    runs: dict[tuple[str, str], GateRun] = field(default_factory=dict)
-    """(command, digest of its output) → what the run showed; a receipt names both."""
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    runs: dict[str, GateRun] = field(default_factory=dict)
+    """Receipt → the run that it is of."""
     reports: dict[Key, Report] = field(default_factory=dict)
     ends: dict[Key, str] = field(default_factory=dict)
     """Why an attempt was lost or cancelled."""
@@ -53,6 +53,8 @@ class History:
     told: list[At[ev.Event]] = field(default_factory=list)
     """Notes, refusals, suspensions and the like, in order."""
     unseen: tuple[str, ...] = ()
+    unmatched: dict[TicketId, tuple[Receipt, ...]] = field(default_factory=dict)
+    """Receipts of an attempt whose runs are told by its end, which is recorded behind them."""
 
     def see(self, event: ev.Event, at_ms: int) -> None:
         evolve(self.session, event, at_ms)
@@ -79,7 +81,7 @@ def _remember(history: History, event: ev.Event, at_ms: int) -> None:
             history.unseen = event.unseen
         case ev.AttemptSucceeded() | ev.AttemptFailed() | ev.AttemptTimedOut() | ev.AttemptCancelled():
             history.reports[event.ticket, event.epoch] = event.report
-            history.runs.update(((run.command, run.log), run) for run in event.report.gate_runs)
+            _match(history, history.unmatched.pop(event.ticket, ()), event.report.gate_runs)
             if isinstance(event, ev.AttemptCancelled):
                 history.ends[event.ticket, event.epoch] = event.reason
         case ev.AttemptLost():
@@ -99,10 +101,12 @@ def _remember_landing(history: History, event: ev.Event, at_ms: int) -> None:
         history.gates[event.gate].append(At(at_ms, event))
     match event:
         case ev.GateFinished():
-            history.runs.update(((run.command, run.log), run) for run in event.runs)
             history.receipts.update((receipt.id, receipt) for receipt in event.receipts)
+            _match(history, event.receipts, event.runs)
         case ev.ReceiptsRecorded():
             history.receipts.update((receipt.id, receipt) for receipt in event.receipts)
+            if event.ticket is not None:
+                history.unmatched[event.ticket] = event.receipts
         case ev.LandingBounced() if event.ticket is not None:
             history.bounces[event.ticket].append(At(at_ms, event))
         case ev.TicketLanded():
@@ -114,3 +118,11 @@ def _remember_landing(history: History, event: ev.Event, at_ms: int) -> None:
             history.refused = None
         case ev.SaveRefused():
             history.refused = At(at_ms, event)
+
+
+def _match(history: History, receipts: Iterable[Receipt], runs: Iterable[GateRun]) -> None:
+    """Find each receipt's run among those that it was made of."""
+    by_content = {(run.command, run.log): run for run in runs}
+    for receipt in receipts:
+        if (run := by_content.get((receipt.command, receipt.log))) is not None:
+            history.runs[receipt.id] = run

@@ -14,6 +14,7 @@ from codeswarm.report.document import Bar
 
 LONG_PAUSE = 0.08
 """A stretch in which nothing runs is folded where it is longer than this part of all that does."""
+SHORTEST_FOLD_MS = 60_000
 FOLDED = 0.03
 """The width that a folded pause keeps, as a part of the whole."""
 MOST_FOLDS = 8
@@ -61,7 +62,7 @@ def scale_of(bars: Sequence[Bar], from_ms: int, to_ms: int) -> Scale:
     to_ms = max(to_ms, from_ms + 1)
     pauses = _pauses(bars, from_ms, to_ms)
     idle = sum(pause.to_ms - pause.from_ms for pause in pauses)
-    least = LONG_PAUSE * max(to_ms - from_ms - idle, 1000)
+    least = max(LONG_PAUSE * (to_ms - from_ms - idle), SHORTEST_FOLD_MS)
     long = sorted((p for p in pauses if p.to_ms - p.from_ms > least), key=lambda p: p.from_ms - p.to_ms)[:MOST_FOLDS]
     folds = tuple(sorted(long, key=lambda pause: pause.from_ms))
     straight = to_ms - from_ms - sum(fold.to_ms - fold.from_ms for fold in folds)
@@ -76,7 +77,7 @@ def scale_of(bars: Sequence[Bar], from_ms: int, to_ms: int) -> Scale:
     if stops[-1] < to_ms:
         stops.append(to_ms)
         places.append(1.0)
-    return Scale(tuple(stops), tuple(places), folds)
+    return Scale(tuple(stops), tuple(place / places[-1] for place in places), folds)
 
 
 def _pauses(bars: Sequence[Bar], from_ms: int, to_ms: int) -> list[Fold]:

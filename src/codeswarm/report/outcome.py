@@ -117,9 +117,10 @@ def _tickets(session: Session) -> str:
 
 
 def _review(session: Session) -> str:
+    if session.save_refused:
+        return "the save was refused"
     return {
         "unsaved": "your branch has not moved: save it, or leave it",
-        "save_refused": "the save was refused",
         "full_gate_red": "the full gate is red on what landed",
         "approvals": "your word is waited for",
         "nothing_landed": "nothing can move without you",
@@ -202,7 +203,7 @@ def _saving(history: History) -> Iterator[Ask]:
         return
     save = f"codeswarm save {session.id}"
     look = f"codeswarm diff --session {session.id}"
-    if history.refused is not None and session.review_reason == "save_refused":
+    if history.refused is not None and session.save_refused:
         refused = history.refused.event
         files = f" ({', '.join(refused.files[:5])})" if refused.files else ""
         yield Ask(what="Clear the way, then save", why=refused.detail + files, commands=(*refused.commands, save))
@@ -233,8 +234,9 @@ def _ticket_asked(session: Session, ticket: Ticket) -> Ask:
         what, verb = f"Retry or cancel {ticket.id}, which failed", "retry"
     else:
         what, verb = f"Release or cancel {ticket.id}, which is on hold", "release"
-    commands = (f"codeswarm logs {name}", f"codeswarm ticket {verb} {name}", f"codeswarm ticket cancel {name}")
-    return Ask(what=what, why=why, commands=commands)
+    look = (f"codeswarm logs {name}",) if ticket.attempts else ()
+    answers = (f"codeswarm ticket {verb} {name}", f"codeswarm ticket cancel {name}")
+    return Ask(what=what, why=why, commands=(*look, *answers))
 
 
 def _behind(session: Session, ticket: Ticket) -> list[TicketId]:

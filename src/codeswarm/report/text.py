@@ -225,7 +225,7 @@ class _Page:
         yield Text("  landed".ljust(_LABEL + 2), style="dim") + _points(landed, scale, room)
         legend = "█ well  ✗ failed  ░ lost or ended  ▒ at work  ▲ landed"
         folded = "  ┊ a pause, folded" if scale.folds else ""
-        yield Text(" " * (_LABEL + 2) + legend + folded, style="dim")
+        yield from self.prose(legend + folded, indent=_LABEL + 2, style="dim")
 
     def costs(self, report: Report) -> Iterator[Text]:
         if not report.costs:

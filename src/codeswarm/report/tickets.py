@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt, Verdict
@@ -16,7 +17,7 @@ from codeswarm.report.document import AttemptLine, Proof, Review, TicketPart, Tr
 from codeswarm.report.evidence import Evidence
 from codeswarm.report.history import History
 from codeswarm.report.outcome import cost_of
-from codeswarm.report.shares import Share, cut, cut_head
+from codeswarm.report.shares import ROW, TAGS, Share
 from codeswarm.report.undo import Landed
 
 LAST_WORDS = 20
@@ -36,43 +37,45 @@ class Teller:
     made_ms: int
 
     def part(self, ticket: Ticket) -> TicketPart:
+        """The ticket's part. Its share is spent in the order of this list: a diff gets what the words have left."""
         session, share = self.history.session, self.share
         attempts = list(ticket.attempts.values())
         return TicketPart(
             id=ticket.id,
-            title=ticket.spec.title,
+            title=share.cut(ticket.spec.title, share.line * 2),
             status=ticket.shown_status,
             wave=ticket.wave + 1,
             phase=ticket.phase.name,
-            description=cut(ticket.spec.description.strip(), share.text),
-            acceptance=self._few(ticket.spec.acceptance),
+            trouble=self._trouble(ticket),
+            description=share.cut(ticket.spec.description.strip(), share.text),
+            acceptance=share.few(ticket.spec.acceptance),
             blocked_by=ticket.spec.blocked_by[: share.items],
             asked_by=session.plan.by if session.plan else session.by,
-            labels=self._few(ticket.spec.labels),
-            contract=tuple(self._contract(ticket)),
-            contract_files=ticket.contract.files[: share.items] if ticket.contract else (),
             landed=ticket.landed or "",
             landed_ms=ticket.landed_ms,
-            change=self.changes.of(ticket),
-            proofs=tuple(self._proofs(ticket)),
-            reviews=tuple(self._reviews(ticket))[-share.items :],
-            attempts=tuple(self._attempt(ticket, attempt) for attempt in attempts[-share.items :]),
-            earlier_attempts=max(len(attempts) - share.items, 0),
-            bounces=tuple(self._bounces(ticket))[-share.items :],
-            decisions=tuple(self._decisions(ticket))[: share.items],
-            messages=self._few(m.text for m in session.messages if m.ticket == ticket.id),
+            proofs=tuple(self._proofs(ticket))[: share.items],
             undo=self.landed.undo(ticket),
-            trouble=self._trouble(ticket),
             cost=cost_of(attempts),
             seconds=sum(self._seconds(attempt) for attempt in attempts),
+            **self._attempts(ticket),
+            reviews=tuple(self._reviews(ticket))[-share.items :],
+            bounces=share.few(self._bounces(ticket)),
+            contract=tuple(self._contract(ticket)),
+            contract_files=share.few(ticket.contract.files if ticket.contract else ()),
+            messages=share.few(m.text for m in session.messages if m.ticket == ticket.id),
+            decisions=share.few(self._decisions(ticket)),
+            labels=share.few(ticket.spec.labels),
+            change=self.changes.of(ticket, share),
         )
 
-    def _few(self, sentences: Iterable[str]) -> tuple[str, ...]:
-        """As many as fit, each cut; the last one tells of the rest."""
-        found = list(sentences)
-        shown = [cut(sentence, self.share.line) for sentence in found[: self.share.items]]
-        more = len(found) - len(shown)
-        return (*shown, f"and {more} more") if more else tuple(shown)
+    def _attempts(self, ticket: Ticket) -> dict[str, Any]:
+        """The newest attempts that there is room for, and how many older ones are not told."""
+        shown: list[AttemptLine] = []
+        for attempt in reversed(ticket.attempts.values()):
+            if len(shown) == self.share.items or not self.share.take(ROW):
+                break
+            shown.append(self._attempt(ticket, attempt))
+        return {"attempts": tuple(reversed(shown)), "earlier_attempts": len(ticket.attempts) - len(shown)}
 
     def _seconds(self, attempt: Attempt) -> float:
         return max((attempt.ended_ms or self.made_ms) - attempt.leased_ms, 0) / 1000
@@ -84,12 +87,12 @@ class Teller:
             return
         for name in _CONTRACT:
             if sentences := getattr(ticket.contract.contract, name):
-                yield name.replace("_", " "), self._few(sentences)
+                yield name.replace("_", " "), self.share.few(sentences)
 
     def _decisions(self, ticket: Ticket) -> Iterator[str]:
         for epoch in ticket.attempts:
             report = self.history.reports.get((ticket.id, epoch))
-            yield from self._few(report.decisions) if report else ()
+            yield from report.decisions if report else ()
 
     # ── proof ──
 
@@ -122,7 +125,7 @@ class Teller:
     def _review(
         self, epoch: int, by: str, at_ms: int, findings: tuple[Finding, ...], then: str, *, asked: bool = True
     ) -> Review:
-        shown = [self._finding(finding) for finding in findings[: self.share.items]]
+        shown = [self._finding(f) for f in findings[: self.share.items] if self.share.take(TAGS * 3)]
         more = len(findings) - len(shown)
         return Review(
             epoch=epoch, by=by, at_ms=at_ms, asked_for_changes=asked, findings=tuple(shown), more=more, then=then
@@ -131,10 +134,10 @@ class Teller:
     def _finding(self, finding: Finding) -> Finding:
         most = self.share.line
         return Finding(
-            file=cut(finding.file, most),
+            file=self.share.cut(finding.file, most),
             line=finding.line,
-            severity=cut(finding.severity, 40),
-            text=cut(finding.text, self.share.text),
+            severity=self.share.cut(finding.severity, 40),
+            text=self.share.cut(finding.text, self.share.text),
         )
 
     def _became(self, ticket: Ticket, epoch: int) -> str:
@@ -155,7 +158,11 @@ class Teller:
     def _attempt(self, ticket: Ticket, attempt: Attempt) -> AttemptLine:
         session, key = self.history.session, (ticket.id, attempt.epoch)
         failure = attempt.failure
-        why = f"{failure.failure_class}: {failure.message}" if failure else self.history.ends.get(key, "")
+        why = (
+            f"{failure.failure_class.replace('_', ' ')}: {failure.message}"
+            if failure
+            else self.history.ends.get(key, "")
+        )
         known = attempt.usage.cost_usd is not None and not attempt.live
         kept = attempt.snapshot is not None
         return AttemptLine(
@@ -163,13 +170,13 @@ class Teller:
             phase=attempt.phase,
             role=attempt.role,
             number=attempt.number,
-            agent=cut(attempt.agent, 100),
+            agent=self.share.cut(attempt.agent, 100),
             worker=attempt.worker,
             status=attempt.status,
             leased_ms=attempt.leased_ms,
             ended_ms=attempt.ended_ms,
-            why=cut(why, self.share.line * 2),
-            summary=cut(attempt.summary.strip(), self.share.text),
+            why=self.share.cut(why, self.share.line * 2),
+            summary=self.share.cut(attempt.summary.strip(), self.share.text),
             cost_usd=attempt.charged_usd if known else None,
             tokens=attempt.charged_tokens if attempt.usage.tokens is not None else None,
             gates=tuple(_gate_words(run) for run in attempt.gate_runs[: self.share.items]),
@@ -182,7 +189,7 @@ class Teller:
             event = at.event
             files = f" in {', '.join(event.files[:5])}" if event.files else ""
             detail = f": {event.detail.splitlines()[0]}" if event.detail and not files else ""
-            yield cut(f"landing {event.landing}: {event.reason.replace('_', ' ')}{files}{detail}", self.share.line)
+            yield (f"landing {event.landing}: {event.reason.replace('_', ' ')}{files}{detail}")
 
     # ── where it stands, if it has not landed ──
 
@@ -193,7 +200,7 @@ class Teller:
             return None
         look = [f"codeswarm work {name}", f"codeswarm logs {name}"] if ticket.attempts else []
         return Trouble(
-            reason=cut(ticket.reason or ticket.waiting_detail, self.share.text),
+            reason=self.share.cut(ticket.reason or ticket.waiting_detail, self.share.text),
             tail=self._tail(ticket, ended[-1]) if ended else "",
             kept=tuple(_kept(session, ticket))[: self.share.items],
             commands=tuple(look),
@@ -203,10 +210,10 @@ class Teller:
         """The end of what went wrong last: of its red gate, else what the agent said last."""
         red = [run for run in attempt.gate_runs if run.outcome is GateOutcome.RED]
         if red:
-            return cut_head(f"$ {red[-1].command}\n{red[-1].tail.strip()}", self.share.text)
+            return self.share.cut_head(f"$ {red[-1].command}\n{red[-1].tail.strip()}", self.share.text)
         said = self.evidence.last_words(self.history.session.id, ticket.id, attempt.epoch, LAST_WORDS)
         message = attempt.failure.message if attempt.failure else ""
-        return cut_head("\n".join(filter(None, (said, message))), self.share.text)
+        return self.share.cut_head("\n".join(filter(None, (said, message))), self.share.text)
 
 
 def _kept(session: Session, ticket: Ticket) -> Iterator[str]:
@@ -223,11 +230,11 @@ def _gate_words(run: GateRun) -> str:
 
 def proof(history: History, evidence: Evidence, receipt: Receipt, share: Share) -> Proof:
     """A receipt, with what is known of the run behind it."""
-    run = history.runs.get((receipt.command, receipt.log)) if receipt.command else None
+    run = history.runs.get(receipt.id)
     return Proof(
         receipt=receipt.id,
         name=receipt.name,
-        command=cut(receipt.command, share.text),
+        command=share.cut(receipt.command, share.text),
         outcome=receipt.outcome,
         tree=receipt.tree,
         log=receipt.log,
@@ -236,6 +243,6 @@ def proof(history: History, evidence: Evidence, receipt: Receipt, share: Share) 
         tests=run.tests if run else None,
         worker=receipt.worker,
         by=receipt.by,
-        known_failing=tuple(cut(name, share.line) for name in receipt.known_failing[: share.items]),
+        known_failing=tuple(share.cut(name, share.line) for name in receipt.known_failing[: share.items]),
         genuine=evidence.genuine(receipt),
     )
