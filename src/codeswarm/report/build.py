@@ -34,7 +34,7 @@ def build(
 ) -> Report:
     """The report of a history. `head`: where the ledger ends, and the hash there."""
     session = history.session
-    tickets = sorted(session.tickets.values(), key=lambda t: (t.status not in ATTENTION, t.place))
+    tickets = sorted(outcome.built(session), key=lambda t: (t.status not in ATTENTION, t.place))
     shown = tickets[:MOST_TICKETS]
     changes = Changes(session, evidence)
     changes.look_up(shown)
@@ -63,6 +63,7 @@ def build(
         headline=cut(outcome.headline(history, live=live), text.text),
         facts=outcome.facts(history, cost, until_ms),
         asks=outcome.asks(history, live=live),
+        answer=cut(session.answer, text.text * 4),
         counts=outcome.counts(session),
         cost=cost,
         costs=tuple(_costs(attempts, made_ms)),

@@ -53,6 +53,8 @@ class History:
     told: list[At[ev.Event]] = field(default_factory=list)
     """Notes, refusals, suspensions and the like, in order."""
     unseen: tuple[str, ...] = ()
+    asked_by: dict[TicketId, str] = field(default_factory=dict)
+    """Ticket → who put it into the plan."""
     unmatched: dict[TicketId, tuple[Receipt, ...]] = field(default_factory=dict)
     """Receipts of an attempt whose runs are told by its end, which is recorded behind them."""
 
@@ -79,6 +81,8 @@ def _remember(history: History, event: ev.Event, at_ms: int) -> None:
     match event:
         case ev.SessionStarted():
             history.unseen = event.unseen
+        case ev.PlanProposed() | ev.TicketsAdded():
+            history.asked_by.update((ticket.id, event.by) for ticket in event.tickets)
         case ev.AttemptSucceeded() | ev.AttemptFailed() | ev.AttemptTimedOut() | ev.AttemptCancelled():
             history.reports[event.ticket, event.epoch] = event.report
             _match(history, history.unmatched.pop(event.ticket, ()), event.report.gate_runs)

@@ -59,10 +59,15 @@ def money(cost: Cost) -> str:
     return f"${cost.usd:.2f}" + (" so far" if cost.running else "")
 
 
+def built(session: Session) -> list[Ticket]:
+    """The tickets that are to land: all but those in which planners work."""
+    return [ticket for ticket in session.tickets.values() if ticket.planning is None]
+
+
 def counts(session: Session) -> dict[str, int]:
     """State of tickets → how many, as `WORDS` orders them."""
     found: dict[TicketStatus, int] = {}
-    for ticket in session.tickets.values():
+    for ticket in built(session):
         found[ticket.shown_status] = found.get(ticket.shown_status, 0) + 1
     return {state: found[state] for state in WORDS if state in found}
 
@@ -73,7 +78,7 @@ def counts(session: Session) -> dict[str, int]:
 def headline(history: History, *, live: bool) -> str:
     """What came of it, in one sentence."""
     session = history.session
-    if not session.tickets:
+    if not session.to_land:
         return _before(session, live=live)
     told = _tickets(session)
     match session.status:
@@ -88,7 +93,7 @@ def headline(history: History, *, live: bool) -> str:
         case S.AWAITING_REVIEW:
             return f"{told}; {_review(session)}."
         case S.DRAFT:
-            return f"The plan has {count(len(session.tickets), 'ticket')}; the gate runs on the base."
+            return f"The plan has {count(session.to_land, 'ticket')}; the gate runs on the base."
     return f"{told}; " + ("it goes on." if live else "nobody hosts it any more.")
 
 
@@ -112,8 +117,8 @@ def _tickets(session: Session) -> str:
     found = counts(session)
     landed = len(session.landed)
     rest = [f"{number} {WORDS[TicketStatus(state)]}" for state, number in found.items() if state != T.COMPLETE]
-    whole = "All" if landed == len(session.tickets) and landed > 1 else f"{landed or 'None'} of"
-    return ", ".join([f"{whole} {count(len(session.tickets), 'ticket')} landed", *rest])
+    whole = "All" if landed == session.to_land and landed > 1 else f"{landed or 'None'} of"
+    return ", ".join([f"{whole} {count(session.to_land, 'ticket')} landed", *rest])
 
 
 def _review(session: Session) -> str:
@@ -167,7 +172,7 @@ def asks(history: History, *, live: bool) -> tuple[Ask, ...]:
     """What a person must do or decide now, most pressing first."""
     session = history.session
     if session.status is S.FINALIZED:
-        return tuple(_tickets_asked(session)) if session.outcome is Outcome.FAILED and session.tickets else ()
+        return tuple(_tickets_asked(session)) if session.outcome is Outcome.FAILED and session.to_land else ()
     if session.status is S.CANCELLED:
         return ()
     return (
@@ -216,7 +221,7 @@ def _saving(history: History) -> Iterator[Ask]:
 
 
 def _tickets_asked(session: Session) -> Iterator[Ask]:
-    found = [ticket for ticket in session.tickets.values() if ticket.status in (T.FAILED, T.ON_HOLD)]
+    found = [ticket for ticket in built(session) if ticket.status in (T.FAILED, T.ON_HOLD)]
     found.sort(key=lambda ticket: (ticket.status is not T.FAILED, ticket.place))
     for ticket in found[:MOST_ASKS]:
         yield _ticket_asked(session, ticket)

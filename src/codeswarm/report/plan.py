@@ -6,11 +6,15 @@ from typing import Any
 
 from codeswarm.domain import dag
 from codeswarm.domain.session import Session
+from codeswarm.report.outcome import built
 
 
 def plan_of(session: Session) -> dict[str, Any]:
-    """The newest plan, accepted or not. Estimates are the tickets' own, else the session's default."""
-    specs = session.plan.tickets if session.plan else ()
+    """All tickets that are to land, or where none is accepted yet, those that are proposed.
+
+    Estimates are the tickets' own, else the session's default.
+    """
+    specs = [ticket.spec for ticket in built(session)] or list(session.plan.tickets if session.plan else ())
     known = {spec.id for spec in specs}
     blockers = {spec.id: tuple(id_ for id_ in dict.fromkeys(spec.blocked_by) if id_ in known) for spec in specs}
     seconds = {spec.id: spec.estimate_s or session.settings.default_estimate_s for spec in specs}

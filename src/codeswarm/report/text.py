@@ -289,6 +289,8 @@ def _lane(lane: list[Bar], scale: Scale, room: int) -> Text:
         first = min(int(scale.at(bar.from_ms) * room), room - 1)
         last = max(min(int(scale.at(bar.to_ms) * room), room), first + 1)
         cells[first:last] = _FILLED.get(bar.outcome, _FAILED) * (last - first)
+        if last - first > 1 and cells[last - 1] == "█":
+            cells[last - 1] = "▊"  # so that one bar behind another is seen as two
         name = visible(bar.about)
         if last - first >= len(name) + 2:
             cells[first + 1 : first + 1 + len(name)] = name

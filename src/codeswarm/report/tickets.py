@@ -50,7 +50,7 @@ class Teller:
             description=share.cut(ticket.spec.description.strip(), share.text),
             acceptance=share.few(ticket.spec.acceptance),
             blocked_by=ticket.spec.blocked_by[: share.items],
-            asked_by=session.plan.by if session.plan else session.by,
+            asked_by=self.history.asked_by.get(ticket.id, session.by),
             landed=ticket.landed or "",
             landed_ms=ticket.landed_ms,
             proofs=tuple(self._proofs(ticket))[: share.items],

@@ -170,9 +170,7 @@ def crowded(tickets: int) -> Report:
 def _copies(event: ev.Event, tickets: int) -> Iterator[ev.Event]:
     """What happened to one ticket, as it happens to all."""
     if isinstance(event, ev.PlanProposed):
-        specs = (
-            full().model_copy(update={"id": TicketId(f"t{n}"), "blocked_by": _before(n)}) for n in range(tickets)
-        )
+        specs = (full().model_copy(update={"id": TicketId(f"t{n}"), "blocked_by": _before(n)}) for n in range(tickets))
         yield event.model_copy(update={"tickets": tuple(specs)})
     elif getattr(event, "ticket", None) is not None:
         yield from (event.model_copy(update={"ticket": TicketId(f"t{n}")}) for n in range(tickets))
