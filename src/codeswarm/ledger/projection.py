@@ -108,8 +108,8 @@ def _ticket_row(session: Session, t: Ticket) -> Row:
     return (
         session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _list(t.spec.blocked_by),
         t.shown_status.value, phase.name, phase.role.value, t.reason or t.waiting_detail, t.generation, t.epoch,
-        t.failures, t.interruptions, t.change_rounds, t.bounces, live.worker if live else "", t.work or "", t.landed or "", t.landed_ms,
-        t.not_before_ms, since_ms, _list(t.files),
+        t.failures, t.interruptions, t.change_rounds, t.bounces, live.worker if live else "", t.work or "",
+        t.landed or "", t.landed_ms, t.not_before_ms, since_ms, _list(t.files),
     )  # fmt: skip
 
 
@@ -118,9 +118,9 @@ def _attempt_row(session: Session, ticket: TicketId, a: Attempt) -> Row:
     failure = a.failure.failure_class if a.failure else ("lost" if a.status is AttemptStatus.LOST else "")
     return (
         session.id, ticket, a.epoch, a.phase, a.role.value, a.number, a.worker, a.agent, a.status.value, a.sandbox,
-        a.conversation, a.base, a.start or "", a.snapshot or "", a.head or "", failure, a.failure.message if a.failure else "",
-        a.summary, gates, int(a.late), a.usage.cost_usd, a.usage.input_tokens, a.usage.output_tokens, a.transcript,
-        a.transcript_size, a.leased_ms, a.ended_ms,
+        a.conversation, a.base, a.start or "", a.snapshot or "", a.head or "", failure,
+        a.failure.message if a.failure else "", a.summary, gates, int(a.late), a.usage.cost_usd, a.usage.input_tokens,
+        a.usage.output_tokens, a.transcript, a.transcript_size, a.leased_ms, a.ended_ms,
     )  # fmt: skip
 
 
