@@ -49,11 +49,14 @@ def _project_key(root: Path) -> str:
 
 
 @contextlib.contextmanager
-def router_lock(data: Data) -> Iterator[None]:
-    """Be the router. Raises: RouterLive where someone is already. The kernel lets go of it whatever kills us."""
+def router_lock(data: Data, inherited: int | None = None) -> Iterator[int]:
+    """Be the router. Raises: RouterLive where someone is already. The kernel lets go of it whatever kills us.
+
+    Yields: the descriptor that holds it. Whoever inherits that holds it, too, from that very moment (`inherited`).
+    """
     data.root.mkdir(parents=True, exist_ok=True)
     data.root.chmod(0o700)
-    fd = os.open(data.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(data.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if inherited is None else inherited
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +65,7 @@ def router_lock(data: Data) -> Iterator[None]:
         with contextlib.suppress(OSError):  # who it is only makes for a better message; a full disk is told elsewhere
             os.ftruncate(fd, 0)
             os.pwrite(fd, json.dumps({"pid": os.getpid()}).encode(), 0)
-        yield
+        yield fd
     finally:
         os.close(fd)
 

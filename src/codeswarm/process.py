@@ -124,6 +124,48 @@ async def spawn(
     )
 
 
+class Outliving:
+    """A process that need not end with us: nothing of it is ours but the news of its end.
+
+    asyncio kills its children when their transports go away, and this one may be somebody else's by then.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        output: int,
+        told: bytes = b"",
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start it in a process session of its own. `told` is all that it finds on its standard input; it is short."""
+        self._process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
+            stdin.write(told)
+        self.pid = self._process.pid
+
+    async def wait(self) -> int:
+        """Wait until it has ended; its exit code."""
+        await gone(self.pid)
+        return self._process.wait()
+
+    def let_go(self) -> None:
+        """It goes on without us, and nobody of us asks how it ends."""
+        self._process.returncode = 0  # else Popen warns of a child that still runs
+
+
 async def exited(process: asyncio.subprocess.Process) -> None:
     """Wait until the process itself has ended, whoever may still hold its pipes open."""
     if process.returncode is None:

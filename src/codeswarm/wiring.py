@@ -45,9 +45,26 @@ class WorkerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """What makes a process the router: the lock, and the socket that it listens at. Descriptors, so that a child can
+    inherit them: then nobody else can come in between, and whoever asks meanwhile waits in the socket's queue.
+    """
+
+    lock: int
+    listener: int
+
+
+@dataclass(slots=True)
 class Router:
     engine: Engine
     sessions: Sessions
+    post: Post
+    handed_over: bool = False
+
+    def hand_over(self) -> None:
+        """Another process holds our post already: workers and socket stay when we end."""
+        self.handed_over = True
+        self.engine.workers.leave()
 
 
 def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None) -> Engine:
@@ -72,27 +89,37 @@ def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None)
 
 @contextlib.asynccontextmanager
 async def router(
-    home: Home, plan: WorkerPlan, environment: Environment, tell: Tell = lambda problem: None
+    home: Home,
+    plan: WorkerPlan,
+    environment: Environment,
+    tell: Tell = lambda problem: None,
+    post: Post | None = None,
 ) -> AsyncIterator[Router]:
     """Be the router of a home for as long as the context lasts: engine, workers, socket. `tell`: see `Engine`.
 
-    Raises: RouterLive, LedgerError, StoreDiverged.
+    `post`: inherited from the router before us, which has ended. Raises: RouterLive, LedgerError, StoreDiverged.
     """
     # FastAPI takes a quarter of a second to import, and only routers need it.
     from codeswarm.router.app import create_app  # noqa: PLC0415
-    from codeswarm.router.server import bind, serving  # noqa: PLC0415
+    from codeswarm.router.server import bind, inherited, serving  # noqa: PLC0415
 
-    with router_lock(home.data):
+    with router_lock(home.data, None if post is None else post.lock) as lock:
         engine = open_engine(home, plan, tell)
+        handed_over = False
         try:
             sessions = Sessions(engine, environment, plan.directory, new_session_id)
-            listener = bind(home.data.socket)
+            listener = bind(home.data.socket) if post is None else inherited(post.listener)
             app = create_app(engine, sessions, _logger(home.data))
-            async with serving(app, listener), engine.running(plan.slots):
-                yield Router(engine, sessions)
+            hosted = Router(engine, sessions, Post(lock, listener.fileno()))
+            try:
+                async with serving(app, listener), engine.running(plan.slots):
+                    yield hosted
+            finally:
+                handed_over = hosted.handed_over
         finally:
             engine.kernel.ledger.close()
-            home.data.socket.unlink(missing_ok=True)
+            if not handed_over:
+                home.data.socket.unlink(missing_ok=True)
 
 
 def _logger(data: Data) -> Callable[[str], None]:

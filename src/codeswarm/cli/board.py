@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codeswarm.cli.follow import Wire
+from codeswarm.cli.keys import Keys
 from codeswarm.cli.output import clock_time, console, duration
 from codeswarm.cli.until import time_left
 from codeswarm.cli.words import QUIET, describe, subject
@@ -44,7 +45,10 @@ REFRESH_PER_S = 4
 class Board:
     """`Show` on a terminal."""
 
-    def __init__(self, out: Console | None = None) -> None:
+    def __init__(self, out: Console | None = None, keys: Keys | None = None, hint: str = "") -> None:
+        """`keys` are listened to while the board is up; `hint` says what they do."""
+        self._keys = keys
+        self._hint = hint
         self._console = out or console()
         self._session: Session | None = None
         self._said: dict[str, str] = {}
@@ -56,14 +60,20 @@ class Board:
 
     def open(self) -> None:
         if not self._open:
+            if self._keys is not None:
+                self._keys.open()
             self._live.start()
             self._open = True
 
     def close(self) -> None:
         """Take the board away, to ask something or for good."""
         if self._open:
-            self._live.stop()
             self._open = False
+            try:
+                self._live.stop()
+            finally:
+                if self._keys is not None:
+                    self._keys.close()
 
     def event(self, record: Wire, session: Session) -> None:
         self._session = session
@@ -85,6 +95,8 @@ class Board:
             parts.append(moving)
         parts += list(_asked(session))
         parts.append(Text("\n".join(self._last), style="dim", no_wrap=True, overflow="ellipsis"))
+        if self._hint:
+            parts.append(Text(self._hint, style="dim italic", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
 

@@ -74,20 +74,24 @@ async def _ask_to_save(here: Here, client: RouterClient, follower: Follower) -> 
 
 
 def _tell(session: Session, rest: Rest) -> None:
+    for line in closing_words(session, rest):
+        say(line)
+
+
+def closing_words(session: Session, rest: Rest) -> list[str]:
     """The last lines: figures, and the commands to go on with."""
     planned = session.plan.tickets if session.plan is not None else ()
     landed, whole = len(session.landed), session.to_land or len(planned)
     took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
-    say(f"{landed} of {whole} tickets landed in {took}; {_cost(session)}")
+    words = [f"{landed} of {whole} tickets landed in {took}; {_cost(session)}"]
     for ticket in session.tickets.values():
         if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD):
             verb = "retry" if ticket.status is TicketStatus.FAILED else "release"
             reason = ticket.reason.splitlines()[0] if ticket.reason else ""
-            say(f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {ticket.id}")
+            words.append(f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {ticket.id}")
     if session.answer:
-        say(session.answer)
-    for line in _next_steps(session, rest):
-        say(line)
+        words.append(session.answer)
+    return words + _next_steps(session, rest)
 
 
 def _last_ms(session: Session) -> int:

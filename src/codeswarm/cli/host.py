@@ -1,12 +1,14 @@
 """Hosting a session: being its router until it comes to rest, showing it, asking the person, obeying Ctrl+C.
 
-Ctrl+C once: no new work, running agents end their phase. Twice: they end now. Nothing is lost either way.
+Ctrl+C once: no new work, running agents end their phase. Twice: they end now. Nothing is lost either way. `d`, or the
+end of the terminal: the person leaves, and the session goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from codeswarm.cli.board import Board
+from codeswarm.cli.departure import Departure
 from codeswarm.cli.editor import edit
 from codeswarm.cli.follow import Follower, Rest, Show, Wire
 from codeswarm.cli.here import Here
+from codeswarm.cli.keys import Keys
 from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress, report_error
 from codeswarm.cli.planned import MOST_TICKETS, as_yaml
@@ -28,6 +32,7 @@ from codeswarm.errors import CodeswarmError, RouterUnreachable, Suspended
 from codeswarm.router_client import RouterClient
 
 INTERRUPTED = 130
+KEYS = "d leaves it running · Ctrl+C stops it"
 UNAVAILABLE = 503
 BEGIN_S = 30.0
 BEGIN_PAUSE_S = 0.05
@@ -38,10 +43,13 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def make_show(here: Here) -> Show:
+def make_show(here: Here, heard: Callable[[str], None] | None = None, hint: str = "") -> Show:
+    """`heard`: told of each key that is pressed while a board is up; `hint`: what the keys do."""
     if here.json:
         return JsonLines()
-    return Board() if is_terminal() else Lines()
+    if not is_terminal():
+        return Lines()
+    return Board(keys=Keys(heard), hint=hint) if heard is not None else Board()
 
 
 @dataclass
@@ -72,7 +80,8 @@ class Conversation:
         self._client = client
         self._id = session
         self._wait = wait
-        self._show = make_show(here) if show is None else show
+        self._departure: Departure | None = None
+        self._show = make_show(here, self._key, KEYS) if show is None else show
         self._asked: set[str] = set()
         self._following: asyncio.Task[Any] | None = None
         self._unwritten: CodeswarmError | None = None
@@ -80,30 +89,55 @@ class Conversation:
         self.interrupts = Interrupts()
         self.follower = Follower(session, self._show, known)
 
+    @property
+    def waits(self) -> bool:
+        """Whether answers of people are waited for."""
+        return self._wait
+
     def move_to(self, client: RouterClient) -> None:
         """Go on at another router: the one that we had is gone."""
         self._client = client
 
-    async def follow(self) -> Rest | None:
-        """Until the session rests, or the router is gone (None). Goes on where an earlier call ended."""
-        loop, self._following = asyncio.get_running_loop(), asyncio.current_task()
-        loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        for ending in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(ending, self._end_now)
+    async def follow(self, departure: Departure) -> Rest | None:
+        """Until the session rests, or the router or the person is gone (None). Goes on where an earlier call ended."""
+        loop, self._following, self._departure = asyncio.get_running_loop(), asyncio.current_task(), departure
+        handlers = {
+            signal.SIGINT: self._interrupt,
+            signal.SIGTERM: self.end_now,
+            signal.SIGTSTP: self._lie_down,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         try:
             if self.interrupts.count:
                 await self._stop(self.interrupts.count > 1)  # what was asked of a router that is gone by now
-            async with self._client.events(self._id, self.follower.last) as events:
-                return await self.follower.until_rest(self._asking(events), self._goes_on)
+            with departure.heeded_by(self._following_ends):
+                async with self._client.events(self._id, self.follower.last) as events:
+                    return await self.follower.until_rest(self._asking(events), self._goes_on)
         except asyncio.CancelledError:
-            if self._unwritten is None or self._following is None:
+            if self._following is None or (self._unwritten is None and not departure.wanted):
                 raise
             self._following.uncancel()
+            if self._unwritten is None:
+                return None
             raise self._cut_off(self._unwritten) from None
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in handlers:
                 loop.remove_signal_handler(number)
             self._show.close()
+
+    def _following_ends(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+
+    def _key(self, pressed: str) -> None:
+        if self._departure is not None:
+            self._departure.key(pressed)
+
+    def _lie_down(self) -> None:
+        """Ctrl+Z: the terminal is the shell's again before we stop. What comes afterwards draws the board anew."""
+        self._show.close()
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     async def _asking(self, events: AsyncIterator[Wire]) -> AsyncIterator[Wire]:
         async for record in events:
@@ -130,8 +164,8 @@ class Conversation:
             progress("stopping: no new work, running agents end their phase; Ctrl+C again ends them now")
         self._stopping = asyncio.ensure_future(self._stop(now))
 
-    def _end_now(self) -> None:
-        """Told to end, or the terminal is gone: as if Ctrl+C had been pressed twice."""
+    def end_now(self) -> None:
+        """Told to end: as if Ctrl+C had been pressed twice."""
         self.interrupts.count = max(self.interrupts.count, 1)
         self._interrupt()
 
@@ -229,7 +263,7 @@ def choose(question: str, choices: tuple[str, ...]) -> str:
 def _line(question: str) -> str:
     try:
         return input(question)
-    except EOFError:
+    except (EOFError, OSError):  # the input has ended, or the terminal is gone
         return ""
 
 
@@ -242,9 +276,9 @@ async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIt
     from codeswarm.home import RouterLive
     from codeswarm.wiring import router
 
-    while not await _answers(here):
+    while not await answers(here):
         try:
-            hosting = router(here.home, make_plan(), here.environment, _tell_of_room)
+            hosting = router(here.home, make_plan(), here.environment, tell_of_room)
             async with hosting as hosted, here.client() as client:
                 yield client, hosted
                 return
@@ -254,7 +288,7 @@ async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIt
         yield client, None
 
 
-def _tell_of_room(problem: CodeswarmError | None) -> None:
+def tell_of_room(problem: CodeswarmError | None) -> None:
     """What the router that we are tells at once: that nothing can be written, and that it can be again."""
     if problem is not None:
         report_error(problem, as_json=False)
@@ -262,7 +296,7 @@ def _tell_of_room(problem: CodeswarmError | None) -> None:
         progress("there is room on the disk again; it goes on")
 
 
-async def _answers(here: Here) -> bool:
+async def answers(here: Here) -> bool:
     """Whether a router is live here. One that only begins is waited for, and so is the end of one that ends.
 
     Raises: RouterUnreachable where it does not answer for a long time.

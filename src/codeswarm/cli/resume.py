@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codeswarm.cli.detach import begin_detached
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation
 from codeswarm.cli.output import progress
@@ -31,6 +32,9 @@ def resume(
     until: UntilOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
     record: Annotated[Path | None, typer.Option(metavar="DIR", help="Record every attempt into this folder.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it running in the background once it goes on.")
+    ] = False,
 ) -> None:
     """Go on with a session that was paused, stopped, suspended or cut off.
 
@@ -53,11 +57,18 @@ def resume(
         "roles": roles,
         "until": until and parse_until(until, time.time_ns() // 1_000_000).model_dump(),
     }
-    raise typer.Exit(run_async(_resume(here, SessionId(row["id"]), body, workers, wait, record)))
+    raise typer.Exit(run_async(_resume(here, SessionId(row["id"]), body, workers, wait, record, detach=detach)))
 
 
 async def _resume(
-    here: Here, session: SessionId, body: dict[str, Any], workers: int | None, wait: bool, record: Path | None
+    here: Here,
+    session: SessionId,
+    body: dict[str, Any],
+    workers: int | None,
+    wait: bool,
+    record: Path | None,
+    *,
+    detach: bool,
 ) -> int:
     def plan() -> Any:
         from codeswarm.wiring import WorkerPlan
@@ -70,6 +81,8 @@ async def _resume(
         progress(f"session {session} goes on" + ("; joined the router that is live here" if joined else ""))
         return Conversation(here, client, session, wait=wait, known=here.session(session)["version"])
 
+    if detach:
+        return await begin_detached(here, plan, begin, sessions=(session,), wait=wait)
     return await converse(here, plan, begin)
 
 

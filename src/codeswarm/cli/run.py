@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codeswarm.cli.detach import begin_detached
 from codeswarm.cli.detected import settle_settings
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation, is_terminal
@@ -45,6 +46,7 @@ class Wish:
     target: int | None = None
     record: Path | None = None
     until: Until | None = None
+    detach: bool = False
 
 
 def run(
@@ -84,6 +86,9 @@ def run(
     save: Annotated[bool, typer.Option("--save", help="Save to the base branch at the end.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
     record: Annotated[Path | None, typer.Option(metavar="DIR", help="Record every attempt into this folder.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it running in the background once it has begun.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The repository, instead of the current folder.")
@@ -100,7 +105,10 @@ def run(
         here = replace(here, directory=here.directory / repo)
     flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox)
     end = None if until is None else parse_until(until, time.time_ns() // 1_000_000)
-    wish = Wish(goal, spec, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end)
+    wish = Wish(
+        goal, spec, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end, detach
+    )
+    wish = replace(wish, detach=detach)
     plan = asked_for(here, wish)
     if dry_run:
         _show_dry_run(here, wish, plan)
@@ -169,6 +177,8 @@ async def _run(here: Here, wish: Wish, plan: dict[str, Any]) -> int:
         announce(here, wish, started, joined=joined)
         return Conversation(here, client, SessionId(started["session"]), wait=wish.wait)
 
+    if wish.detach:
+        return await begin_detached(here, lambda: worker_plan(here, wish), begin, wait=wish.wait)
     return await converse(here, lambda: worker_plan(here, wish), begin)
 
 
@@ -190,7 +200,7 @@ def request_of(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
         "flags": wish.flags,
         "no_gate": wish.no_gate,
         "allow_red_base": wish.allow_red_base,
-        "approve_plan_by_default": is_terminal() and not here.json,
+        "approve_plan_by_default": is_terminal() and not here.json and not wish.detach,
         "save_at_end": wish.save,
         "target": wish.target,
         "until": wish.until and wish.until.model_dump(),

@@ -2,24 +2,28 @@
 
 The host stays until the sessions that others began or resumed at it rest, too: ending earlier would cut off their
 agents. Where it goes away all the same (killed, or told to leave), whoever had joined becomes the router, or joins the
-one that was quicker, and goes on where the ledger stands.
+one that was quicker, and goes on where the ledger stands. A person who leaves what goes on hands it over to a
+background host.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from typing import Any
 
+from codeswarm.cli.departure import Departure
+from codeswarm.cli.detach import Background, tell_detached
 from codeswarm.cli.ending import finish
-from codeswarm.cli.follow import Rest, rest_of
+from codeswarm.cli.follow import Rest
+from codeswarm.cli.guests import Guests
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, joined_or_hosting
-from codeswarm.cli.output import progress
-from codeswarm.domain import events as ev
-from codeswarm.domain.ids import SessionId
-from codeswarm.errors import RouterUnreachable
+from codeswarm.cli.output import progress, report_error
+from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.router_client import RouterClient
 
 Begin = Callable[[RouterClient, bool], Awaitable[Conversation]]
@@ -30,26 +34,96 @@ Conclude = Callable[[Here, RouterClient, Conversation, Rest | None], Awaitable[i
 
 async def converse(here: Here, make_plan: Callable[[], Any], begin: Begin, conclude: Conclude = finish) -> int:
     """Begin something at the router here and follow it to its end, whoever that router is; the exit code."""
-    conversation: Conversation | None = None
-    while True:
-        async with joined_or_hosting(here, make_plan) as (client, hosted):
-            guests = Guests(hosted.engine.kernel) if hosted else None
-            try:
-                if conversation is None:
-                    conversation = await _begun(begin, client, hosted)
-                else:
-                    conversation.move_to(client)
-                rest = await conversation.follow()
-            except RouterUnreachable:
-                if hosted is not None:
-                    raise
-                rest = None
-            if conversation is not None and (rest is not None or hosted is not None):
-                code = await conclude(here, client, conversation, rest)
-                if guests is not None and conversation.interrupts.count <= 1:
-                    await guests.until_rest()
+    departure = Departure()
+    with departure.listening():
+        return await _Sharing(here, cache(make_plan), departure).converse(begin, conclude)
+
+
+class _Sharing:
+    def __init__(self, here: Here, make_plan: Callable[[], Any], departure: Departure) -> None:
+        self._here = here
+        self._make_plan = make_plan
+        self._departure = departure
+        self._conversation: Conversation | None = None
+
+    async def converse(self, begin: Begin, conclude: Conclude) -> int:
+        while True:
+            background = None
+            async with joined_or_hosting(self._here, self._make_plan) as (client, hosted):
+                guests = Guests(hosted.engine.kernel) if hosted else None
+                rest, background = await self._follow(begin, client, hosted, guests)
+                code = None
+                if self._conversation is not None and not self._left and (rest is not None or hosted is not None):
+                    code = await conclude(self._here, client, self._conversation, rest)
+                    if guests is not None:
+                        background = await self._stay(hosted, guests)
+            if background is not None:
+                await background.host()
+                background.let_go()
+            if code is not None:
                 return code
-        progress("the router that we had joined is gone; going on without it")
+            if self._conversation is not None and self._left:
+                tell_detached(self._here, self._conversation, background)
+                return 0
+            progress("the router that we had joined is gone; going on without it")
+
+    @property
+    def _left(self) -> bool:
+        return self._departure.wanted
+
+    async def _follow(
+        self, begin: Begin, client: RouterClient, hosted: Any, guests: Guests | None
+    ) -> tuple[Rest | None, Background | None]:
+        """Follow it here, to its rest, to the end of the router that we joined (None), or until the person leaves."""
+        try:
+            if self._conversation is None:
+                self._conversation = await _begun(begin, client, hosted)
+            else:
+                self._conversation.move_to(client)
+            while True:
+                rest = await self._conversation.follow(self._departure)
+                if not self._left or hosted is None or guests is None:
+                    return rest, None
+                if (background := await self._hand_over(hosted, guests)) is not None:
+                    return None, background
+        except RouterUnreachable:
+            if hosted is not None:
+                raise
+            return None, None
+
+    async def _hand_over(self, hosted: Any, guests: Guests) -> Background | None:
+        """Let a background host inherit the router's post. None: that failed, and we stay what we are."""
+        conversation = self._conversation
+        assert conversation is not None
+        sessions = {*guests.at_work, conversation.follower.session.id}
+        background = Background(
+            self._here, self._make_plan(), sorted(sessions), wait=conversation.waits, post=hosted.post
+        )
+        try:
+            await background.ready()
+        except CodeswarmError as error:
+            await background.abandon()
+            report_error(error, as_json=False)
+            self._departure.wanted = False
+            if self._departure.hung_up:
+                conversation.end_now()  # nobody can be asked: as Ctrl+C twice, and `resume` goes on
+            return None
+        hosted.hand_over()
+        return background
+
+    async def _stay(self, hosted: Any, guests: Guests) -> Background | None:
+        """Host what others began here until it rests. Told to leave: who follows it takes over, else a background."""
+        assert self._conversation is not None
+        if self._conversation.interrupts.count <= 1 and guests.at_work:
+            progress(
+                f"still at work here: {', '.join(guests.at_work)}; this process hosts until that rests too, "
+                "Ctrl+C hands it over"
+            )
+            with _told_to_leave(self._departure) as told:
+                await _first(guests.until_quiet(), told.wait())
+        if guests.alone or (self._left and guests.at_work):
+            return await self._hand_over(hosted, guests)
+        return None
 
 
 async def _begun(begin: Begin, client: RouterClient, hosted: Any) -> Conversation:
@@ -60,43 +134,25 @@ async def _begun(begin: Begin, client: RouterClient, hosted: Any) -> Conversatio
     return begun
 
 
-class Guests:
-    """The sessions that others work on at the router which this process is: begun or resumed here, or followed now."""
-
-    def __init__(self, kernel: Any) -> None:
-        self._kernel = kernel
-        self._begun: set[SessionId] = set()
-        self._news = asyncio.Event()
-        self._leave = False
-        kernel.observe(self._observe)
-
-    def _observe(self, records: list[Any]) -> None:
-        self._begun.update(r.session for r in records if isinstance(r.event, ev.SessionStarted | ev.SessionResumed))
-        self._news.set()
-
-    @property
-    def at_work(self) -> list[SessionId]:
-        wanted = self._begun | self._kernel.followed
-        return [s.id for s in self._kernel.live_sessions() if s.id in wanted and rest_of(s) is None]
-
-    async def until_rest(self) -> None:
-        """Stay until none of them goes on any more, or until told to leave."""
-        if not self.at_work:
-            return
-        names = ", ".join(self.at_work)
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+@contextlib.contextmanager
+def _told_to_leave(departure: Departure) -> Iterator[asyncio.Event]:
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, told.set)
+    try:
+        with departure.heeded_by(told.set):
+            yield told
+    finally:
         for number in numbers:
-            loop.add_signal_handler(number, self._told_to_leave)
-        progress(f"still at work here: {names}; this process hosts until that rests too, Ctrl+C hands it over")
-        try:
-            while self.at_work and not self._leave:
-                self._news.clear()
-                await self._news.wait()
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
+            loop.remove_signal_handler(number)
 
-    def _told_to_leave(self) -> None:
-        self._leave = True
-        self._news.set()
+
+async def _first(*waits: Any) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codeswarm.cli.here import Here
+from codeswarm.cli.last_words import last_words
 from codeswarm.cli.output import day_and_time, duration, say, say_json, table
 from codeswarm.cli.until import time_left
 from codeswarm.domain.states import STOPS
@@ -32,6 +33,10 @@ def status(
     with here.tables() as tables:
         found = views.overview(tables, views.find_session(tables, session))
     found["live"] = here.live
+    words = (
+        None if found["live"] else last_words(here.home.data.root, found["session"]["id"], found["session"]["version"])
+    )
+    found["last_words"] = words
     if here.json:
         say_json(found)
         return
@@ -55,8 +60,17 @@ def _tell(found: dict[str, Any]) -> None:
         about = approval["ticket"] or approval["subject"]
         say(f"? {approval['id']} ({about}): {approval['why']}   codeswarm approve {approval['id']}")
     _tickets(found["tickets"])
+    _last_words(found["last_words"])
     for checkpoint in found["checkpoints"]:
         say(f"{checkpoint['checkpoint']}: {checkpoint['state']}, {day_and_time(checkpoint['at_ms'])}")
+
+
+def _last_words(said: dict[str, Any] | None) -> None:
+    """What the background host said before it ended, where nothing has happened since."""
+    if said is not None:
+        say(f"its background host ended at {day_and_time(said['at_ms'])}, exit code {said['exit_code']}:")
+        for line in said["words"]:
+            say(f"  {line}")
 
 
 def _cost(session: dict[str, Any], found: dict[str, Any]) -> str:

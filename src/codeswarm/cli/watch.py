@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from codeswarm.cli.follow import Follower, rest_of
+from codeswarm.cli.follow import Follower, Rest, Show, rest_of
 from codeswarm.cli.here import Here, run_async
-from codeswarm.cli.host import make_show
+from codeswarm.cli.host import answers, make_show
 from codeswarm.cli.output import progress
 from codeswarm.domain.ids import SessionId
+from codeswarm.errors import RouterUnreachable
+
+LEAVE = ("d", "q")
 
 
 def watch(
@@ -20,7 +23,7 @@ def watch(
         str | None, typer.Argument(help="Id, unique prefix or name; the latest one if left out.")
     ] = None,
 ) -> None:
-    """Watch a session live, until it comes to rest. Ctrl+C only stops watching.
+    """Watch a session live, until it comes to rest. Ctrl+C and d only stop watching.
 
     Example: codeswarm watch
 
@@ -35,13 +38,27 @@ def watch(
 
 
 async def _watch(here: Here, session: SessionId, known: int) -> int:
-    show = make_show(here)
+    watching = asyncio.current_task()
+    assert watching is not None
+
+    def heard(key: str) -> None:
+        if key.lower() in LEAVE:
+            watching.cancel()
+
+    show = make_show(here, heard, "d stops watching")
+    try:
+        return await _until_rest(here, session, known, show)
+    except asyncio.CancelledError:
+        if not watching.uncancel():
+            return 0  # a key was pressed; Ctrl+C ends the whole run
+        raise
+
+
+async def _until_rest(here: Here, session: SessionId, known: int, show: Show) -> int:
     follower = Follower(session, show, known)
     try:
-        if here.live:
-            async with here.client() as client, client.events(session, 0) as events:
-                rest = await follower.until_rest(events)
-        else:
+        rest = await _live(here, follower)
+        if rest is None:
             await asyncio.to_thread(_replay, here, follower)
             rest = rest_of(follower.session)
     finally:
@@ -51,6 +68,18 @@ async def _watch(here: Here, session: SessionId, known: int) -> int:
         return 4
     progress(rest.reason)
     return rest.exit_code
+
+
+async def _live(here: Here, follower: Follower) -> Rest | None:
+    """Follow it at the router here, and at the one that comes after that; None: there is none any more."""
+    while await answers(here):
+        try:
+            async with here.client() as client, client.events(follower.session.id, follower.last) as events:
+                if (rest := await follower.until_rest(events)) is not None:
+                    return rest
+        except RouterUnreachable:
+            continue  # it went away just now; the next one is waited for
+    return None
 
 
 def _replay(here: Here, follower: Follower) -> None:

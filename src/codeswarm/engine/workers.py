@@ -26,7 +26,7 @@ from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
 from codeswarm.errors import Refused
-from codeswarm.process import gone, is_alive, kill_and_wait, spawn
+from codeswarm.process import Outliving, gone, is_alive, kill_and_wait
 from codeswarm.protocol import WorkerHello
 from codeswarm.sandbox.marks import end_marked
 
@@ -112,6 +112,7 @@ class WorkerSupervisor:
         self._count = 0
         self._live: dict[WorkerId, WorkerProcess] = {}
         self._observers: list[Callable[[], None]] = []
+        self._leaving = False
         self._wanted: set[str] | None = None
         """The names of the workers that make up our slots; None: we start none, and anyone may come."""
 
@@ -130,6 +131,10 @@ class WorkerSupervisor:
         self._live[process.worker] = process
         for tell in self._observers:
             tell()
+
+    def leave(self) -> None:
+        """From here on the workers go on when we end: the router that comes after us adopts them."""
+        self._leaving = True
 
     def observe(self, observer: Callable[[], None]) -> None:
         """Call `observer` in the loop whenever a worker has presented itself. It must not block."""
@@ -172,8 +177,9 @@ class WorkerSupervisor:
         try:
             await gone(process.pid)
         except asyncio.CancelledError:
-            await in_thread(_end, process.pid, lambda: process.alive)
-            await _end_boxes(self._desk.of_worker(process.worker))
+            if not self._leaving:
+                await in_thread(_end, process.pid, lambda: process.alive)
+                await _end_boxes(self._desk.of_worker(process.worker))
             raise
         await self._bury(process.worker)
         await self._keep(process.slots)
@@ -191,9 +197,12 @@ class WorkerSupervisor:
             try:
                 code = await process.wait()
             except asyncio.CancelledError:
-                await in_thread(_end, process.pid)
-                await process.wait()
-                await _end_boxes(self._desk.of_worker(WorkerId(name)))
+                if self._leaving:
+                    process.let_go()
+                else:
+                    await in_thread(_end, process.pid)
+                    await process.wait()
+                    await _end_boxes(self._desk.of_worker(WorkerId(name)))
                 raise
             await self._bury(WorkerId(name), f"worker {name} (pid {process.pid}) ended with {code}")
             if self._clock.monotonic() - began > HEALTHY_S:
@@ -201,22 +210,17 @@ class WorkerSupervisor:
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    async def _start(self, name: str, slots: int) -> asyncio.subprocess.Process:
+    async def _start(self, name: str, slots: int) -> Outliving:
         self._logs.mkdir(parents=True, exist_ok=True)
+        order = {**self._order(name, slots), "terms": self.terms}
         with (self._logs / f"{name}.log").open("ab") as log:
-            process = await spawn(
+            return Outliving(
                 [sys.executable, "-m", "codeswarm.worker"],
                 cwd=Path.cwd(),
                 env=Environment.read().variables,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=log.fileno(),
-                stderr=log.fileno(),
+                output=log.fileno(),
+                told=json.dumps(order).encode() + b"\n",
             )
-        assert process.stdin is not None
-        order = {**self._order(name, slots), "terms": self.terms}
-        process.stdin.write(json.dumps(order).encode() + b"\n")
-        process.stdin.close()
-        return process
 
     async def _bury(self, worker: WorkerId, how: str = "its worker died") -> None:
         """Give up a dead worker's leases at once, and end what it left running."""

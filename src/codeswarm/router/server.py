@@ -30,6 +30,13 @@ def bind(path: Path) -> socket.socket:
     return listener
 
 
+def inherited(fd: int) -> socket.socket:
+    """The listening socket of the router before us, with those who wait in its queue."""
+    listener = socket.socket(fileno=fd)
+    listener.setblocking(False)  # noqa: FBT003 - its only parameter
+    return listener
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its own ideas about signals: the command line decides what Ctrl+C means."""
 
@@ -57,3 +64,20 @@ async def serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
     finally:
         server.should_exit = server.force_exit = True
         await task
+        await _cut_off(server)
+
+
+async def _cut_off(server: uvicorn.Server) -> None:
+    """Hang up on who still waits for an answer, and let what is at work for them end before we do.
+
+    In this order: a request that ended first would be answered with a 500, which is no word to ask again upon, as a
+    line that is cut off is.
+    """
+    state = server.server_state
+    for connection in list(state.connections):
+        connection.transport.abort()
+    await asyncio.sleep(0)  # the protocols hear of it
+    left = list(state.tasks)
+    for request in left:
+        request.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
