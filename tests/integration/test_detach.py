@@ -112,12 +112,8 @@ async def test_a_second_detached_run_joins_the_host_which_stays_for_both(place: 
     assert left_behind(place.root) == []
 
 
-@pytest.mark.parametrize("problem", ["no such pipeline", "no gate"])
-async def test_what_is_wrong_with_a_start_is_told_as_in_the_foreground(place: Place, problem: str) -> None:
-    more = ["--pipeline", "nope"] if problem == "no such pipeline" else []
-    if problem == "no gate":
-        place.git("rm", "-q", "codeswarm.toml")
-        place.git("commit", "-q", "-m", "no gate")
+@pytest.mark.parametrize("more", [("--pipeline", "nope"), ("--sandbox", "microvm")])
+async def test_what_is_wrong_with_a_start_is_told_as_in_the_foreground(place: Place, more: tuple[str, ...]) -> None:
     runs = [await ask(place, *typed(place, "a"), *more, *detach) for detach in ([], ["--detach"])]
     assert [run.code for run in runs] == [2, 2]
     assert runs[0].err == runs[1].err
