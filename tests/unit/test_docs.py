@@ -183,6 +183,12 @@ def test_a_setting_without_effect_is_told_as_such(key: str) -> None:
     assert (EFFECTLESS in SETTINGS[key].row[1]) is not SETTINGS[key].has_effect
 
 
+def test_every_variable_that_is_read_is_documented() -> None:
+    read = set(re.findall(r'"([A-Z][A-Z_]{3,})"', page("src/codeswarm/environment.py")))
+    told = {name.partition("=")[0] for name in code(page("docs/how-to/configure.md"))}
+    assert {"CODESWARM_DATA", "NO_COLOR"} <= read <= told
+
+
 @pytest.mark.parametrize("place", [(path, i) for path in PAGES for i in range(len(blocks(path.read_text(), "toml")))])
 def test_every_example_of_settings_can_be_used(place: tuple[Path, int]) -> None:
     path, number = place
