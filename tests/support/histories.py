@@ -61,6 +61,7 @@ def make_plan(numbers: random.Random) -> tuple[TicketSpec, ...]:
                 blocked_by=tuple(blockers),
                 priority=numbers.choice((0, 2, 2, 4)),
                 files=(f"src/{numbers.randint(0, 3)}.py",),
+                interfaces=numbers.choice(((), (), ("rows",), ("rows", "csv"))),
                 pipeline=numbers.choice((None, None, "single", "plan-code-verify")),
                 contract=numbers.choice((ContractKind.TESTS, ContractKind.TESTS, ContractKind.NONE)),
                 gate=numbers.choice((None, "check it")),

@@ -46,7 +46,8 @@ def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: M
         "conflicts": list(material.conflicts),
         "reference": _reference(ticket, material),
         "work": {"source": "implementer", "diff": cut(material.work_diff, MAX_DIFF)} if material.work_diff else None,
-        "blockers": [_blocker(session.tickets[id_]) for id_ in ticket.spec.blocked_by],
+        "agreements": [item for id_ in ticket.spec.blocked_by for item in _agreement(session.tickets[id_])],
+        "blockers": [_blocker(session.tickets[id_]) for id_ in ticket.spec.blocked_by if id_ not in session.plannings],
         "messages": [_message(message) for message in unseen_messages(session, ticket)],
         "resumed": material.resumed,
         "result": RESULTS.get(attempt.role) if ticket.planning is None else planning_result(ticket),
@@ -84,6 +85,14 @@ def _reference(ticket: Ticket, material: Material) -> dict[str, Any] | None:
         return None
     why = "the ticket's work before it came into conflict" if material.fresh else "what an interrupted attempt left"
     return {"source": why, "commit": ticket.reference, "diff": cut(material.reference_diff, MAX_DIFF)}
+
+
+def _agreement(ticket: Ticket) -> list[dict[str, Any]]:
+    """What a planner said that this ticket and others must agree on; empty for an ordinary blocker."""
+    planning = ticket.planning
+    if planning is None or not planning.result:
+        return []
+    return [{"source": "planner", "about": planning.text, "tickets": list(planning.about), "text": planning.result}]
 
 
 def _blocker(ticket: Ticket) -> dict[str, Any]:

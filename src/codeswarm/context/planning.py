@@ -26,7 +26,7 @@ def planning_item(session: Session, ticket: Ticket, planning: Planning) -> dict[
         "plan": list(planning.rows.values()),
         "group": list(group_of(ticket, planning) or ()),
         "tickets": [_there(session.tickets[id_]) for id_ in session.tickets if id_ not in session.plannings],
-        "about": list(planning.about),
+        "about": [_there(session.tickets[id_]) for id_ in planning.about],
         "proposed": {"source": f"agent of {planning.by}", "tickets": list(planning.proposed)},
         "pipelines": list(session.settings.pipelines),
         "longest_s": session.settings.leasing.attempt_timeout_s,
@@ -55,7 +55,7 @@ def planning_sections(bundle: dict[str, Any]) -> Iterator[str]:
     if planning["group"]:
         yield "# Expand now\nThese tickets, all of them and no others: " + ", ".join(planning["group"])
     if planning["about"]:
-        yield "# These tickets share an interface\n" + ", ".join(planning["about"])
+        yield _rows(f"These tickets share {planning['text']}", planning["about"])
 
 
 @cache
@@ -72,7 +72,7 @@ def _asked(bundle: dict[str, Any], planning: dict[str, Any]) -> str:
     parts = []
     if bundle["session"]["goal"]:
         parts.append(f"# The goal\n{bundle['session']['goal']}")
-    if planning["text"] and planning["text"].strip() != bundle["session"]["goal"].strip():
+    if not planning["about"] and planning["text"].strip() != bundle["session"]["goal"].strip():
         title = "More work is wanted" if planning["purpose"] == Purpose.DELEGATION else "What is wanted, in full"
         parts.append(f"# {title}\n{planning['text'].strip()}")
     return "\n\n".join(parts)

@@ -31,6 +31,7 @@ def _sections(bundle: Bundle) -> Iterator[str]:
         yield _ticket(bundle)
     yield _contract(bundle["contract"])
     yield _plan(bundle["plan"])
+    yield from (_agreement(item) for item in bundle["agreements"])
     yield _conflicts(bundle)
     yield from (_feedback(item) for item in bundle["feedback"])
     yield _reference(bundle["reference"])
@@ -79,6 +80,11 @@ def _contract(contract: Bundle | None) -> str:
 
 def _plan(plan: Bundle | None) -> str:
     return "" if plan is None else f"# The plan\n{plan['text']}"
+
+
+def _agreement(item: Bundle) -> str:
+    with_ = ", ".join(item["tickets"])
+    return f"# Agreed with the other tickets about {item['about']} (for {with_}; from the planner)\n{item['text']}"
 
 
 def _conflicts(bundle: Bundle) -> str:

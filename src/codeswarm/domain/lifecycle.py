@@ -7,6 +7,7 @@ from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.landing import bounce_events, gate_id
 from codeswarm.domain.leasing import all_cancelled, holder
+from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.planning.asking import again, request
 from codeswarm.domain.policy import plan_approval, unanswered
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
@@ -49,7 +50,7 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
     if command.tickets and policy.approve_plan:
         events.append(plan_approval(seen, 1, now_ms))
     elif command.tickets:
-        events.append(ev.PlanAccepted(plan=1, by=command.by))
+        events += [ev.PlanAccepted(plan=1, by=command.by), *agreements(seen, command.tickets)]
     return events
 
 

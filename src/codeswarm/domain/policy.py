@@ -8,6 +8,7 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
 from codeswarm.domain.paths import as_bytes
+from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.results import Finding
 from codeswarm.domain.revising import problems_with
@@ -109,11 +110,11 @@ def _plan_accepted(session: Session, number: int, command: cmd.GiveApproval) -> 
     if problems := problems_with(session, command.tickets or plan.tickets):
         return invalid("; ".join(map(str, problems[:MOST_TOLD])), "codeswarm approve --edit")
     if not command.tickets or command.tickets == plan.tickets:
-        return [ev.PlanAccepted(plan=number, by=command.by)]
+        return [ev.PlanAccepted(plan=number, by=command.by), *agreements(session, plan.tickets)]
     edited = ev.PlanProposed(
         plan=session.plans + 1, tickets=command.tickets, by=command.by, planning=plan.planning, adds=plan.adds
     )
-    return [edited, ev.PlanAccepted(plan=edited.plan, by=command.by)]
+    return [edited, ev.PlanAccepted(plan=edited.plan, by=command.by), *agreements(session, command.tickets)]
 
 
 def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decision:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.plan import Problem, problems_of
+from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import TicketStatus
+from codeswarm.domain.states import Purpose, TicketStatus
 from codeswarm.domain.ticket import TicketSpec
 
 Decision = list[ev.Event] | Rejection
@@ -25,7 +26,7 @@ def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
         return wrong_state(f"the plan of session {session.id} is not accepted yet", "codeswarm approvals")
     if problems := problems_with(session, command.tickets):
         return _refused(problems)
-    return [ev.TicketsAdded(tickets=command.tickets, by=command.by)]
+    return [ev.TicketsAdded(tickets=command.tickets, by=command.by), *agreements(session, command.tickets)]
 
 
 def problems_with(session: Session, tickets: Sequence[TicketSpec]) -> list[Problem]:
@@ -47,7 +48,7 @@ def _dead(session: Session, blocker: TicketId) -> str | None:
     ticket = session.tickets.get(blocker)
     if ticket is None:
         return None
-    if ticket.planning is not None:
+    if ticket.planning is not None and ticket.planning.purpose is not Purpose.INTERFACES:
         return "which is a planner's work: it lands nothing"
     return "which is cancelled: it never lands" if ticket.status is TicketStatus.CANCELLED else None
 

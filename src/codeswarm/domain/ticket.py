@@ -45,6 +45,8 @@ class TicketSpec(Frozen):
     """Sentences that must be true in the end; agents and reviewers are told them."""
     files: tuple[Text, ...] = ()
     """Globs of the files that this ticket is expected to touch: a prediction, never a limit."""
+    interfaces: tuple[Text, ...] = ()
+    """Names of what it shares with other tickets: a planner first says what those that begin together must agree on."""
     priority: Annotated[int, Field(ge=0, le=4)] = 2
     """0 is the highest, 4 the lowest."""
     estimate_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -8,6 +8,7 @@ from codeswarm.domain.landing import bounce_events
 from codeswarm.domain.leasing import cancelled
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.asking import request
+from codeswarm.domain.planning.following import without
 from codeswarm.domain.policy import before_landing, void_for
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.session import Session, Ticket
@@ -71,8 +72,12 @@ def cancel(session: Session, command: cmd.CancelTicket, now_ms: int) -> Decision
         return ticket
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED):
         return wrong_state(f"ticket {ticket.id} is {ticket.status}")
-    gone = ev.TicketCancelled(ticket=ticket.id, by=command.by, reason=command.reason)
-    return [*_interrupt(session, ticket, "the ticket was cancelled", now_ms), gone]
+    stopped = _interrupt(session, ticket, "the ticket was cancelled", now_ms)
+    if going_on := without(ticket, f"cancelled by {command.by}"):
+        resting = ticket.status in (TicketStatus.ON_HOLD, TicketStatus.WAITING)
+        released = [ev.TicketReleased(ticket=ticket.id, by=command.by)] if resting else []
+        return [*stopped, *released, *going_on]
+    return [*stopped, ev.TicketCancelled(ticket=ticket.id, by=command.by, reason=command.reason)]
 
 
 def _interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> list[ev.Event]:

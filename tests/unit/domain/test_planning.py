@@ -453,3 +453,64 @@ def test_the_answer_is_asked_for_again_when_more_has_landed_and_never_twice_for_
     swarm.end("answer-2", answer="a and b")
     assert swarm.session.answer == "a and b"
     assert swarm.session.status is SessionStatus.AWAITING_REVIEW
+
+
+# ── interfaces that tickets share ──
+
+
+def sharing(*ids: str, **fields: Any) -> tuple[Any, ...]:
+    return tuple(spec(id_, interfaces=("rows",), **fields) for id_ in ids)
+
+
+def test_tickets_that_begin_together_and_share_an_interface_wait_for_an_agreement() -> None:
+    swarm = Swarm(spec("z"), *(spec(id_, "z", interfaces=("rows", "csv")) for id_ in "ab"), spec("c", "z"))
+    (asked_for,) = swarm.of_kind(ev.PlanningRequested)
+    assert (asked_for.text, asked_for.about) == ("rows, csv", ("a", "b"))
+    assert swarm.ticket("agreement").shown_status == "pending", "it comes just before their wave"
+    swarm.landed("z")
+    assert swarm.claims(roles={"implementer"}) == ["c"]
+    swarm.begin("agreement")
+    swarm.end("agreement", answer="Rows are tuples.")
+    assert swarm.claims() == ["a", "b"]
+    assert swarm.ticket("agreement").planning.result == "Rows are tuples."
+
+
+def test_tickets_in_order_need_no_agreement() -> None:
+    swarm = Swarm(spec("a", interfaces=("rows",)), spec("b", "a", interfaces=("rows",)))
+    assert swarm.of_kind(ev.PlanningRequested) == []
+
+
+def test_without_an_agreement_the_work_goes_on() -> None:
+    swarm = Swarm(*sharing("a", "b"), settings=settings(bounds=Bounds(max_attempts=1)))
+    swarm.begin("agreement")
+    swarm.end("agreement", failure="crashed")
+    assert swarm.claims() == ["a", "b"]
+
+
+def test_without_a_planner_what_is_shared_is_noted() -> None:
+    swarm = Swarm(*sharing("a", "b"), settings=settings(policy=Policy(planner=False)))
+    assert "rows: a, b" in swarm.of_kind(ev.Noted)[0].what
+    assert swarm.claims() == ["a", "b"]
+
+
+def test_added_tickets_and_planned_ones_are_looked_at_too() -> None:
+    swarm = Swarm("a")
+    swarm.do(cmd.AddTickets(tickets=sharing("b", "c"), by="ada"))
+    assert swarm.statuses() == {"a": "ready", "b": "pending", "c": "pending", "agreement": "ready"}
+    planned = asked()
+    answer(planned, whole("a", interfaces=["rows"]), whole("b", interfaces=["rows"]))
+    assert planned.claim() == "agreement"
+
+
+def test_an_agreement_takes_no_name_that_a_ticket_bears() -> None:
+    swarm = Swarm(*sharing("agreement", "b"))
+    assert set(swarm.session.plannings) == {"agreement-2"}
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_cancelled_agreement_can_not_hold_its_tickets_for_ever(held: bool) -> None:
+    swarm = Swarm(*sharing("a", "b"))
+    if held:
+        swarm.hold("agreement")
+    swarm.do(cmd.CancelTicket(ticket=TicketId("agreement"), by="ada"))
+    assert swarm.claims() == ["a", "b"]

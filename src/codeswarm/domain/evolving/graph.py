@@ -31,6 +31,24 @@ def enter(session: Session, specs: Sequence[TicketSpec], at_ms: int) -> None:
         enqueue(session, session.tickets[spec.id])
 
 
+def put_before(session: Session, ticket: Ticket, behind: Sequence[TicketId]) -> None:
+    """A ticket that was not there, before others: it waits for all that they wait for, and they wait for it."""
+    before = dict.fromkeys(blocker for id_ in behind for blocker in blockers(session, id_))
+    ticket.spec = ticket.spec.model_copy(update={"blocked_by": tuple(before)})
+    session.tickets[ticket.id] = ticket
+    session.dependents[ticket.id] = list(behind)
+    for blocker in before:
+        session.dependents[blocker].append(ticket.id)
+    for id_ in behind:
+        follower = session.tickets[id_]
+        session.ready.discard(id_)
+        follower.spec = follower.spec.model_copy(update={"blocked_by": (*follower.spec.blocked_by, ticket.id)})
+    for id_ in (ticket.id, *behind):
+        _count_open(session, id_)
+    _renew(session, [ticket.id])
+    enqueue(session, ticket)
+
+
 def blockers(session: Session, id_: TicketId) -> Iterable[TicketId]:
     """What a ticket waits for, each named once."""
     return dict.fromkeys(session.tickets[id_].spec.blocked_by)

@@ -6,7 +6,6 @@ from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
 from codeswarm.domain.evolving.moves import (
     count_restart,
-    enqueue,
     move,
     move_session,
     on,
@@ -97,12 +96,10 @@ def _session_cancelled(session: Session, event: ev.SessionCancelled, at_ms: int)
 @on(ev.PlanningRequested)
 def _planning_requested(session: Session, event: ev.PlanningRequested, at_ms: int) -> None:
     ticket = planning_ticket(session, event, at_ms)
-    session.tickets[ticket.id] = ticket
     session.plannings[ticket.id] = None
-    session.dependents[ticket.id] = []
+    graph.put_before(session, ticket, event.about)
     if event.purpose is Purpose.ANSWER:
         session.answered = len(session.landed)
-    enqueue(session, ticket)
 
 
 @on(ev.PlanningFinished)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from codeswarm.domain import budget, events as ev
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.pipeline import Role
@@ -23,11 +25,12 @@ def request(
     *,
     about: tuple[TicketId, ...] = (),
     proposed: tuple[Row, ...] = (),
+    taken: Collection[TicketId] = (),
 ) -> ev.PlanningRequested:
-    """Ask a planner, under an id that no ticket has."""
+    """Ask a planner, under an id that no ticket has, nor one of those that come along (`taken`)."""
     name = _NAME.get(purpose, str(purpose))
     number = 1
-    while (id_ := TicketId(name if number == 1 else f"{name}-{number}")) in session.tickets:
+    while (id_ := TicketId(name if number == 1 else f"{name}-{number}")) in session.tickets or id_ in taken:
         number += 1
     return ev.PlanningRequested(ticket=id_, purpose=purpose, text=text, by=by, about=about, proposed=proposed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from codeswarm.domain import events as ev
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.plan import Plan, read_plan
+from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.planning.judging import problems
 from codeswarm.domain.planning.steps import DISPENSABLE, WORDS, group_of, groups_of, merged, standing
 from codeswarm.domain.policy import plan_approval
@@ -61,7 +62,7 @@ def propose(
         return [proposed, *loose_ends(session, over.reason), over]
     if policy.approve_plan:
         return [proposed, plan_approval(session, number, now_ms)]
-    return [proposed, ev.PlanAccepted(plan=number, by="policy")]
+    return [proposed, ev.PlanAccepted(plan=number, by="policy"), *agreements(session, tickets)]
 
 
 def without(ticket: Ticket, reason: str) -> list[ev.Event]:
