@@ -48,6 +48,11 @@ class Environment:
         return shutil.which(program, path=self.path) is not None
 
     @property
+    def editor(self) -> str:
+        """The person's own, with its options; empty where none is named."""
+        return self.variables.get("VISUAL") or self.variables.get("EDITOR") or ""
+
+    @property
     def data(self) -> Path | None:
         """`CODESWARM_DATA`: where the ledger and the store are, instead of beside the repository's own data."""
         found = self.variables.get("CODESWARM_DATA")

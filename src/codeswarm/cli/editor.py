@@ -35,9 +35,7 @@ def edit(here: Here, text: str, name: str) -> str:
 
 
 def _editor(here: Here) -> list[str]:
-    variables = here.environment.variables
-    named = variables.get("VISUAL") or variables.get("EDITOR")
-    if named:
+    if named := here.environment.editor:
         return shlex.split(named)
     found = next((name for name in FALLBACKS if shutil.which(name, path=here.environment.path)), None)
     if found is None:
