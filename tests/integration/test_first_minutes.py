@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -103,7 +107,7 @@ def test_init_writes_a_file_that_config_check_takes_and_that_a_run_uses(kind: st
     place = a_place(tmp_path, KINDS[kind][1])
     done = place.run("init", "--yes")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[-1].startswith("next: git add codeswarm.toml && git commit")
+    assert offered(done.out)[0].startswith("git add codeswarm.toml && git commit")
     settings = tomllib.loads((place.repository / "codeswarm.toml").read_text())
     assert settings["project"]["base"] == "main"
     place.git("add", "codeswarm.toml")
@@ -215,7 +219,7 @@ def test_doctor_names_the_gate_its_origin_and_the_next_step(tmp_path: Path) -> N
     place.run("init", "--yes")
     place.git("add", "codeswarm.toml")
     place.git("commit", "-q", "-m", "Settings")
-    assert place.run("doctor").out.splitlines()[-1].startswith("next: codeswarm run")
+    assert offered(place.run("doctor").out)[-1].startswith("codeswarm run ")
 
 
 def test_doctor_tells_of_the_persons_own_login_only_plan_and_expiry(tmp_path: Path) -> None:
@@ -236,3 +240,66 @@ def test_doctor_says_that_a_place_can_not_be_written(tmp_path: Path) -> None:
     blocked.touch()
     found = checks_of(place, CODESWARM_WORKSPACES="/proc/nothing/here")["disk"]
     assert found["ok"] is False
+
+
+# ── the whole road ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def type_in(place: Place, command: str) -> str:
+    """A line in a shell, as a person pastes it; what it printed."""
+    program = place.root / "bin" / "codeswarm"
+    if not program.exists():
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m codeswarm.cli "$@"\n')
+        program.chmod(0o755)
+        for key, value in (("user.name", "Ada"), ("user.email", "ada@example.invalid")):
+            place.git("config", key, value)
+    env = place.env({"PATH": f"{place.root}/bin:{place.env()['PATH']}", "CODESWARM_SANDBOX_KIND": KIND})
+    argv = ["bash", "-c", command]
+    done = subprocess.run(argv, cwd=place.repository, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def offered(text: str) -> list[str]:
+    """What the product says to type now."""
+    return re.findall(r"^(?:next|then): (.+)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", ["python", "node", "make"])
+def test_who_types_only_what_the_product_says_gets_to_a_saved_ticket(kind: str, tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS[kind][1])
+    if shutil.which(KINDS[kind][0], path=place.env()["PATH"]) is None:
+        pytest.skip(f"{KINDS[kind][0]} is not installed here")
+    assert "codeswarm doctor" in type_in(place, "codeswarm")
+    typed, todo = ["codeswarm doctor"], offered(type_in(place, "codeswarm doctor"))
+    while todo and len(typed) < 12:
+        command = todo.pop(0)
+        typed.append(command)
+        todo = offered(type_in(place, command)) or todo
+    assert typed[1] == "codeswarm init"
+    assert typed[-2].startswith("codeswarm save ")
+    assert typed[-1] == "git log --oneline main"
+    assert "Write it down" in place.git("log", "--format=%s")
+    assert (place.repository / "asked-hello.txt").is_file()
+
+
+def test_a_red_base_is_explained_with_three_ways_out_that_can_be_pasted(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"tests/test_two.py": RED})
+    done = place.run(*go(place))
+    assert done.code == 2
+    for part in ("exits with 1 on main as it is", "AssertionError: 2 != 3", "failing: ", "three ways out:"):
+        assert part in done.out
+    same, allowed, ungated = (line.strip() for line in done.out.partition("three ways out:\n")[2].splitlines()[:3])
+    assert "landed as" in type_in(place, allowed)
+    assert "landed as" in type_in(place, ungated)
+    place.write({"tests/test_two.py": RED.replace("3", "2")})
+    place.git("commit", "-aqm", "Mend it")
+    assert "landed as" in type_in(place, same)
+
+
+def test_the_examples_are_what_they_say(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    type_in(place, "codeswarm example agent > ../agent.sh && codeswarm example tickets > ../tickets.yaml")
+    run = "codeswarm run --tickets ../tickets.yaml --agent 'command:../agent.sh' --save"
+    assert "2 of 2 tickets landed" in type_in(place, run)

@@ -149,8 +149,7 @@ def test_an_implementer_cant_soften_the_contract(tmp_path: Path) -> None:
 
 
 def test_without_a_gate_nothing_lands_unless_a_person_says_so(tmp_path: Path) -> None:
-    files = {name: text for name, text in LIBRARY.items() if name != "codeswarm.toml"}
-    place = small_place(tmp_path, files)
+    place = small_place(tmp_path, {"lib.py": LIBRARY["lib.py"]})
     refused = run(place)
     assert refused.code == 2
     assert "no gate" in refused.lines()[0]["error"]["what"]

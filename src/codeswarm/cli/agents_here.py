@@ -9,7 +9,7 @@ from codeswarm.cli.here import Here
 from codeswarm.cli.output import say
 
 _CLIS = ("codex", "gemini")
-ANY_PROGRAM = "any program can be an agent: --agent 'command:./my-agent.sh'   (codeswarm run --help tells how)"
+ANY_PROGRAM = "any program can be an agent: codeswarm example agent   # prints one that is no model, to try with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,10 @@ def tell_agents(agents: Sequence[AgentHere]) -> None:
             say(f"         {agent.fix}")
     if not usable(agents):
         say(f"         {ANY_PROGRAM}")
+
+
+def first_run(agents: Sequence[AgentHere]) -> list[str]:
+    """What to type for a first landed ticket: with an agent that is here, else with the example of one."""
+    from codeswarm.cli.example import TRY
+
+    return ['codeswarm run "WHAT YOU WANT"'] if usable(agents) else list(TRY)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import typer
 
+from codeswarm.cli.agents_here import agents_here, first_run
 from codeswarm.cli.checks import Finding, checks
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import console, next_step, say_json
@@ -26,7 +27,7 @@ def doctor(context: typer.Context) -> None:
         say_json({"ok": not broken, "checks": [asdict(finding) for finding in found]})
     else:
         _tell(found)
-        next_step(_next(found, broken))
+        next_step(*_next(here, found, broken))
     raise typer.Exit(2 if broken else 0)
 
 
@@ -39,11 +40,11 @@ def _tell(found: Sequence[Finding]) -> None:
             out.print(f"      {finding.fix}", markup=False)
 
 
-def _next(found: Sequence[Finding], broken: Sequence[Finding]) -> str:
-    """The one thing to do now: mend what nothing works without, then settings, then work."""
+def _next(here: Here, found: Sequence[Finding], broken: Sequence[Finding]) -> list[str]:
+    """What to do now: mend what nothing works without, then settings, then work."""
     if broken:
-        return f"{broken[0].fix or 'mend what is marked with no'}, then: codeswarm doctor"
+        return [broken[0].fix or "mend what is marked with no", "codeswarm doctor"]
     gate = next((finding for finding in found if finding.what == "gate"), None)
     if gate is None or "detected from" in gate.detail:
-        return "codeswarm init"
-    return 'codeswarm run "WHAT YOU WANT"'
+        return ["codeswarm init"]
+    return first_run(agents_here(here))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 
+from codeswarm.cli.again import again
 from codeswarm.cli.follow import Follower, Rest
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, choose, is_terminal
 from codeswarm.cli.output import duration, say
 from codeswarm.domain.events import GateFinished
-from codeswarm.domain.results import GateOutcome
+from codeswarm.domain.results import GateOutcome, GateRun
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SessionStatus, TicketStatus
 from codeswarm.errors import RouterUnreachable
 from codeswarm.router_client import RouterClient
 
+MOST_FAILING = 10
 MOST_TAIL = 30
 """Lines of a gate's output that are shown where it ends a run."""
 
@@ -30,7 +33,7 @@ async def finish(here: Here, client: RouterClient, conversation: Conversation, r
         )
     if not here.json:
         for line in _red_base(here, follower.session):
-            say(f"  {line}")
+            say(line)
         _tell(follower.session, rest)
     if _may_ask_to_save(here, follower.session):
         return await _ask_to_save(here, client, follower)
@@ -38,13 +41,29 @@ async def finish(here: Here, client: RouterClient, conversation: Conversation, r
 
 
 def _red_base(here: Here, session: Session) -> list[str]:
-    """The end of what the gate said on the base, where that is why nothing was begun."""
+    """Where the gate is red on the base, and nothing was begun: what it said, what failed, and the three ways out."""
     if session.status is not SessionStatus.FINALIZED or "red on the base" not in session.detail:
         return []
     with here.ledger() as ledger:
         finished = [record.event for record in ledger.history(session.id) if isinstance(record.event, GateFinished)]
-    tails = [run.tail for event in finished for run in event.runs if run.outcome is GateOutcome.RED]
-    return tails[-1].splitlines()[-MOST_TAIL:] if tails else []
+    red = [run for event in finished for run in event.runs if run.outcome is GateOutcome.RED]
+    return _explained(here, session, red[-1]) if red else []
+
+
+def _explained(here: Here, session: Session, run: GateRun) -> list[str]:
+    lines = [f"  {line}" for line in run.tail.splitlines()[-MOST_TAIL:]]
+    lines.append(
+        f"`{run.command}` exits with {run.exit_code} on {session.base_branch} as it is, before any agent's work"
+    )
+    if run.failing:
+        more = f" and {len(run.failing) - MOST_FAILING} more" if len(run.failing) > MOST_FAILING else ""
+        lines.append(f"failing: {', '.join(run.failing[:MOST_FAILING])}{more}")
+    ways = (
+        (shlex.join(["codeswarm", *here.typed]), "once you have mended it, and committed that"),
+        (again(here.typed, "--allow-red-base"), "begin all the same; only new failures count"),
+        (again(here.typed, "--no-gate"), "land without the gate, in your name"),
+    )
+    return [*lines, "three ways out:", *(f"  {command}   # {told}" for command, told in ways)]
 
 
 def _may_ask_to_save(here: Here, session: Session) -> bool:
@@ -108,17 +127,20 @@ def _cost(session: Session) -> str:
 
 
 def _next_steps(session: Session, rest: Rest) -> list[str]:
+    """What there is to know, and last what to type now."""
     id_ = session.id
     if session.status is SessionStatus.FINALIZED:
         saved = [c for c in session.checkpoints.values() if c.state == "saved"]
-        return [f"saved: {c.branch} is at {c.new[:10]}, tag {c.id}" for c in saved[-1:]] or [rest.reason]
+        told = [f"saved: {c.branch} is at {c.new[:10]}, tag {c.id}" for c in saved[-1:]]
+        return [*told, f"next: git log --oneline {session.base_branch}"] if told else [rest.reason]
     if session.status is SessionStatus.SUSPENDED:
-        return [f"{rest.reason}", f"go on: codeswarm resume {id_}"]
+        return [f"{rest.reason}", f"next: codeswarm resume {id_}"]
     if session.open_approvals:
-        return [f"waits for a person: codeswarm approve {a}   (codeswarm approvals)" for a in session.open_approvals]
+        waits = [f"waits for a person: codeswarm approve {a}   (codeswarm approvals)" for a in session.open_approvals]
+        return [*waits, f"next: codeswarm approvals, and once answered: codeswarm resume {id_}"]
     lines = [f"look: codeswarm diff --stat   codeswarm timeline {id_}"]
     if session.landed:
-        lines.insert(0, f"unsaved on branch codeswarm/{id_}; save: codeswarm save {id_}")
+        lines = [f"unsaved on branch codeswarm/{id_}", *lines, f"next: codeswarm save {id_}"]
     if session.review_reason == "save_refused":
         lines.insert(0, f"not saved: {session.save_refused}")
     return lines

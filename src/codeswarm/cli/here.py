@@ -30,6 +30,8 @@ class Here:
     directory: Path
     json: bool = False
     data: Path | None = None
+    typed: tuple[str, ...] = ()
+    """The words of the command line, for saying how to type it again."""
 
     @cached_property
     def environment(self) -> Environment:

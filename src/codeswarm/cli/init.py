@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codeswarm.cli.agents_here import agents_here, tell_agents
+from codeswarm.cli.agents_here import agents_here, first_run, tell_agents
 from codeswarm.cli.detected import tell_detected
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import choose, is_terminal
@@ -61,7 +61,7 @@ def init(
     if here.json:
         say_json(_document(plan, outcome, [asdict(agent) for agent in agents]))
         return
-    _tell(plan, outcome)
+    _tell(plan, outcome, first_run(agents))
 
 
 def _plan(here: Here) -> _Plan:
@@ -160,18 +160,17 @@ def _diff(plan: _Plan) -> list[str]:
     return list(difflib.unified_diff(old, new, FILE, "detected", lineterm="", n=1))
 
 
-def _tell(plan: _Plan, outcome: str) -> None:
+def _tell(plan: _Plan, outcome: str, run: list[str]) -> None:
     say(f"{plan.path}: {outcome}")
     if outcome == KEPT:
         say(f"to replace it (the old one stays as {_free(plan.path).name}): codeswarm init --force")
-    if outcome == DECLINED:
-        next_step('codeswarm run "WHAT YOU WANT" uses the same settings without a file, and asks first')
-    elif plan.detected.gate is None and outcome in (NEW, REPLACED, SAME):
-        next_step(f"name your test command in it: ${{EDITOR:-vi}} {FILE}")
+    commit = f"git add {FILE} && git commit -m 'Tell Codeswarm how to build and test'"
+    if outcome != DECLINED and plan.detected.gate is None:
+        next_step(f"${{EDITOR:-vi}} {FILE}   # name your test command in it", commit, *run)
     elif outcome in (NEW, REPLACED):
-        next_step(f"git add {FILE} && git commit -m 'Tell Codeswarm how to build and test'")
+        next_step(commit, *run)
     else:
-        next_step('codeswarm run "WHAT YOU WANT"')
+        next_step(*run)
 
 
 def _document(plan: _Plan, outcome: str, agents: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from codeswarm.cli.again import again, without
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import report_error, say
 from codeswarm.cli.verbs import Verbs
@@ -33,7 +34,8 @@ EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1,
 
 app = typer.Typer(
     help="Turns tickets and a git repository into landed, tested commits by many agents, and loses nothing on the way.",
-    epilog="Every command also takes: -C DIR, --json, --data DIR, --router URL, --token T, --context NAME.",
+    epilog="Begin with: codeswarm doctor. Every command also takes: "
+    "-C DIR, --json, --data DIR, --router URL, --token T, --context NAME.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -64,8 +66,12 @@ def begin(
     ] = False,
 ) -> None:
     if router or token or context_name:
-        raise UsageError("shared routers are not part of this version", "", "leave --router, --token and --context out")
-    context.obj = Here(directory.absolute(), json, data)
+        raise UsageError(
+            "shared routers are not part of this version",
+            "--router, --token and --context have no effect yet",
+            without(sys.argv[1:], "--router", "--token", "--context"),
+        )
+    context.obj = Here(directory.absolute(), json, data, tuple(sys.argv[1:]))
 
 
 def hoist(arguments: list[str]) -> list[str]:
@@ -89,10 +95,11 @@ def hoist(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """The entry point. Exits with 0 done, 1 failed, 2 wrong usage, 3 a person decides, 4 suspended, 130 Ctrl+C."""
     gc.set_threshold(FEW_COLLECTIONS)
-    words = hoist(sys.argv[1:] if arguments is None else arguments)
+    words = hoist(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = app(words, standalone_mode=False, prog_name="codeswarm")
     except CodeswarmError as error:
+        error.hint = again(words, error.hint) if error.hint.startswith("--") else error.hint
         code = report_error(error, as_json="--json" in words)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -108,6 +115,9 @@ def _usage(error: Exception, *, as_json: bool) -> int:
     if not isinstance(error, typer.TyperException):
         return INTERRUPTED
     context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(_message(error))
+        return 0
     command = context.command_path if context is not None else "codeswarm"
     problem = UsageError(_message(error), "it does not fit what the command takes", f"{command} --help")
     return report_error(problem, as_json=as_json)

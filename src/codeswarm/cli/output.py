@@ -63,9 +63,10 @@ def say_patch(patch: bytes) -> None:
         out.print(Text(line, style=_PATCH_STYLES.get(line[:1], "")))
 
 
-def next_step(text: str) -> None:
-    """The last line of a command on the road from an empty folder to a landed ticket: what to type now."""
-    say(f"next: {text}")
+def next_step(*commands: str) -> None:
+    """The last lines of a command on the road from an empty folder to a landed ticket: what to type now."""
+    for number, command in enumerate(commands):
+        say(f"{'next:' if not number else 'then:'} {command}")
 
 
 _PATCH_STYLES = {"+": "green", "-": "red", "@": "cyan"}

@@ -11,7 +11,7 @@ from codeswarm.cli.follow import Follower
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import joined_or_hosting
 from codeswarm.cli.lines import Silent
-from codeswarm.cli.output import count, day_and_time, say, say_json, table
+from codeswarm.cli.output import count, day_and_time, next_step, say, say_json, table
 from codeswarm.domain.ids import SessionId
 
 __all__ = ["checkpoints", "save", "show_diff"]
@@ -92,6 +92,7 @@ def _tell(here: Here, record: dict[str, Any]) -> int:
     elif saved:
         how = data["how"].replace("_", " ")
         say(f"saved: {data['into']} is at {data['new'][:10]} ({how}), tag {data['checkpoint']}")
+        next_step(f"git log --oneline {data['into']}")
     else:
         say(f"not saved: {data['detail']}")
         for file in data["files"]:

@@ -25,6 +25,7 @@ class Verb:
 
 VERBS = {
     "init": Verb("init:init", "Detect base branch, gates, set-up command and agents of this repository."),
+    "example": Verb("example:example", "Print a file to begin with: a tickets file, or an agent that is no model."),
     "run": Verb("run:run", "From a goal, a specification or tickets to landed commits, with many agents at once."),
     "plan": Verb("plan:plan", "Make a plan and show it: tickets, waves, the critical path, an estimate."),
     "resume": Verb("resume:resume", "Go on with a session that was paused, stopped, suspended or cut off."),
@@ -58,7 +59,7 @@ VERBS = {
 }
 
 GROUPS = {
-    "Working": ("init", "run", "resume", "plan", "delegate", "simulate", "demo"),
+    "Working": ("init", "example", "run", "resume", "plan", "delegate", "simulate", "demo"),
     "Looking": ("status", "watch", "timeline", "report", "logs", "diff", "work", "session", "checkpoints", "triage"),
     "Steering": ("pause", "stop", "cancel", "message", "approvals", "approve", "reject", "ticket", "save"),
     "Care": ("doctor", "config", "ledger", "gc", "du", "bug-report", "uninstall"),

@@ -1,0 +1,1 @@
+"""Files that `codeswarm example` prints: to begin with, and to read."""
