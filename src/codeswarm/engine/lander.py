@@ -127,15 +127,15 @@ class Lander(Mover):
         return (self._signer.waiver(session, landing.tree, "no-gate", by),)
 
     async def publish(self, session_id: SessionId) -> None:
-        """Bring the refs to where the ledger is: integration here, the session's branch in the person's repository."""
+        """Bring the refs to where the ledger is: integration here, the session's branch in the person's repository.
+
+        That one begins with the first landing.
+        """
         session = self._kernel.session(session_id)
         tip = session.tip
         await in_thread(self._store.project_ref, refs.integration(session_id), tip)
         reach("lander.ref_moved")
-        try:
-            problem = await in_thread(self._project.show_branch, self._store, session_id, tip)
-        except GitError as error:
-            problem = str(error)
+        problem = await self._show(session_id, tip) if tip != session.base else None
         if problem is not None:
             note = cmd.Note(
                 subject="branch",
@@ -144,6 +144,13 @@ class Lander(Mover):
             )
             await self._kernel.execute(session_id, note)
         self._published[session_id] = tip
+
+    async def _show(self, session_id: SessionId, tip: Commit) -> str | None:
+        """Why the branch in the person's repository could not follow; None where it did."""
+        try:
+            return await in_thread(self._project.show_branch, self._store, session_id, tip)
+        except GitError as error:
+            return str(error)
 
     async def publish_all(self) -> None:
         """Whatever has landed and is not shown yet: nobody should find the branch behind what they were told."""
