@@ -65,6 +65,7 @@ def make_plan(numbers: random.Random) -> tuple[TicketSpec, ...]:
                 pipeline=numbers.choice((None, None, "single", "plan-code-verify")),
                 contract=numbers.choice((ContractKind.TESTS, ContractKind.TESTS, ContractKind.NONE)),
                 gate=numbers.choice((None, "check it")),
+                hold=numbers.choice((None,) * 9 + ("not yet",)),
             )
         )
     return tuple(specs)
@@ -398,6 +399,15 @@ class History:
             yield lambda: self._add(dice)
         if dice.random() < 0.05:
             yield lambda: self.do(cmd.DelegateTask(by=by, text="and more"))
+        if session.tickets and dice.random() < 0.4:
+            one, other = dice.choice(sorted(session.tickets)), dice.choice(sorted(session.tickets))
+            changes = dice.choice(({"priority": 0}, {"estimate_s": 9.5}, {"gate": "more"}, {"pipeline": "single"}))
+            yield lambda: self.do(cmd.EditTicket(ticket=one, changes=changes, by=by))
+            yield lambda: self.do(cmd.LinkTicket(ticket=one, blocked_by=(other,), by=by))
+            yield lambda: self.do(cmd.UnlinkTicket(ticket=one, blocked_by=(other,), by=by))
+            if dice.random() < 0.3:
+                parts = tuple({"id": f"p{self.counter}-{i}", "title": "part"} for i in range(2))
+                yield lambda: self.do(cmd.SplitTicket(ticket=one, parts=parts, by=by))
         if session.status is SessionStatus.SUSPENDED:
             for _ in range(12):
                 yield lambda: self.do(cmd.ResumeSession(by=by, budget_usd=50.0))

@@ -42,6 +42,8 @@ def rest_of(session: Session) -> Rest | None:
             return _suspended(session)
         case SessionStatus.AWAITING_REVIEW if session.save is None and not session.working:
             return Rest(_review_code(session), session.review_reason)
+        case SessionStatus.DRAFT if session.to_be_started:
+            return Rest(3, "draft")
         case SessionStatus.DRAFT if session.open_approvals and not session.gates and not session.planning:
             return Rest(3, "approvals")
     return None

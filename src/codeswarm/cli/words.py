@@ -132,6 +132,9 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "PlanAccepted": lambda d: f"plan {d['plan']} accepted by {d['by']}",
     "PlanRejected": lambda d: f"plan {d['plan']} rejected by {d['by']}: {d['why']}",
     "TicketsAdded": lambda d: f"{count(len(d['tickets']), 'ticket')} added by {d['by']}: {_ids(d['tickets'])}",
+    "SourceKept": lambda d: f"{d['source']['name']} is kept as it was ({d['source']['size']} bytes)",
+    "TicketEdited": lambda d: f"edited by {d['by']}: {', '.join(d['changed'])}",
+    "BlockersChanged": lambda d: f"waits for {', '.join(d['blocked_by']) or 'nothing any more'}, says {d['by']}",
     "AttemptLeased": _leased,
     "AttemptPrepared": _prepared,
     "AttemptStarted": lambda d: (

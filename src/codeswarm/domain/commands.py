@@ -5,13 +5,15 @@ Workers' commands carry an epoch and are worth nothing with an old one. Persons'
 
 from __future__ import annotations
 
+from typing import Any
+
 from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding, GateRun, LeftOut, Receipt, Report
 from codeswarm.domain.settings import Settings, Until
 from codeswarm.domain.states import SuspendReason
-from codeswarm.domain.ticket import TicketSpec
+from codeswarm.domain.ticket import KeptSource, TicketSpec
 
 
 class Command(Frozen):
@@ -38,6 +40,9 @@ class StartSession(Command):
     unseen: tuple[str, ...] = ()
     ask: str = ""
     """Where there are no tickets: what a planner is to make them from."""
+    draft: bool = False
+    """Record it, and begin nothing until it is resumed."""
+    kept: tuple[KeptSource, ...] = ()
 
 
 class SuspendSession(Command):
@@ -66,6 +71,37 @@ class AddTickets(Command):
     """More tickets on top of the accepted plan; each may wait for old and new ones. All are added, or none."""
 
     tickets: tuple[TicketSpec, ...]
+    by: str
+    kept: tuple[KeptSource, ...] = ()
+
+
+class EditTicket(Command):
+    """Other values for some keys of a ticket, as in a tickets file; None takes a key away."""
+
+    ticket: TicketId
+    changes: dict[str, Any]
+    by: str
+
+
+class SplitTicket(Command):
+    """Other tickets in its place: what waits for it waits for all of them. What a part leaves out it has from it."""
+
+    ticket: TicketId
+    parts: tuple[dict[str, Any], ...]
+    by: str
+
+
+class LinkTicket(Command):
+    """Let it wait for others, too. Asking for what is so already changes nothing."""
+
+    ticket: TicketId
+    blocked_by: tuple[str, ...]
+    by: str
+
+
+class UnlinkTicket(Command):
+    ticket: TicketId
+    blocked_by: tuple[str, ...]
     by: str
 
 

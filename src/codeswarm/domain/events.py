@@ -23,7 +23,7 @@ from codeswarm.domain.results import (
 )
 from codeswarm.domain.settings import Settings, Until
 from codeswarm.domain.states import Outcome, Purpose, SuspendReason, WaitReason
-from codeswarm.domain.ticket import TicketSpec
+from codeswarm.domain.ticket import KeptSource, TicketSpec
 
 
 class Event(Frozen):
@@ -68,6 +68,8 @@ class SessionStarted(Event):
     by: str
     unseen: tuple[str, ...] = ()
     """Files with uncommitted changes in the person's checkout: agents don't see these changes."""
+    draft: bool = False
+    """It stays in draft, its base ungated, until a person resumes it."""
 
 
 class SessionActivated(Event):
@@ -182,6 +184,28 @@ class TicketsAdded(Event):
     """More work on top of an accepted plan. What the new tickets wait for may be old or new."""
 
     tickets: tuple[TicketSpec, ...]
+    by: str
+
+
+class SourceKept(Event):
+    """The foreign file that tickets were made of is among the artifacts, as it was."""
+
+    source: KeptSource
+
+
+class TicketEdited(Event):
+    """A ticket is to be read in another way from its next attempt on."""
+
+    ticket: TicketId
+    spec: TicketSpec
+    """The whole of it, as it is now."""
+    changed: tuple[str, ...]
+    by: str
+
+
+class BlockersChanged(Event):
+    ticket: TicketId
+    blocked_by: tuple[TicketId, ...]
     by: str
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from codeswarm.domain import dag, events as ev
+from codeswarm.domain import events as ev
 from codeswarm.domain.ids import Commit, TicketId, Tree
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import FINAL_SESSION, SessionStatus, TicketStatus
@@ -46,24 +46,23 @@ def _ticket(session: Session, ticket: Ticket) -> Iterator[str]:
 
 
 def _graph(session: Session) -> Iterator[str]:
-    """What is kept of the graph step by step, against the graph as a whole."""
-    blockers = {id_: list(dict.fromkeys(ticket.spec.blocked_by)) for id_, ticket in session.tickets.items()}
-    if cycle := dag.find_cycle(blockers):
-        yield "tickets wait for each other in a cycle: " + " → ".join(cycle)
+    """What is kept of the graph, ticket by ticket. Waves that grow along every edge show that there is no cycle."""
+    tickets, default_s = session.tickets, session.settings.default_estimate_s
+    edges = {(blocker, id_) for id_, ticket in tickets.items() for blocker in ticket.spec.blocked_by}
+    known = [(id_, dependent) for id_, ids in session.dependents.items() for dependent in ids]
+    if len(known) != len(edges) or set(known) != edges:
+        yield f"{edges} are the edges of the plan, but {known} are known"
         return
-    default_s = session.settings.default_estimate_s
-    roads = dag.tails(blockers, {id_: t.spec.estimate_s or default_s for id_, t in session.tickets.items()})
-    waves = {id_: number for number, wave in enumerate(dag.waves(blockers)) for id_ in wave}
-    dependents = dag.dependents_of(blockers)
-    for number, (id_, ticket) in enumerate(session.tickets.items()):
-        if ticket.place != number:
-            yield f"ticket {id_} says that it stands at place {ticket.place}, but it is at {number}"
-        if ticket.wave != waves[id_]:
-            yield f"ticket {id_} is counted to wave {ticket.wave}, but belongs to wave {waves[id_]}"
-        if ticket.road_s != roads[id_]:
-            yield f"ticket {id_} says that {ticket.road_s} s lie before it, but they are {roads[id_]}"
-        if sorted(session.dependents.get(id_, ())) != sorted(dependents[id_]):
-            yield f"ticket {id_} is waited for by {dependents[id_]}, but {session.dependents.get(id_)} are known"
+    for place, (id_, ticket) in enumerate(tickets.items()):
+        if ticket.place != place:
+            yield f"ticket {id_} says that it stands at place {ticket.place}, but it is at {place}"
+        wave = max((tickets[blocker].wave + 1 for blocker in ticket.spec.blocked_by), default=0)
+        if ticket.wave != wave:
+            yield f"ticket {id_} is counted to wave {ticket.wave}, but belongs to wave {wave}"
+        behind = max((tickets[dependent].road_s for dependent in session.dependents[id_]), default=0.0)
+        road_s = (ticket.spec.estimate_s or default_s) + behind
+        if ticket.road_s != road_s:
+            yield f"ticket {id_} says that {ticket.road_s} s lie before it, but they are {road_s}"
 
 
 def _bounds(session: Session, ticket: Ticket) -> Iterator[str]:

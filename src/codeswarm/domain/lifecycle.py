@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ending import loose_ends
-from codeswarm.domain.ids import Commit
+from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.landing import bounce_events, gate_id
 from codeswarm.domain.leasing import all_cancelled, holder
 from codeswarm.domain.planning.agreements import agreements
@@ -37,7 +37,9 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
             settings=command.settings,
             by=command.by,
             unseen=command.unseen,
+            draft=command.draft,
         ),
+        *(ev.SourceKept(source=source) for source in command.kept),
     ]
     seen = Session(id=command.session, settings=command.settings)
     policy = command.settings.policy
@@ -45,8 +47,8 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
         events.append(ev.PlanProposed(plan=1, tickets=command.tickets, by=command.by))
     else:
         events.append(request(seen, Purpose.GOAL, command.ask, command.by))
-    if not policy.plan_only:
-        events += _base_gate(seen, command.base, command)
+    if not policy.plan_only and not command.draft:
+        events += _base_gate(seen, command.base, command.base_tree)
     if command.tickets and policy.approve_plan:
         events.append(plan_approval(seen, 1, now_ms))
     elif command.tickets:
@@ -54,7 +56,7 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
     return events
 
 
-def _base_gate(seen: Session, base: Commit, command: cmd.StartSession) -> list[ev.Event]:
+def _base_gate(seen: Session, base: Commit, tree: Tree) -> list[ev.Event]:
     commands = gates.base_commands(seen)
     if not commands:
         return []
@@ -63,7 +65,7 @@ def _base_gate(seen: Session, base: Commit, command: cmd.StartSession) -> list[e
             gate=gate_id(seen, "base"),
             purpose="base",
             commit=base,
-            tree=command.base_tree,
+            tree=tree,
             commands=commands,
             base=base,
         )
@@ -80,13 +82,14 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
     """Back to where it was suspended from. Asking for what is so already is no error.
 
     New caps and agents count for a session that was never suspended, too: after a crash nobody knows the difference.
+    A session that was left in draft begins: its base is put to its gate.
     """
     if problem := too_late(command.until, now_ms):
         return problem
     until = after_resume(session, command.until, now_ms)
     caps = command.budget_usd is not None or command.budget_tokens is not None
     changes = bool(command.roles) or caps or until != session.settings.policy.until
-    if session.status is not SessionStatus.SUSPENDED and not changes:
+    if session.status is not SessionStatus.SUSPENDED and not changes and not session.to_be_started:
         return []
     events: list[ev.Event] = [
         ev.SessionResumed(
@@ -97,6 +100,8 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
             until=until,
         )
     ]
+    if session.to_be_started:
+        events += _base_gate(session, session.base, session.base_tree)
     events += again(session, command.by)
     asked = {session.approvals[id_].evidence for id_ in session.open_approvals}
     for plan in unanswered(session):

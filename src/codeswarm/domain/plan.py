@@ -69,7 +69,7 @@ def read_plan(data: object, pipelines: dict[str, Pipeline], standing: Standing |
         return [*problems, too_many]
     specs: list[TicketSpec] = []
     for index, row in enumerate(rows):
-        spec, wrong = _read_ticket(index, row, pipelines)
+        spec, wrong = read_ticket(index, row, pipelines)
         problems += wrong
         if spec is not None:
             specs.append(spec)
@@ -105,7 +105,8 @@ def _pipeline_problems(where: str, pipeline: object, pipelines: Mapping[str, Pip
     return [Problem(where=f"{where}.pipeline", what=what)]
 
 
-def _read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tuple[TicketSpec | None, list[Problem]]:
+def read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tuple[TicketSpec | None, list[Problem]]:
+    """The ticket in `row`, the `index`-th of a list, and all that is wrong with it but for its edges."""
     where = _label(index, row)
     if not isinstance(row, dict):
         return None, [Problem(where=where, what=f"must be a mapping, not {_kind(row)}")]

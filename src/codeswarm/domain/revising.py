@@ -1,23 +1,38 @@
-"""What may be changed in a plan that is being built."""
+"""What may be changed in a plan that is being built: tickets added, edited, split, linked.
+
+An attempt that runs goes on with what it began with; it can neither be made to wait in its middle nor be judged by
+other rules than those it was told. So such changes are refused while it runs, and all others count from the next
+attempt on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId
-from codeswarm.domain.plan import Problem, problems_of
+from codeswarm.domain.plan import Problem, graph_problems, problems_of, read_ticket
 from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
-from codeswarm.domain.session import Session
-from codeswarm.domain.states import Purpose, TicketStatus
+from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.states import Purpose, TicketStatus, WaitReason
 from codeswarm.domain.ticket import TicketSpec
+from codeswarm.domain.tickets import find, interrupt
 
 Decision = list[ev.Event] | Rejection
 
 MOST_TOLD = 20
 """Problems in the reason of one refusal."""
+KEPT_KEYS = ("id", "hold", "origin")
+"""Never edited: hold and release have verbs of their own."""
+OWN_KEYS = ("id", "title", "description", "acceptance", "estimate_s", "hold", "origin")
+"""What a part of a split ticket does not have from it."""
+OVER = (TicketStatus.COMPLETE, TicketStatus.CANCELLED)
+
+
+# ── add ──
 
 
 def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
@@ -26,7 +41,9 @@ def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
         return wrong_state(f"the plan of session {session.id} is not accepted yet", "codeswarm approvals")
     if problems := problems_with(session, command.tickets):
         return _refused(problems)
-    return [ev.TicketsAdded(tickets=command.tickets, by=command.by), *agreements(session, command.tickets)]
+    kept = [ev.SourceKept(source=source) for source in command.kept]
+    added = ev.TicketsAdded(tickets=command.tickets, by=command.by)
+    return [*kept, added, *agreements(session, command.tickets)]
 
 
 def problems_with(session: Session, tickets: Sequence[TicketSpec]) -> list[Problem]:
@@ -56,3 +73,155 @@ def _dead(session: Session, blocker: TicketId) -> str | None:
 def _refused(problems: Sequence[Problem]) -> Rejection:
     more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
     return invalid("; ".join(map(str, problems[:MOST_TOLD])) + more, "codeswarm ticket list")
+
+
+def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
+    ticket = find(session, id_)
+    if isinstance(ticket, Ticket) and ticket.planning is not None:
+        return wrong_state(f"{id_} is a planner's work, no ticket of the plan", f"codeswarm ticket cancel {id_}")
+    return ticket
+
+
+# ── edit ──
+
+
+def edit(session: Session, command: cmd.EditTicket, now_ms: int) -> Decision:
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    fixed = [key for key in command.changes if key in KEPT_KEYS]
+    if fixed:
+        return invalid(f"{fixed[0]!r} of a ticket can't be edited", f"codeswarm ticket edit {ticket.id} --title …")
+    data = {**ticket.spec.model_dump(mode="json", exclude_none=True), **command.changes}
+    spec, problems = read_ticket(0, data, session.settings.pipelines)
+    if spec is None or problems:
+        return _refused(problems)
+    changed = tuple(key for key in TicketSpec.model_fields if getattr(spec, key) != getattr(ticket.spec, key))
+    if not changed:
+        return []
+    return (
+        _blocked(session, ticket, spec.blocked_by)
+        or _too_late(ticket, changed)
+        or [ev.TicketEdited(ticket=ticket.id, spec=spec, changed=changed, by=command.by)]
+    )
+
+
+def _too_late(ticket: Ticket, changed: Sequence[str]) -> Rejection | None:
+    """Why these keys can't be changed any more."""
+    if ticket.status in OVER:
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}: nobody would read the change")
+    if ticket.done_with_phases and set(changed) != {"labels"}:
+        what = f"the work on ticket {ticket.id} is done and about to land: nobody would read the change"
+        return wrong_state(what, f"codeswarm ticket add --blocked-by {ticket.id} --title …")
+    if ticket.epoch and (phases := {"pipeline", "contract"} & set(changed)):
+        what = f"ticket {ticket.id} has been begun: its {min(phases)} can't be changed any more"
+        return wrong_state(what, f"codeswarm ticket split {ticket.id} --into FILE")
+    if ticket.live is not None and "gate" in changed:
+        what = f"ticket {ticket.id} is being worked on: the attempt is judged by the gate that it began with"
+        return wrong_state(what, f"codeswarm ticket hold {ticket.id}")
+    return None
+
+
+# ── link, unlink ──
+
+
+def link(session: Session, command: cmd.LinkTicket, now_ms: int) -> Decision:
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    after = tuple(map(TicketId, dict.fromkeys((*ticket.spec.blocked_by, *command.blocked_by))))
+    if set(after) == set(ticket.spec.blocked_by):
+        return []
+    return _blocked(session, ticket, after) or [ev.BlockersChanged(ticket=ticket.id, blocked_by=after, by=command.by)]
+
+
+def unlink(session: Session, command: cmd.UnlinkTicket, now_ms: int) -> Decision:
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    if ticket.status in OVER:
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it waits for nothing")
+    strange = [id_ for id_ in command.blocked_by if id_ not in ticket.spec.blocked_by]
+    if strange:
+        return invalid(f"ticket {ticket.id} does not wait for {strange[0]!r}", f"codeswarm ticket show {ticket.id}")
+    after = tuple(id_ for id_ in ticket.spec.blocked_by if id_ not in command.blocked_by)
+    return [ev.BlockersChanged(ticket=ticket.id, blocked_by=after, by=command.by)]
+
+
+def _blocked(session: Session, ticket: Ticket, after: Sequence[TicketId]) -> Rejection | None:
+    """Why a ticket can't wait for `after` from here on."""
+    fresh = [id_ for id_ in dict.fromkeys(after) if id_ not in ticket.spec.blocked_by]
+    if not fresh:
+        return None
+    others = {id_: blockers for id_, blockers in standing(session).items() if id_ != ticket.id}
+    problems = graph_problems([(ticket.id, after)], others)
+    problems += dead_blockers(session, ticket.spec.model_copy(update={"blocked_by": tuple(fresh)}))
+    if problems:
+        return _refused(problems)
+    if ticket.status in OVER:
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't wait any more")
+    if all(session.tickets[id_].status is TicketStatus.COMPLETE for id_ in fresh) or _can_wait(ticket):
+        return None
+    if ticket.done_with_phases:
+        what = f"the work on ticket {ticket.id} is done and about to land: it can't wait for {fresh[0]} any more"
+        return wrong_state(what, f"codeswarm ticket cancel {ticket.id}")
+    what = f"ticket {ticket.id} is being worked on: an attempt can't wait for {fresh[0]} in its middle"
+    return wrong_state(what, f"codeswarm ticket hold {ticket.id}")
+
+
+def _can_wait(ticket: Ticket) -> bool:
+    rests = ticket.status in (TicketStatus.READY, TicketStatus.ON_HOLD, TicketStatus.FAILED)
+    waits = ticket.status is TicketStatus.WAITING and ticket.waiting is WaitReason.BUDGET
+    return (rests or waits) and not ticket.done_with_phases
+
+
+# ── split ──
+
+
+def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
+    """The parts come in, what waited for the ticket waits for them, and the ticket is cancelled."""
+    ticket = _find(session, command.ticket)
+    if isinstance(ticket, Rejection):
+        return ticket
+    if ticket.status in OVER:
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't be split any more")
+    parts = _parts(session, ticket, command.parts)
+    if isinstance(parts, Rejection):
+        return parts
+    ids = tuple(part.id for part in parts)
+    reason = f"split into {', '.join(ids)}"
+    return [
+        ev.TicketsAdded(tickets=parts, by=command.by),
+        *(
+            ev.BlockersChanged(ticket=id_, blocked_by=_instead(session, id_, ticket.id, ids), by=command.by)
+            for id_ in session.dependents[ticket.id]
+            if session.tickets[id_].status not in OVER
+        ),
+        *interrupt(session, ticket, reason, now_ms),
+        ev.TicketCancelled(ticket=ticket.id, by=command.by, reason=reason),
+    ]
+
+
+def _parts(session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]) -> tuple[TicketSpec, ...] | Rejection:
+    if not rows:
+        return invalid("a ticket is split into at least one other", f"codeswarm ticket split {ticket.id} --into FILE")
+    whole = ticket.spec.model_dump(mode="json", exclude_none=True)
+    inherited = {key: value for key, value in whole.items() if key not in OWN_KEYS}
+    read = [read_ticket(i, {**inherited, **row}, session.settings.pipelines) for i, row in enumerate(rows)]
+    problems = [problem for _, wrong in read for problem in wrong]
+    parts = tuple(spec for spec, _ in read if spec is not None)
+    ids = tuple(part.id for part in parts)
+    if ticket.id in ids:
+        problems.append(
+            Problem(where=f"ticket {ticket.id!r}", what="is the ticket that is split: a part needs its own id")
+        )
+    others = {id_: _instead(session, id_, ticket.id, ids) for id_ in session.tickets if id_ != ticket.id}
+    problems += problems_of(parts, session.settings.pipelines, others)
+    problems += [problem for part in parts for problem in dead_blockers(session, part)]
+    return _refused(problems) if problems else parts
+
+
+def _instead(session: Session, id_: TicketId, gone: TicketId, ids: Sequence[TicketId]) -> tuple[TicketId, ...]:
+    """What a ticket waits for, with `ids` in the place of `gone`."""
+    blockers = session.tickets[id_].spec.blocked_by
+    return tuple(dict.fromkeys(new for old in blockers for new in (ids if old == gone else (old,))))

@@ -30,7 +30,7 @@ from codeswarm.domain.states import (
     TicketStatus,
     WaitReason,
 )
-from codeswarm.domain.ticket import TicketSpec
+from codeswarm.domain.ticket import KeptSource, TicketSpec
 
 
 @dataclass(slots=True)
@@ -174,6 +174,8 @@ class Ticket:
     """The work commit that a landing approval was granted for."""
     landed: Commit | None = None
     landed_ms: int | None = None
+    changed_ms: int = 0
+    """When its text or its edges were last changed by a person, or it came to an end."""
     messages_seen: int = 0
     planning: Planning | None = None
     """Set for a planner's work, which lands nothing."""
@@ -345,6 +347,9 @@ class Session:
     """The planner's last words to the person."""
     answered: int = 0
     """How many tickets had landed when the final answer was last asked for."""
+    to_be_started: bool = False
+    """In draft until a person resumes it."""
+    sources: list[KeptSource] = field(default_factory=list)
     base_ready: bool = False
     """The gate on the base is green, or was waived."""
     base_failing: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ def settle(session: Session, now_ms: int) -> list[ev.Event]:
     if session.status in (SessionStatus.DRAFT, SessionStatus.ACTIVE) and (why := meltdown(session, now_ms)):
         return [ev.SessionSuspended(reason=SuspendReason.MELTDOWN, detail=why)]
     if session.status is SessionStatus.DRAFT:
-        return _activation(session) or _without_plan(session)
+        return [] if session.to_be_started else _activation(session) or _without_plan(session)
     if session.status is SessionStatus.AWAITING_REVIEW:
         return _after_review(session)
     if session.status is SessionStatus.ACTIVE:

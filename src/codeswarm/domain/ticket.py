@@ -30,6 +30,23 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 TicketIdField = Annotated[TicketId, AfterValidator(_ticket_id)]
 
 
+class Origin(Frozen):
+    """Which entry of a foreign source a ticket stands for."""
+
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}$")]
+    ref: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    """What the entry is called there."""
+
+
+class KeptSource(Frozen):
+    """A foreign source as it was when tickets were made of it, kept byte for byte among the artifacts."""
+
+    kind: str
+    name: str
+    digest: str
+    size: int
+
+
 class TicketSpec(Frozen):
     """One ticket: one branch, one landing. The keys are those of a tickets file."""
 
@@ -63,3 +80,7 @@ class TicketSpec(Frozen):
     """A command on top of the project's own gates."""
     labels: tuple[Text, ...] = ()
     """Yours; agents find them in the bundle."""
+    hold: Text | None = None
+    """On hold from the start, and why."""
+    origin: Origin | None = None
+    """Which entry of a foreign source it stands for, as an import writes it down."""

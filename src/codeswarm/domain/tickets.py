@@ -29,7 +29,7 @@ def delegate(session: Session, command: cmd.DelegateTask, now_ms: int) -> Decisi
 
 
 def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
-    ticket = _find(session, command.ticket)
+    ticket = find(session, command.ticket)
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status is TicketStatus.FAILED:
@@ -38,12 +38,12 @@ def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
         return wrong_state(f"ticket {ticket.id} is {ticket.status}")
     reason = command.reason or "held by a person"
     held = ev.TicketHeld(ticket=ticket.id, reason=reason, by=command.by)
-    return [*_interrupt(session, ticket, f"the ticket was put on hold: {reason}", now_ms), held]
+    return [*interrupt(session, ticket, f"the ticket was put on hold: {reason}", now_ms), held]
 
 
 def release(session: Session, command: cmd.ReleaseTicket, now_ms: int) -> Decision:
     """From hold, or from waiting for budget, back to where it stood; a due approval is asked for again."""
-    ticket = _find(session, command.ticket)
+    ticket = find(session, command.ticket)
     if isinstance(ticket, Rejection):
         return ticket
     waits_for_budget = ticket.status is TicketStatus.WAITING and ticket.waiting == "budget"
@@ -57,7 +57,7 @@ def release(session: Session, command: cmd.ReleaseTicket, now_ms: int) -> Decisi
 
 
 def retry(session: Session, command: cmd.RetryTicket, now_ms: int) -> Decision:
-    ticket = _find(session, command.ticket)
+    ticket = find(session, command.ticket)
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status is not TicketStatus.FAILED:
@@ -67,12 +67,12 @@ def retry(session: Session, command: cmd.RetryTicket, now_ms: int) -> Decision:
 
 
 def cancel(session: Session, command: cmd.CancelTicket, now_ms: int) -> Decision:
-    ticket = _find(session, command.ticket)
+    ticket = find(session, command.ticket)
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED):
         return wrong_state(f"ticket {ticket.id} is {ticket.status}")
-    stopped = _interrupt(session, ticket, "the ticket was cancelled", now_ms)
+    stopped = interrupt(session, ticket, "the ticket was cancelled", now_ms)
     if going_on := without(ticket, f"cancelled by {command.by}"):
         resting = ticket.status in (TicketStatus.ON_HOLD, TicketStatus.WAITING)
         released = [ev.TicketReleased(ticket=ticket.id, by=command.by)] if resting else []
@@ -80,7 +80,7 @@ def cancel(session: Session, command: cmd.CancelTicket, now_ms: int) -> Decision
     return [*stopped, ev.TicketCancelled(ticket=ticket.id, by=command.by, reason=command.reason)]
 
 
-def _interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> list[ev.Event]:
+def interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> list[ev.Event]:
     """Stop whatever is under way for the ticket."""
     events = void_for(session, ticket, reason)
     if ticket.live is not None:
@@ -90,7 +90,7 @@ def _interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> li
     return events
 
 
-def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
+def find(session: Session, id_: TicketId) -> Ticket | Rejection:
     ticket = session.tickets.get(id_)
     if ticket is None:
         return unknown(f"there is no ticket {id_!r} in session {session.id}", "codeswarm ticket list")

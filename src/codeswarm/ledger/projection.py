@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from codeswarm.domain import events as ev
+from codeswarm.domain.evolving import graph
 from codeswarm.domain.ids import ApprovalId, GateId, TicketId
 from codeswarm.domain.results import Receipt
 from codeswarm.domain.session import Approval, Attempt, Checkpoint, Gate, Landing, Session, Ticket
@@ -42,6 +43,8 @@ class _Touched:
             self.tickets.update((spec.id, None) for spec in event.tickets)
         if isinstance(event, ev.PlanRejected) and event.back:
             self.tickets.update(dict.fromkeys(session.plannings))
+        if isinstance(event, ev.TicketEdited | ev.BlockersChanged):
+            self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
         named = {name: id_ for name in _naming(type(event)) if (id_ := getattr(event, name)) is not None}
         if (ticket := named.get("ticket")) is not None:
             self.tickets[ticket] = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from codeswarm.domain import commands as cmd, dag
@@ -120,3 +122,198 @@ def test_a_plan_that_grew_ticket_by_ticket_is_the_plan_that_was_given_at_once() 
     blockers = {one.id: one.blocked_by for one in specs}
     roads = dag.tails(blockers, {one.id: one.estimate_s or 0 for one in specs})
     assert {id_: ticket.road_s for id_, ticket in grown.tickets.items()} == roads
+
+
+# ── edited ──
+
+
+def edit(id_: str, **changes: Any) -> cmd.EditTicket:
+    return cmd.EditTicket(ticket=TicketId(id_), changes=changes, by="ada")
+
+
+def test_an_edit_changes_only_the_keys_that_are_named_and_counts_from_the_next_attempt_on() -> None:
+    swarm = Swarm(spec("a", description="old", labels=("x",)), "z")
+    swarm.begin("a")
+    (edited,) = swarm.do(edit("a", title="new title", description="new"))
+    assert edited.changed == ("title", "description")
+    assert swarm.attempt("a").live
+    now = swarm.ticket("a").spec
+    assert (now.title, now.description, now.labels) == ("new title", "new", ("x",))
+
+
+def test_an_edit_puts_a_ready_ticket_where_it_belongs_in_the_queue() -> None:
+    swarm = Swarm("a", "b", "c")
+    swarm.do(edit("c", priority=0))
+    swarm.do(edit("b", estimate_s=9000))
+    swarm.do(edit("a", priority=4))
+    assert swarm.claims() == ["c", "b", "a"]
+
+
+def test_an_edit_that_changes_nothing_is_no_event_and_none_takes_a_key_away() -> None:
+    swarm = Swarm(spec("a", gate="check"))
+    assert swarm.do(edit("a", title="ticket a")) == []
+    swarm.do(edit("a", gate=None))
+    assert swarm.ticket("a").spec.gate is None
+
+
+def test_another_pipeline_before_the_first_attempt_gives_the_ticket_its_phases() -> None:
+    swarm = Swarm("a")
+    swarm.do(edit("a", pipeline="contract-first"))
+    assert [phase.name for phase in swarm.ticket("a").phases] == ["contract", "implementation", "review"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tittle": "x"}, "has the unknown key 'tittle'; did you mean 'title'?"),
+        ({"priority": 9}, "ticket 'a'.priority: "),
+        ({"title": ""}, "ticket 'a'.title: "),
+        ({"id": "b"}, "'id' of a ticket can't be edited"),
+        ({"hold": "x"}, "'hold' of a ticket can't be edited"),
+        ({"blocked_by": ["a"]}, "in a cycle: a → a"),
+        ({"blocked_by": ["z"]}, "tickets wait for each other in a cycle: "),
+        ({"blocked_by": ["nobody"]}, "names 'nobody', which is no ticket here"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_is_refused_in_the_words_of_a_tickets_file(
+    changes: dict[str, Any], words: str
+) -> None:
+    swarm = Swarm("a", spec("z", "a"))
+    assert words in swarm.refused(edit("a", **changes)).reason
+
+
+def test_what_a_running_attempt_rests_on_can_not_be_edited_under_it() -> None:
+    swarm = Swarm("a", "b")
+    swarm.begin("a")
+    assert "judged by the gate that it began with" in swarm.refused(edit("a", gate="other")).reason
+    assert "has been begun" in swarm.refused(edit("a", pipeline="contract-first")).reason
+    assert "in its middle" in swarm.refused(edit("a", blocked_by=["b"])).reason
+
+
+def test_a_ticket_whose_work_is_done_can_not_be_edited_any_more() -> None:
+    swarm = Swarm("a", "z")
+    swarm.phases("a")
+    assert "about to land" in swarm.refused(edit("a", title="x")).reason
+    swarm.do(edit("a", labels=["kept"]))
+    swarm.merge(), swarm.gate(), swarm.land()
+    assert "is complete" in swarm.refused(edit("a", labels=["late"])).reason
+
+
+# ── linked ──
+
+
+def link(id_: str, *blockers: str) -> cmd.LinkTicket:
+    return cmd.LinkTicket(ticket=TicketId(id_), blocked_by=blockers, by="ada")
+
+
+def unlink(id_: str, *blockers: str) -> cmd.UnlinkTicket:
+    return cmd.UnlinkTicket(ticket=TicketId(id_), blocked_by=blockers, by="ada")
+
+
+def test_a_new_edge_takes_a_ready_ticket_out_of_the_queue_and_gives_it_and_those_behind_it_another_wave() -> None:
+    swarm = Swarm("a", "b", spec("c", "b"))
+    swarm.do(link("b", "a"))
+    assert swarm.statuses() == {"a": "ready", "b": "pending", "c": "pending"}
+    assert [swarm.ticket(id_).wave for id_ in "abc"] == [0, 1, 2]
+    assert swarm.claims() == ["a"]
+
+
+def test_an_edge_that_is_taken_away_makes_a_ticket_ready_from_then_on() -> None:
+    swarm = Swarm("a", spec("b", "a"), spec("c", "b"))
+    swarm.later(60)
+    swarm.do(unlink("b", "a"))
+    assert swarm.ticket("b").ready_ms == swarm.now_ms
+    assert [swarm.ticket(id_).wave for id_ in "abc"] == [0, 0, 1]
+    assert swarm.ticket("a").road_s == 600
+
+
+def test_links_are_idempotent_and_a_cycle_is_refused_as_the_cycle() -> None:
+    swarm = Swarm("a", spec("b", "a"), spec("c", "b"))
+    assert swarm.do(link("b", "a")) == []
+    assert "tickets wait for each other in a cycle: " in swarm.refused(link("a", "c")).reason
+    assert "does not wait for 'c'" in swarm.refused(unlink("a", "c")).reason
+
+
+def test_a_running_attempt_can_not_be_made_to_wait_but_for_what_has_landed() -> None:
+    swarm = Swarm(spec("done", priority=0), "a", "b")
+    swarm.landed("done")
+    swarm.begin("a")
+    refusal = swarm.refused(link("a", "b"))
+    assert "in its middle" in refusal.reason
+    assert refusal.hint == "codeswarm ticket hold a"
+    swarm.do(link("a", "done"))
+    swarm.hold("a")
+    swarm.do(link("a", "b"))
+    swarm.release("a")
+    assert swarm.ticket("a").shown_status == "pending"
+
+
+def test_a_ticket_that_waits_to_land_can_not_be_made_to_wait_for_others() -> None:
+    swarm = Swarm("a", "b")
+    swarm.phases("a")
+    assert "about to land" in swarm.refused(link("a", "b")).reason
+
+
+# ── split ──
+
+
+def split(id_: str, *parts: dict[str, Any]) -> cmd.SplitTicket:
+    return cmd.SplitTicket(ticket=TicketId(id_), parts=parts, by="ada")
+
+
+def test_what_waited_for_a_split_ticket_waits_for_all_of_its_parts() -> None:
+    swarm = Swarm("a", spec("b", "a", priority=1, labels=("x",)), spec("c", "b"), spec("d", "b", "a"))
+    swarm.do(split("b", {"id": "b1", "title": "one"}, {"id": "b2", "title": "two", "blocked_by": ["b1"]}))
+    assert swarm.statuses() == {
+        "a": "ready",
+        "b": "cancelled",
+        "c": "pending",
+        "d": "pending",
+        "b1": "pending",
+        "b2": "pending",
+    }
+    assert swarm.ticket("b").reason == "split into b1, b2"
+    assert swarm.ticket("c").spec.blocked_by == ("b1", "b2")
+    assert swarm.ticket("d").spec.blocked_by == ("b1", "b2", "a")
+    one = swarm.ticket("b1").spec
+    assert (one.blocked_by, one.priority, one.labels) == (("a",), 1, ("x",))
+    swarm.landed("a", "b1", "b2")
+    assert swarm.ticket("c").shown_status == "ready"
+
+
+def test_a_ticket_that_is_being_worked_on_is_split_and_its_attempt_ends_with_its_work_kept() -> None:
+    swarm = Swarm("a")
+    swarm.begin("a")
+    taken = swarm.snapshot("a")
+    swarm.do(split("a", {"id": "a1", "title": "one"}))
+    assert swarm.attempt("a").status == "cancelled"
+    assert swarm.attempt("a").snapshot == taken
+    assert swarm.claim() == "a1"
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([], "at least one other"),
+        ([{"id": "b", "title": "x"}], "a part needs its own id"),
+        ([{"id": "a", "title": "x"}], "the id is used 2 times"),
+        ([{"title": "x"}], "id: is missing"),
+        ([{"id": "x", "title": "x", "blocked_by": ["b"]}], "names 'b', which is no ticket here"),
+        ([{"id": "x", "title": "x", "blocked_by": ["c"]}], "in a cycle: "),
+    ],
+)
+def test_parts_that_make_no_sense_are_refused_and_nothing_changes(parts: list[dict[str, Any]], words: str) -> None:
+    swarm = Swarm("a", spec("b", "a"), spec("c", "b"))
+    assert words in swarm.refused(split("b", *parts)).reason
+    assert set(swarm.statuses()) == {"a", "b", "c"}
+
+
+# ── held from the start, drafts, sources ──
+
+
+def test_a_ticket_that_says_so_is_on_hold_from_the_start() -> None:
+    swarm = Swarm("a", spec("b", hold="not before the release"))
+    assert swarm.claims() == ["a"]
+    assert swarm.ticket("b").reason == "not before the release"
+    swarm.release("b")
+    assert swarm.claims() == ["b"]

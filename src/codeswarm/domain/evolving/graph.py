@@ -5,7 +5,7 @@ A change costs what lies behind and before the tickets that it touches, never th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from codeswarm.domain import dag
 from codeswarm.domain.evolving.moves import enqueue
@@ -19,8 +19,7 @@ from codeswarm.domain.ticket import ContractKind, TicketSpec
 def enter(session: Session, specs: Sequence[TicketSpec], at_ms: int) -> None:
     """New tickets, which may wait for each other and for those that are there. What landed already blocks nobody."""
     for spec in specs:
-        place = len(session.tickets)
-        session.tickets[spec.id] = Ticket(spec, place, wave=0, phases=_phases(session, spec), ready_ms=at_ms)
+        session.tickets[spec.id] = _ticket(session, spec, len(session.tickets), at_ms)
         session.dependents[spec.id] = []
     for spec in specs:
         for blocker in blockers(session, spec.id):
@@ -28,7 +27,7 @@ def enter(session: Session, specs: Sequence[TicketSpec], at_ms: int) -> None:
         _count_open(session, spec.id)
     _renew(session, [spec.id for spec in specs])
     for spec in specs:
-        enqueue(session, session.tickets[spec.id])
+        _enqueue(session, session.tickets[spec.id])
 
 
 def put_before(session: Session, ticket: Ticket, behind: Sequence[TicketId]) -> None:
@@ -49,7 +48,51 @@ def put_before(session: Session, ticket: Ticket, behind: Sequence[TicketId]) -> 
     enqueue(session, ticket)
 
 
-def blockers(session: Session, id_: TicketId) -> Iterable[TicketId]:
+def rewrite(session: Session, spec: TicketSpec, at_ms: int) -> None:
+    """Other words or other edges for a ticket that is there; in the queue it stands where it belongs now."""
+    ticket = session.tickets[spec.id]
+    was_pending = ticket.open_blockers > 0
+    before = list(blockers(session, spec.id))
+    if (spec.pipeline, spec.contract) != (ticket.spec.pipeline, ticket.spec.contract):
+        ticket.phases = _phases(session, spec)
+    ticket.spec, ticket.changed_ms = spec, at_ms
+    session.ready.discard(spec.id)
+    _relink(session, spec.id, before)
+    _count_open(session, spec.id)
+    _renew(session, [spec.id], before)
+    if was_pending and not ticket.open_blockers:
+        ticket.ready_ms = at_ms
+    _enqueue(session, ticket)
+
+
+def _relink(session: Session, id_: TicketId, before: Sequence[TicketId]) -> None:
+    after = blockers(session, id_)
+    for blocker in before:
+        if blocker not in after:
+            session.dependents[blocker].remove(id_)
+    for blocker in after:
+        if blocker not in before:
+            session.dependents[blocker].append(id_)
+
+
+def behind(session: Session, id_: TicketId) -> Iterable[TicketId]:
+    """A ticket and all that wait for it, at once or through others."""
+    return _reach([id_], session.dependents.__getitem__)
+
+
+def _ticket(session: Session, spec: TicketSpec, place: int, at_ms: int) -> Ticket:
+    ticket = Ticket(spec, place, wave=0, phases=_phases(session, spec), ready_ms=at_ms, changed_ms=at_ms)
+    if spec.hold:
+        ticket.status, ticket.reason = TicketStatus.ON_HOLD, spec.hold
+    return ticket
+
+
+def _enqueue(session: Session, ticket: Ticket) -> None:
+    if ticket.status is TicketStatus.READY:
+        enqueue(session, ticket)
+
+
+def blockers(session: Session, id_: TicketId) -> Mapping[TicketId, None]:
     """What a ticket waits for, each named once."""
     return dict.fromkeys(session.tickets[id_].spec.blocked_by)
 
@@ -59,15 +102,18 @@ def _count_open(session: Session, id_: TicketId) -> None:
     session.tickets[id_].open_blockers = sum(still)
 
 
-def _renew(session: Session, changed: Sequence[TicketId]) -> None:
-    """The waves of the changed tickets and of all that wait for them; the roads of them and of all they wait for."""
+def _renew(session: Session, changed: Sequence[TicketId], before: Sequence[TicketId] = ()) -> None:
+    """The waves of the changed tickets and of all that wait for them; the roads of them and of all they wait for.
+
+    `before`: what they waited for until now.
+    """
     behind = _reach(changed, session.dependents.__getitem__)
-    before = _reach(changed, lambda id_: blockers(session, id_))
+    ahead = _reach([*changed, *before], lambda id_: blockers(session, id_))
     onward = _in_order(session, behind)
     for id_ in onward:
         waves = (session.tickets[blocker].wave for blocker in blockers(session, id_))
         session.tickets[id_].wave = 1 + max(waves, default=-1)
-    back = onward if before.keys() == behind.keys() else _in_order(session, before)
+    back = onward if ahead.keys() == behind.keys() else _in_order(session, ahead)
     for id_ in reversed(back):
         _renew_road(session, session.tickets[id_])
 

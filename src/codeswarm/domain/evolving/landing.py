@@ -147,6 +147,7 @@ def _ticket_landed(session: Session, event: ev.TicketLanded, at_ms: int) -> None
     _end_landing(session, "landed").receipts = event.receipts
     move(session, ticket, TicketStatus.COMPLETE)
     ticket.landed, ticket.landed_ms = event.new, at_ms
+    ticket.changed_ms = at_ms
     ticket.files = event.files or ticket.files
     session.landed.append(ticket.id)
     session.tip, session.tip_tree = event.new, event.tree

@@ -30,6 +30,7 @@ def _session_started(session: Session, event: ev.SessionStarted, at_ms: int) -> 
     session.base_tree = session.tip_tree = event.base_tree
     session.settings = event.settings
     session.started_ms = at_ms
+    session.to_be_started = event.draft
 
 
 @on(ev.SessionActivated)
@@ -50,6 +51,7 @@ def _session_suspended(session: Session, event: ev.SessionSuspended, at_ms: int)
 
 @on(ev.SessionResumed)
 def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> None:
+    session.to_be_started = False
     if session.suspended_from is not None:
         move_session(session, session.suspended_from)
         session.suspended_from = session.suspend_reason = None
@@ -134,6 +136,22 @@ def _plan_accepted(session: Session, event: ev.PlanAccepted, at_ms: int) -> None
 @on(ev.TicketsAdded)
 def _tickets_added(session: Session, event: ev.TicketsAdded, at_ms: int) -> None:
     graph.enter(session, event.tickets, at_ms)
+
+
+@on(ev.SourceKept)
+def _source_kept(session: Session, event: ev.SourceKept, at_ms: int) -> None:
+    session.sources.append(event.source)
+
+
+@on(ev.TicketEdited)
+def _ticket_edited(session: Session, event: ev.TicketEdited, at_ms: int) -> None:
+    graph.rewrite(session, event.spec, at_ms)
+
+
+@on(ev.BlockersChanged)
+def _blockers_changed(session: Session, event: ev.BlockersChanged, at_ms: int) -> None:
+    spec = session.tickets[event.ticket].spec
+    graph.rewrite(session, spec.model_copy(update={"blocked_by": event.blocked_by}), at_ms)
 
 
 @on(ev.PlanRejected)

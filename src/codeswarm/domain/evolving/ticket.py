@@ -91,3 +91,4 @@ def _ticket_cancelled(session: Session, event: ev.TicketCancelled, at_ms: int) -
     ticket = session.tickets[event.ticket]
     move(session, ticket, TicketStatus.CANCELLED)
     ticket.reason = event.reason
+    ticket.changed_ms = at_ms
