@@ -73,7 +73,7 @@ def _edited(here: Here, approval: dict[str, Any]) -> dict[str, Any]:
     """The plan that is asked about, as the person's editor leaves it. Raises: UsageError, TicketsInvalid."""
     from codeswarm.cli.editor import edit
     from codeswarm.cli.planned import as_yaml
-    from codeswarm.cli.tickets_file import parse_tickets
+    from codeswarm.sources.tickets_file import parse_tickets
 
     if approval["subject"] != "plan":
         raise UsageError(

@@ -24,7 +24,7 @@ from codeswarm.cli.keys import Keys
 from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress, report_error
 from codeswarm.cli.planned import MOST_TICKETS, as_yaml
-from codeswarm.cli.tickets_file import parse_tickets
+from codeswarm.sources.tickets_file import parse_tickets
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.policy import unanswered
 from codeswarm.domain.session import Session

@@ -19,12 +19,12 @@ from codeswarm.cli.output import progress, say, say_json
 from codeswarm.cli.roles import chosen_agents, told
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.specification import headline, read_specification
-from codeswarm.cli.tickets_file import read_tickets
 from codeswarm.cli.until import UntilOption, parse_until, time_left
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.settings import Until
 from codeswarm.errors import UsageError
 from codeswarm.router_client import RouterClient
+from codeswarm.sources.read import read_source
 
 Flags = dict[str, dict[str, Any]]
 
@@ -56,7 +56,7 @@ def run(
         str | None, typer.Option(metavar="FILE", help="A file that says what is wanted, or - for standard input.")
     ] = None,
     tickets: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A tickets file (YAML or JSON), or - for standard input.")
+        str | None, typer.Option(metavar="SOURCE", help="A file (YAML, JSON, beads), beads:[DIR], or - for standard input.")
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="A name for the session, beside its id.")] = "",
     agent: Annotated[
@@ -152,7 +152,10 @@ def asked_for(here: Here, wish: Wish) -> dict[str, Any]:
             "--tickets and --spec don't go together", "tickets are a plan already", "codeswarm run --tickets FILE"
         )
     if wish.tickets is not None:
-        return {"plan": read_tickets(wish.tickets, here.directory), "source": _source(wish.tickets)}
+        found = read_source(wish.tickets, here.directory)
+        for note in found.notes:
+            progress(note)
+        return found.wire()
     if wish.spec is not None:
         text = read_specification(wish.spec, here.directory)
         return {"ask": text, "goal": wish.goal or headline(text), "source": _source(wish.spec)}

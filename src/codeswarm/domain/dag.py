@@ -99,3 +99,29 @@ def ancestors(blockers: Mapping[Id, Iterable[Id]]) -> dict[Id, frozenset[Id]]:
         ids = blockers[ticket]
         found[ticket] = frozenset(ids).union(*(found[blocker] for blocker in ids))
     return found
+
+
+def without_cycles(blockers: Mapping[Id, Iterable[Id]]) -> tuple[dict[Id, list[Id]], list[tuple[Id, Id]]]:
+    """The graph without the edges that close a cycle, as a walk in the given order meets them; and these edges."""
+    kept: dict[Id, list[Id]] = {ticket: [] for ticket in blockers}
+    dropped: list[tuple[Id, Id]] = []
+    on_path: set[Id] = set()
+    done: set[Id] = set()
+    for start in blockers:
+        path = [] if start in done else [(start, iter(blockers[start]))]
+        on_path.update(ticket for ticket, _ in path)
+        while path:
+            ticket, rest = path[-1]
+            blocker = next(rest, None)
+            if blocker is None:
+                path.pop()
+                on_path.discard(ticket)
+                done.add(ticket)
+            elif blocker in on_path:
+                dropped.append((ticket, blocker))
+            else:
+                kept[ticket].append(blocker)
+                if blocker not in done:
+                    on_path.add(blocker)
+                    path.append((blocker, iter(blockers[blocker])))
+    return kept, dropped

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from codeswarm.agents.base import AgentSpec
 from codeswarm.agents.factory import make_agent
@@ -24,7 +24,7 @@ from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.results import GateCommand
 from codeswarm.domain.session import Session
 from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, Until, WorkspaceSettings
-from codeswarm.domain.ticket import TicketSpec
+from codeswarm.domain.ticket import KeptSource, TicketSpec
 from codeswarm.engine import refs
 from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
@@ -33,12 +33,33 @@ from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError, TicketsInvalid, UsageError
 from codeswarm.host import program
-from codeswarm.ledger.base import Reply
+from codeswarm.ledger.base import Recorded, Reply
 from codeswarm.sandbox.factory import choose
 
 DEFAULT_ROLES = {"*": ["claude"]}
 MOST_WORDS = 200_000
 """Characters of a specification."""
+
+
+class KeptFile(BaseModel):
+    """A foreign file that tickets were made of, to be kept as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(max_length=20)
+    name: str = Field(max_length=1000)
+    data: Base64Bytes
+
+
+class TicketsRequest(BaseModel):
+    """More tickets for a session, as in a tickets file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str
+    plan: dict[str, Any]
+    source: str = "tickets"
+    original: KeptFile | None = None
 
 
 class SessionRequest(BaseModel):
@@ -55,6 +76,9 @@ class SessionRequest(BaseModel):
     """Where there are no tickets: what is wanted, in words: a goal or a whole specification."""
     plan_only: bool = False
     source: str = "tickets"
+    original: KeptFile | None = None
+    draft: bool = False
+    """Record it, and begin nothing until it is resumed."""
     base: str | None = None
     flags: dict[str, dict[str, Any]] = {}
     no_gate: bool = False
@@ -91,7 +115,8 @@ class Sessions:
         settings = self._settings(loaded.config, request)
         plan = self._plan(request, settings)
         self._check_name(request.name)
-        await in_thread(self._check_agents, plan, settings)
+        if not request.draft:  # it may be resumed with other agents, or where they are
+            await in_thread(self._check_agents, plan, settings)
         sandbox = await in_thread(choose, loaded.config.sandbox.kind)
         unseen = await in_thread(self._engine.project.unseen)
         session = SessionId(self._new_id())
@@ -111,6 +136,8 @@ class Sessions:
             by=request.by,
             unseen=unseen[:200],
             ask=request.ask or request.goal,
+            draft=request.draft,
+            kept=await in_thread(self._keep, request.original),
         )
         reply = Reply(key, f'{{"session":"{session}"}}') if key else None
         await self._engine.kernel.execute(session, command, reply=reply)
@@ -118,6 +145,23 @@ class Sessions:
         notes += [f"{key} is set and has no effect in this version" for key in loaded.without_effect]
         notes += await in_thread(self._engine.project.not_copied, loaded.config.workspace.copy_)
         return Started(session, base, unseen, (*notes, f"sandbox {sandbox.kind}: {sandbox.promises}"))
+
+    async def add(self, session: SessionId, request: TicketsRequest) -> list[Recorded]:
+        """Add tickets to a session, all or none. Raises: TicketsInvalid, ConfigError, Refused."""
+        state = self._engine.kernel.session(session)
+        plan = read_plan(request.plan, state.settings.pipelines, standing(state))
+        if isinstance(plan, list):
+            raise TicketsInvalid(request.source, [str(problem) for problem in plan])
+        if not state.to_be_started:
+            await in_thread(self._check_agents, plan, state.settings)
+        kept = await in_thread(self._keep, request.original)
+        return await self._engine.ask(session, cmd.AddTickets(tickets=plan.tickets, by=request.by, kept=kept))
+
+    def _keep(self, file: KeptFile | None) -> tuple[KeptSource, ...]:
+        if file is None:
+            return ()
+        digest = self._engine.artifacts.put(file.data)
+        return (KeptSource(kind=file.kind, name=file.name, digest=digest, size=len(file.data)),)
 
     def _begin_from(self, request: SessionRequest) -> tuple[Base, Loaded]:
         base, loaded = begin_from(self._engine.project, self._environment, request.base, request.flags)

@@ -110,11 +110,13 @@ def _stands_on(seen: _Seen, ids: tuple[str, ...], tree: Tree, where: str, what: 
 
 
 def artifact_problems(records: Iterable[Recorded], artifacts: Artifacts) -> Iterator[Problem]:
-    """Gates' logs and closed transcripts that are missing or not what their digests were made of."""
+    """Gates' logs, tickets' sources and closed transcripts that are missing or not what their digests were made of."""
     logs: dict[str, str] = {}
     for record in records:
         for name, digest in _logs(record.event):
             logs.setdefault(digest, f"the log of gate {name} (event {record.seq})")
+        if isinstance(record.event, ev.SourceKept):
+            logs.setdefault(record.event.source.digest, f"the file that tickets came from (event {record.seq})")
         report = getattr(record.event, "report", None)
         if isinstance(report, Report) and report.transcript:
             yield from _transcript(record, report, artifacts)

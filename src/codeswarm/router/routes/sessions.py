@@ -16,7 +16,7 @@ from codeswarm.domain.session import Session
 from codeswarm.domain.settings import Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.engine.engine import Engine
-from codeswarm.engine.sessions import SessionRequest, Sessions, edited_plan
+from codeswarm.engine.sessions import SessionRequest, Sessions, TicketsRequest, edited_plan
 from codeswarm.errors import Refused
 from codeswarm.ledger import views
 from codeswarm.router.routes.naming import Number, parse
@@ -69,14 +69,27 @@ class SessionCommand(BaseModel):
 
 
 class TicketCommand(BaseModel):
+    """A person's command to a ticket. Which other keys count depends on `command`."""
+
     model_config = ConfigDict(extra="forbid")
 
-    command: Literal["hold", "release", "retry", "cancel"]
+    command: Literal["hold", "release", "retry", "cancel", "edit", "split", "link", "unlink"]
     by: str
     reason: str = ""
+    changes: dict[str, Any] = {}
+    parts: tuple[dict[str, Any], ...] = ()
+    blocked_by: tuple[str, ...] = ()
 
     def meaning(self, ticket: TicketId) -> cmd.Command:
         match self.command:
+            case "edit":
+                return cmd.EditTicket(ticket=ticket, changes=self.changes, by=self.by)
+            case "split":
+                return cmd.SplitTicket(ticket=ticket, parts=self.parts, by=self.by)
+            case "link":
+                return cmd.LinkTicket(ticket=ticket, blocked_by=self.blocked_by, by=self.by)
+            case "unlink":
+                return cmd.UnlinkTicket(ticket=ticket, blocked_by=self.blocked_by, by=self.by)
             case "hold":
                 return cmd.HoldTicket(ticket=ticket, by=self.by, reason=self.reason)
             case "release":
@@ -136,6 +149,12 @@ def command_routes(engine: Engine, sessions: Sessions) -> APIRouter:
         records = await engine.ask(id_, body.meaning())
         if body.command in ("stop", "cancel") and (body.now or body.command == "cancel"):
             engine.desk.cancel_all(f"{body.command} was asked for by {body.by}", id_)
+        return {"session": id_, "events": [views.wire(record) for record in records]}
+
+    @routes.post("/sessions/{session}/tickets", status_code=201)
+    async def add_tickets(session: str, body: TicketsRequest) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        records = await sessions.add(id_, body)
         return {"session": id_, "events": [views.wire(record) for record in records]}
 
     @routes.post("/sessions/{session}/tickets/{ticket}/commands")

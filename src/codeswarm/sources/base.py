@@ -1,0 +1,34 @@
+"""What a source gives: the data of a plan, what a person should know of it, and the source as it was."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any
+
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A foreign file, byte for byte: what is not ours in it comes back on export."""
+
+    kind: str
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    plan: dict[str, Any]
+    """`{goal, tickets}`, read by nobody yet but for being a mapping."""
+    name: str
+    """For people: a path, or `standard input`."""
+    notes: tuple[str, ...] = ()
+    original: Original | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """As it is sent to a router."""
+        kept = self.original
+        original = kept and {"kind": kept.kind, "name": kept.name, "data": b64encode(kept.data).decode()}
+        return {"plan": self.plan, "source": self.name, "original": original}

@@ -1,0 +1,56 @@
+"""Changing members of a JSON object in its text: all that is not changed stays byte for byte as it was.
+
+Order of keys, spelling of numbers, escapes and white space are none of our business and survive.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_DECODER = json.JSONDecoder()
+_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+"""As Go writes them, in whose files these members stand."""
+
+
+def dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def with_members(text: str, changes: Mapping[str, Any]) -> str:
+    """The object in `text` with other values for some keys; new keys come last.
+
+    Of a key that stands twice the last one counts, as for every reader.
+    """
+    spans, end = _spans(text)
+    fresh = {key: value for key, value in changes.items() if key not in spans}
+    comma = "," if spans else ""
+    added = ",".join(f"{dump(key)}:{dump(value)}" for key, value in fresh.items())
+    pieces = [((end, end), comma + added)] if added else []
+    pieces += [(spans[key], dump(value)) for key, value in changes.items() if key in spans]
+    for (start, stop), piece in sorted(pieces, reverse=True):
+        text = text[:start] + piece + text[stop:]
+    return text
+
+
+def _spans(text: str) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where the value of each key stands, and where the last value ends (in an empty object: behind its brace)."""
+    spans: dict[str, tuple[int, int]] = {}
+    at = end = _skip(text, 0) + 1
+    at = _skip(text, at)
+    while text[at] != "}":
+        key, at = _DECODER.raw_decode(text, at)
+        start = _skip(text, _skip(text, at) + 1)
+        _, end = _DECODER.raw_decode(text, start)
+        spans[key] = (start, end)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return spans, end
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at

@@ -1,0 +1,89 @@
+"""One SOURCE as it is typed: a file, `-`, `beads:[DIR]`. What it is shows in its name, else in its first character."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from codeswarm.errors import UsageError
+from codeswarm.sources import beads
+from codeswarm.sources.base import MAX_BYTES, Found
+from codeswarm.sources.tickets_file import read_json, read_yaml
+
+NOT_ISSUES = frozenset({"deletions.jsonl", "interactions.jsonl", "routes.jsonl", "molecules.jsonl", "sync_base.jsonl"})
+"""What else beads keeps in its folder."""
+
+
+def read_source(source: str, directory: Path, *, lenient: bool = False) -> Found:
+    """What a source holds. `lenient`: a foreign one is read as far as it can be, and what could not be is named.
+
+    Raises: UsageError where it can't be read, TicketsInvalid with all that is wrong with its form.
+    """
+    if source.startswith("github:"):
+        raise UsageError("github: sources are not part of this version", "", "codeswarm run --tickets FILE")
+    if source.startswith("beads:"):
+        path = _beads_file(directory, source.removeprefix("beads:"))
+        return beads.read(str(path), _bytes(path, str(path)), lenient=lenient)
+    name, data = ("standard input", _typed()) if source == "-" else (source, _bytes(directory / source, source))
+    if source.endswith(".jsonl") or (not source.endswith((".json", ".yaml", ".yml")) and _is_lines(data)):
+        return beads.read(name, data, lenient=lenient)
+    if source.endswith(".json"):
+        return Found(read_json(name, _text(name, data)), name)
+    return Found(read_yaml(name, _text(name, data)), name)
+
+
+def _is_lines(data: bytes) -> bool:
+    """Whether this is a JSON object a line, and not one document: its first line is whole and is no plan."""
+    first = data.lstrip().partition(b"\n")[0]
+    if not first.startswith(b"{"):
+        return False
+    try:
+        found = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "id" in found and "tickets" not in found
+
+
+def _beads_file(directory: Path, wanted: str) -> Path:
+    """The issues file of the nearest `.beads` folder, or of the one in the folder that was named."""
+    here = (directory / wanted).resolve()
+    places = [here] if wanted else [here, *here.parents]
+    folders = [folder for place in places for folder in (place / ".beads", place) if folder.name == ".beads"]
+    for folder in folders:
+        for path in (folder / "issues.jsonl", folder / "beads.jsonl", *sorted(folder.glob("*.jsonl"))):
+            if path.is_file() and path.name not in NOT_ISSUES:
+                return path
+    where = f"{here} and the folders above it" if not wanted else str(here)
+    raise UsageError(
+        "there is no beads file here", f"no .beads/*.jsonl in {where}", "bd export; or: codeswarm run --tickets FILE"
+    )
+
+
+def _typed() -> bytes:
+    return _bounded(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return _bounded(file.read(MAX_BYTES + 1), name)
+    except OSError as error:
+        raise UsageError(
+            f"the tickets file {name} can't be read", str(error), "codeswarm run --tickets FILE"
+        ) from error
+
+
+def _bounded(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB", "", "split it")
+    return data
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the tickets file {name} can't be read", str(error), "codeswarm run --tickets FILE"
+        ) from error
