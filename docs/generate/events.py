@@ -23,6 +23,7 @@ from codeswarm.domain.results import (
     Work,
 )
 from codeswarm.domain.settings import Until
+from codeswarm.domain.ticket import KeptSource
 from generate.markdown import code, document, paragraph, sentence, table
 from generate.sources import Undocumented, field_texts, headings, text_of
 from generate.types import in_words
@@ -71,7 +72,7 @@ def fields(event: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
         yield code(name), sentence(texts[name]), linked(in_words(schema["properties"][name], schema.get("$defs", {})))
 
 
-VALUES = (Report, Work, Usage, Failure, Finding, Contract, GateCommand, GateRun, Receipt, LeftOut, Until)
+VALUES = (KeptSource, Report, Work, Usage, Failure, Finding, Contract, GateCommand, GateRun, Receipt, LeftOut, Until)
 """What fields of events are made of."""
 ELSEWHERE = {"TicketSpec": "tickets.md#keys-of-a-ticket", "Settings": "configuration.md"}
 """What fields of events are made of, too, and is described on another page."""

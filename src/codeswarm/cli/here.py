@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from codeswarm.router_client import RouterClient
 
 T = TypeVar("T")
+ASK_S = 300.0
+"""Longer than any command takes; a large import does its share of work first."""
 
 
 @dataclass
@@ -114,18 +116,18 @@ class Here:
             session = views.find_session(tables, session_part if slash else None)
             return session, views.find_ticket(tables, session["id"], ticket)
 
-    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, path: str, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """A command to the router: over its socket where one is live, else by being it for a moment."""
-        return run_async(self._ask(path, body))
+        return run_async(self._ask(path, body, key))
 
-    async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, path: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
         if self.live:
             async with self.client() as client:
-                return dict(await client.post(path, body))
+                return dict(await client.post(path, body, key=key, timeout_s=ASK_S))
         from codeswarm.wiring import WorkerPlan, router
 
         async with router(self.home, WorkerPlan(0, self.directory), self.environment), self.client() as client:
-            return dict(await client.post(path, body))
+            return dict(await client.post(path, body, key=key, timeout_s=ASK_S))
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

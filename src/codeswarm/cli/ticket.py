@@ -1,4 +1,4 @@
-"""`ticket list|show|hold|release|retry|cancel`."""
+"""`ticket list|show|hold|release|retry|cancel`; what changes a ticket's text stands in `ticket_edit`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from codeswarm.cli import ticket_edit, ticket_files
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import say, say_json, table
+from codeswarm.cli.ticket_files import state_of
 from codeswarm.cli.work import collect
 
 app = typer.Typer(help="Tickets of a session.", no_args_is_help=True)
@@ -50,14 +52,10 @@ def show(context: typer.Context, ticket: TicketArgument) -> None:
 
     Example: codeswarm ticket show parser
     """
-    from codeswarm.domain.events import PlanProposed
-
     here: Here = context.obj
     found = collect(here, ticket)
-    with here.ledger() as ledger:
-        plans = [record.event for record in ledger.history(found["session"]) if isinstance(record.event, PlanProposed)]
-    spec = next((spec for spec in plans[-1].tickets if spec.id == found["ticket"]["id"]), None) if plans else None
-    document = {**found, "spec": spec.model_dump(mode="json", exclude_none=True) if spec else None}
+    spec = state_of(here, found["session"]).tickets[found["ticket"]["id"]].spec
+    document = {**found, "spec": spec.model_dump(mode="json", exclude_none=True)}
     if here.json:
         say_json(document)
         return
@@ -66,13 +64,14 @@ def show(context: typer.Context, ticket: TicketArgument) -> None:
     say(f"{row['status'].replace('_', ' ')}, phase {row['phase']}, wave {row['wave'] + 1}, priority {row['priority']}")
     if row["reason"]:
         say(f"why: {row['reason']}")
-    if spec is not None:
-        if spec.description:
-            say(spec.description.strip())
-        for sentence in spec.acceptance:
-            say(f"- {sentence}")
-        if spec.blocked_by:
-            say(f"after: {', '.join(spec.blocked_by)}")
+    if spec.description:
+        say(spec.description.strip())
+    for sentence in spec.acceptance:
+        say(f"- {sentence}")
+    if spec.blocked_by:
+        say(f"after: {', '.join(spec.blocked_by)}")
+    if spec.origin is not None:
+        say(f"from {spec.origin.kind}: {spec.origin.ref}")
     for attempt in found["attempts"]:
         why = (attempt["message"] or attempt["summary"]).splitlines()
         first = (why or [""])[0][:80]
@@ -113,6 +112,15 @@ def cancel(context: typer.Context, ticket: TicketArgument, reason: ReasonOption 
     Example: codeswarm ticket cancel parser --reason 'not needed'
     """
     _ask(context.obj, ticket, "cancel", reason, "cancelled")
+
+
+app.command("add")(ticket_edit.add)
+app.command("edit")(ticket_edit.edit)
+app.command("split")(ticket_edit.split)
+app.command("link")(ticket_edit.link)
+app.command("unlink")(ticket_edit.unlink)
+app.command("import")(ticket_files.import_)
+app.command("export")(ticket_files.export)
 
 
 def _ask(here: Here, ticket: str, command: str, reason: str, done: str) -> None:

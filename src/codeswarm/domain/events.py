@@ -191,6 +191,7 @@ class SourceKept(Event):
     """The foreign file that tickets were made of is among the artifacts, as it was."""
 
     source: KeptSource
+    """What it is, what it was called, and where its bytes are."""
 
 
 class TicketEdited(Event):
@@ -200,12 +201,16 @@ class TicketEdited(Event):
     spec: TicketSpec
     """The whole of it, as it is now."""
     changed: tuple[str, ...]
+    """The keys that are not as they were."""
     by: str
 
 
 class BlockersChanged(Event):
+    """A ticket waits for other tickets from here on."""
+
     ticket: TicketId
     blocked_by: tuple[TicketId, ...]
+    """All of them."""
     by: str
 
 

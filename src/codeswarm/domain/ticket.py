@@ -34,6 +34,7 @@ class Origin(Frozen):
     """Which entry of a foreign source a ticket stands for."""
 
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}$")]
+    """What it was: beads."""
     ref: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
     """What the entry is called there."""
 
@@ -42,9 +43,13 @@ class KeptSource(Frozen):
     """A foreign source as it was when tickets were made of it, kept byte for byte among the artifacts."""
 
     kind: str
+    """What it was: beads."""
     name: str
+    """What it was called where it was read."""
     digest: str
+    """SHA-256 of its bytes."""
     size: int
+    """In bytes."""
 
 
 class TicketSpec(Frozen):

@@ -24,6 +24,15 @@ MOST_TITLE = 200
 MOST_SHOWN = 5
 EXTRA = ("acceptance", "files", "estimate_s", "requires", "pipeline", "contract", "gate", "hold")
 """Keys of ours that an issue has no place for: they stand in its `metadata`, under `codeswarm`."""
+LOWEST = 4
+TEXTS = ("title", "description", "design", "notes", "acceptance_criteria")
+_KINDS: dict[Any, tuple[str, tuple[str, ...]]] = {
+    str: ("text", (*TEXTS, "status", "issue_type", "assignee", "due_at")),
+    list: ("list", ("labels", "dependencies")),
+    int: ("whole number", ("priority",)),
+    int | float: ("number", ("estimated_minutes",)),
+}
+"""What the fields that we read must be, where they are there at all."""
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 
 
@@ -99,6 +108,12 @@ def _shape(document: Document, found: object) -> str | None:
         return "has no id"
     if id_ in document.issues:
         return f"has the id {id_!r} of an earlier line"
+    for kind, (told, keys) in _KINDS.items():
+        for key in keys:
+            if (value := found.get(key)) is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                return f"has a {key!r} that is no {told}"
+    if not 0 <= (found.get("priority") or 0) <= LOWEST:
+        return f"has a priority beyond 0 to {LOWEST}"
     return None
 
 
@@ -147,7 +162,7 @@ def new_ids(refs: Iterable[str]) -> dict[str, str]:
 
 def fields_of(issue: Mapping[str, Any]) -> dict[str, Any]:
     """An issue's own fields as keys of a ticket, its id and its edges left out. Nothing is checked here."""
-    title = " ".join(str(issue.get("title") or issue["id"]).split())
+    title = " ".join((issue.get("title") or issue["id"]).split())
     fields: dict[str, Any] = {
         "title": title if len(title) <= MOST_TITLE else title[: MOST_TITLE - 1] + "…",
         "description": _own_text(issue, title) + tail_of(issue),
@@ -157,8 +172,7 @@ def fields_of(issue: Mapping[str, Any]) -> dict[str, Any]:
         "labels": [label for label in issue.get("labels") or [] if isinstance(label, str) and label.strip()],
         "deadline": issue.get("due_at"),
     }
-    minutes = issue.get("estimated_minutes")
-    if isinstance(minutes, int | float) and minutes > 0:
+    if (minutes := issue.get("estimated_minutes") or 0) > 0:
         fields["estimate_s"] = 60.0 * minutes
     fields |= ours_in(issue)
     return {key: value for key, value in fields.items() if value not in (None, "", [])}
@@ -171,8 +185,7 @@ def ours_in(issue: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_text(issue: Mapping[str, Any], title: str) -> str:
-    text = issue.get("description")
-    text = text if isinstance(text, str) else ""
+    text = issue.get("description") or ""
     return f"{title}\n\n{text}" if len(title) > MOST_TITLE else text
 
 
@@ -181,14 +194,14 @@ def tail_of(issue: Mapping[str, Any]) -> str:
     parts = [
         f"\n\n## {name.capitalize()}\n\n{text.strip()}"
         for name in ("design", "notes")
-        if isinstance(text := issue.get(name), str) and text.strip()
+        if (text := issue.get(name) or "").strip()
     ]
     return "".join(parts)
 
 
-def _sentences(text: object) -> list[str]:
+def _sentences(text: str | None) -> list[str]:
     """Acceptance criteria one by one, where they are written as a list."""
-    if not isinstance(text, str) or not text.strip():
+    if not text or not text.strip():
         return []
     lines = [line for line in text.splitlines() if line.strip()]
     if all(_BULLET.match(line) for line in lines):
@@ -200,7 +213,6 @@ def _sentences(text: object) -> list[str]:
 
 
 def _notes(document: Document, graph: Graph) -> Iterator[str]:
-    tickets = set(graph.blocked_by)
     done = len(document.issues) - len(graph.open)
     if done:
         yield f"{done} issues are closed or deleted: no tickets"
@@ -209,7 +221,7 @@ def _notes(document: Document, graph: Graph) -> Iterator[str]:
         (graph.no_work, "are no work (messages, agents, gates …): no tickets"),
         (graph.dangling, "are waited for but not in the file: taken as done"),
         (graph.to_ancestors, "wait for an epic of their own: taken as not waiting for it"),
-        ([ref for ref in graph.hold if ref in tickets], "are on hold, since beads does not show them as ready"),
+        ([ref for ref in graph.blocked_by if ref in graph.hold], "are on hold, since beads does not show them as ready"),
     ):
         if ids:
             yield f"{len(ids)} {what}: {', '.join(list(ids)[:MOST_SHOWN])}{' …' if len(ids) > MOST_SHOWN else ''}"

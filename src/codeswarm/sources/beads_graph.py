@@ -77,7 +77,7 @@ class _Builder:
 
     def _hold(self, id_: str) -> None:
         issue = self._graph.open[id_]
-        status, kind = str(issue.get("status") or ""), str(issue.get("issue_type") or "")
+        status, kind = issue.get("status") or "", issue.get("issue_type") or ""
         if kind in NO_WORK:
             self._graph.hold[id_] = f"a {kind} in beads, not work: unlink what waits for it once it is over"
         elif status not in READY:
@@ -138,8 +138,7 @@ class _Builder:
 
 def _links(issue: Issue) -> Iterator[tuple[str, str]]:
     """(kind, id) of everything that an issue depends on."""
-    dependencies = issue.get("dependencies")
-    for item in dependencies if isinstance(dependencies, list) else ():
+    for item in issue.get("dependencies") or ():
         if isinstance(item, dict) and isinstance(to := item.get("depends_on_id"), str) and to != issue["id"]:
             yield str(item.get("type") or "blocks"), to
 

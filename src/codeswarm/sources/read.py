@@ -9,7 +9,7 @@ from pathlib import Path
 from codeswarm.errors import UsageError
 from codeswarm.sources import beads
 from codeswarm.sources.base import MAX_BYTES, Found
-from codeswarm.sources.tickets_file import read_json, read_yaml
+from codeswarm.sources.tickets_file import parse_tickets
 
 NOT_ISSUES = frozenset({"deletions.jsonl", "interactions.jsonl", "routes.jsonl", "molecules.jsonl", "sync_base.jsonl"})
 """What else beads keeps in its folder."""
@@ -28,9 +28,7 @@ def read_source(source: str, directory: Path, *, lenient: bool = False) -> Found
     name, data = ("standard input", _typed()) if source == "-" else (source, _bytes(directory / source, source))
     if source.endswith(".jsonl") or (not source.endswith((".json", ".yaml", ".yml")) and _is_lines(data)):
         return beads.read(name, data, lenient=lenient)
-    if source.endswith(".json"):
-        return Found(read_json(name, _text(name, data)), name)
-    return Found(read_yaml(name, _text(name, data)), name)
+    return Found(parse_tickets(name, _text(name, data)), name)
 
 
 def _is_lines(data: bytes) -> bool:

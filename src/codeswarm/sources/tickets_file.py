@@ -12,16 +12,19 @@ from codeswarm.errors import TicketsInvalid
 Data = dict[str, Any]
 
 
-def read_json(name: str, text: str) -> Data:
-    """Raises: TicketsInvalid."""
+def parse_tickets(name: str, text: str) -> Data:
+    """What a tickets file of that name holds: JSON where the name says so, else YAML. Raises: TicketsInvalid."""
+    return _json(name, text) if name.endswith(".json") else _yaml(name, text)
+
+
+def _json(name: str, text: str) -> Data:
     try:
         return _mapping_of(name, json.loads(text))
     except (ValueError, RecursionError) as error:
         raise TicketsInvalid(name, [f"it is not JSON: {_short(error)}"]) from error
 
 
-def read_yaml(name: str, text: str) -> Data:
-    """Raises: TicketsInvalid."""
+def _yaml(name: str, text: str) -> Data:
     try:
         return _mapping_of(name, yaml.load(text, Loader=_Loader))  # noqa: S506 - it is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -1,0 +1,127 @@
+"""A plan that is changed, imported and exported by the command line, with and without a live router."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeswarm.sandbox.bubblewrap import probe
+from tests.support.beads_file import beads_file
+from tests.support.runs import Finished, Place
+from tests.support.small_swarm import agent_of, small_place, ticket
+
+KIND = "bubblewrap" if probe().works else "none"
+DRAFT = ("--pipeline", "single", "--sandbox", KIND)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return small_place(tmp_path)
+
+
+def ok(done: Finished) -> Any:
+    assert done.code == 0, (done.code, done.out, done.err)
+    return json.loads(done.out) if done.out.startswith(("{", "[")) else done.out
+
+
+def states(place: Place) -> dict[str, str]:
+    return {row["id"]: row["status"] for row in ok(place.run("ticket", "list", "--json"))}
+
+
+def test_a_draft_is_changed_then_resumed_and_what_landed_goes_back_to_beads(place: Place) -> None:
+    issues = [
+        {"id": "BD-1", "title": "first", "status": "open", "priority": 1, "z": 1.50},
+        {"id": "bd-2", "title": "second", "status": "open", "priority": 1},
+        {"id": "bd-3", "title": "large", "status": "open", "priority": 1},
+        {"id": "bd-4", "title": "done", "status": "closed", "priority": 1},
+    ]
+    issues[1]["dependencies"] = [{"issue_id": "bd-2", "depends_on_id": "bd-3", "type": "blocks"}]
+    data = b"".join(json.dumps(issue).encode() + b"\n" for issue in issues)
+    beads = place.repository / ".beads" / "issues.jsonl"
+    beads.parent.mkdir()
+    beads.write_bytes(data)
+    told = ok(place.run("ticket", "import", "beads:", *DRAFT, "--agent", agent_of(place), "--json"))
+    assert states(place) == {"bd-1": "ready", "bd-2": "pending", "bd-3": "ready"}
+    assert ok(place.run("status", "--json"))["session"]["status"] == "draft"
+    ok(place.run("ticket", "export", ".beads/issues.jsonl"))
+    assert beads.read_bytes() == data
+
+    ok(place.run("ticket", "add", "--title", "One more!", "--blocked-by", "bd-1"))
+    ok(place.run("ticket", "edit", "bd-1", "--title", "first of all", "--label", "x"))
+    (place.root / "parts.yaml").write_text("tickets: [{id: part-a, title: A}, {id: part-b, title: B}]")
+    ok(place.run("ticket", "split", "bd-3", "--into", str(place.root / "parts.yaml")))
+    ok(place.run("ticket", "link", "bd-2", "--blocked-by", "one-more"))
+    ok(place.run("ticket", "unlink", "bd-2", "--blocked-by", "part-b"))
+    done = place.run("resume", told["session"])
+    assert "first of all" in ok(place.run("ticket", "show", "bd-1"))
+    assert {id_: state for id_, state in states(place).items() if state != "complete"} == {"bd-3": "cancelled"}
+    assert done.code == 1, "a ticket was cancelled"
+    ok(place.run("ticket", "export", ".beads/issues.jsonl"))
+    after = {line["id"]: line for line in map(json.loads, beads.read_text().splitlines())}
+    assert {id_: line["status"] for id_, line in after.items()} == dict.fromkeys(after, "closed")
+    assert after["bd-3"]["close_reason"] == "cancelled: split into part-a, part-b"
+    assert set(after) == {"BD-1", "bd-2", "bd-3", "bd-4", "one-more", "part-a", "part-b"}
+    assert beads.read_bytes().splitlines()[3] == data.splitlines()[3]
+    ok(place.run("ledger", "verify"))
+    ok(place.run("ledger", "rebuild"))
+
+
+def test_a_large_beads_file_is_imported_and_exported_unchanged_and_never_written_over_blindly(place: Place) -> None:
+    data = beads_file(2000)
+    (place.root / "in.jsonl").write_bytes(data)
+    source = str(place.root / "in.jsonl")
+    ok(place.run("ticket", "import", source, *DRAFT))
+    out = place.root / "out.jsonl"
+    ok(place.run("ticket", "export", str(out)))
+    assert out.read_bytes() == data
+    out.write_bytes(data + b"{}\n")
+    refused = place.run("ticket", "export", str(out))
+    assert refused.code == 2
+    assert "would lose what differs" in refused.err
+    ok(place.run("ticket", "export", str(out), "--force"))
+    assert out.read_bytes() == data
+
+
+def test_what_is_exported_is_read_again_as_the_same_plan(place: Place) -> None:
+    path = place.tickets([ticket("a"), ticket("b", "a", hold="later"), ticket("c", gate="true")])
+    ok(place.run("ticket", "import", str(path), *DRAFT))
+    for name in ("first.yaml", "second.json", "third.yaml"):
+        ok(place.run("ticket", "export", name))
+        ok(place.run("ticket", "import", name, *DRAFT))
+    assert (place.repository / "first.yaml").read_bytes() == (place.repository / "third.yaml").read_bytes()
+    assert states(place) == {"a": "ready", "b": "on_hold", "c": "ready"}
+
+
+def test_an_editor_changes_a_ticket_and_splits_one(place: Place) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a"), ticket("b", "a")])), *DRAFT))
+    place.environment["EDITOR"] = "sed -i s/^title:.*/title:\\ edited/"
+    assert "changed from its next attempt on" in ok(place.run("ticket", "edit", "a"))
+    assert "a: edited" in ok(place.run("ticket", "show", "a"))
+    assert "nothing has changed" in ok(place.run("ticket", "edit", "a"))
+    place.environment["EDITOR"] = "sed -i s/a-2/other/"
+    ok(place.run("ticket", "split", "a"))
+    assert states(place) == {"a": "cancelled", "b": "pending", "a-1": "ready", "other": "ready"}
+    place.environment["EDITOR"] = "false"
+    assert place.run("ticket", "edit", "b").code == 2
+
+
+def test_mistakes_are_told_in_three_lines_and_change_nothing(place: Place) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a"), ticket("b", "a")])), *DRAFT))
+    for words, told in (
+        (("add", "--title", "x", "--blocked-by", "nobody"), "which is no ticket here"),
+        (("add",), "a ticket needs a title"),
+        (("link", "a", "--blocked-by", "b"), "in a cycle"),
+        (("link", "a"), "needs a ticket to wait for"),
+        (("unlink", "a", "--blocked-by", "b"), "does not wait for"),
+        (("edit", "a", "--title", "x" * 300), "at most 200"),
+        (("export", "x.txt", "--format", "xml"), "there is no format"),
+        (("import", "github:a/b"), "github: sources are not part of this version"),
+    ):
+        done = place.run("ticket", *words)
+        assert done.code == 2, words
+        assert told in done.err, (words, done.err)
+        assert "Traceback" not in done.err
+    assert states(place) == {"a": "ready", "b": "pending"}
