@@ -24,12 +24,12 @@ from codeswarm.cli.keys import Keys
 from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress, report_error
 from codeswarm.cli.planned import MOST_TICKETS, as_yaml
-from codeswarm.sources.tickets_file import parse_tickets
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.policy import unanswered
 from codeswarm.domain.session import Session
 from codeswarm.errors import CodeswarmError, RouterUnreachable, Suspended
 from codeswarm.router_client import RouterClient
+from codeswarm.sources.tickets_file import parse_tickets
 
 INTERRUPTED = 130
 KEYS = "d leaves it running · Ctrl+C stops it"

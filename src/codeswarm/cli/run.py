@@ -56,7 +56,8 @@ def run(
         str | None, typer.Option(metavar="FILE", help="A file that says what is wanted, or - for standard input.")
     ] = None,
     tickets: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="A file (YAML, JSON, beads), beads:[DIR], or - for standard input.")
+        str | None,
+        typer.Option(metavar="SOURCE", help="A file (YAML, JSON, beads), beads:[DIR], or - for standard input."),
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="A name for the session, beside its id.")] = "",
     agent: Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from codeswarm.domain import (
+    adding,
     commands as cmd,
     events as ev,
     landing,
@@ -34,7 +35,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.DeliverMessage: lifecycle.deliver_message,
     cmd.ReportRestart: lifecycle.report_restart,
     cmd.Note: lifecycle.note,
-    cmd.AddTickets: revising.add,
+    cmd.AddTickets: adding.add,
     cmd.DelegateTask: tickets.delegate,
     cmd.EditTicket: revising.edit,
     cmd.SplitTicket: revising.split,

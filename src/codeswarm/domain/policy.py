@@ -5,13 +5,13 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.adding import problems_with
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
 from codeswarm.domain.paths import as_bytes
 from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.results import Finding
-from codeswarm.domain.revising import problems_with
 from codeswarm.domain.session import Approval, PlanState, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, WaitReason
 

@@ -1,4 +1,4 @@
-"""What may be changed in a plan that is being built: tickets added, edited, split, linked.
+"""What may be changed in a plan that is being built: tickets edited, split, linked.
 
 An attempt that runs goes on with what it began with; it can neither be made to wait in its middle nor be judged by
 other rules than those it was told. So such changes are refused while it runs, and all others count from the next
@@ -11,68 +11,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.adding import dead_blockers, refused
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.plan import Problem, graph_problems, problems_of, read_ticket
-from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
 from codeswarm.domain.session import Session, Ticket
-from codeswarm.domain.states import Purpose, TicketStatus, WaitReason
+from codeswarm.domain.states import TicketStatus, WaitReason
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.domain.tickets import find, interrupt
 
 Decision = list[ev.Event] | Rejection
 
-MOST_TOLD = 20
-"""Problems in the reason of one refusal."""
 KEPT_KEYS = ("id", "hold", "origin")
 """Never edited: hold and release have verbs of their own."""
 OWN_KEYS = ("id", "title", "description", "acceptance", "estimate_s", "hold", "origin")
 """What a part of a split ticket does not have from it."""
 OVER = (TicketStatus.COMPLETE, TicketStatus.CANCELLED)
-
-
-# ── add ──
-
-
-def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
-    """All of the tickets, or none. Blockers that have landed already are taken as done."""
-    if session.plan is None or not session.plan.accepted:
-        return wrong_state(f"the plan of session {session.id} is not accepted yet", "codeswarm approvals")
-    if problems := problems_with(session, command.tickets):
-        return _refused(problems)
-    kept = [ev.SourceKept(source=source) for source in command.kept]
-    added = ev.TicketsAdded(tickets=command.tickets, by=command.by)
-    return [*kept, added, *agreements(session, command.tickets)]
-
-
-def problems_with(session: Session, tickets: Sequence[TicketSpec]) -> list[Problem]:
-    """All that is wrong with tickets that are to come on top of a session's; empty where nothing is."""
-    problems = problems_of(tickets, session.settings.pipelines, standing(session))
-    return problems + [problem for spec in tickets for problem in dead_blockers(session, spec)]
-
-
-def dead_blockers(session: Session, spec: TicketSpec) -> list[Problem]:
-    """What nobody can wait for: a cancelled ticket never lands, and a planner's work lands nothing."""
-    return [
-        Problem(where=f"ticket {spec.id!r}.blocked_by", what=f"names {blocker!r}, {why}")
-        for blocker in dict.fromkeys(spec.blocked_by)
-        if (why := _dead(session, blocker)) is not None
-    ]
-
-
-def _dead(session: Session, blocker: TicketId) -> str | None:
-    ticket = session.tickets.get(blocker)
-    if ticket is None:
-        return None
-    if ticket.planning is not None and ticket.planning.purpose is not Purpose.INTERFACES:
-        return "which is a planner's work: it lands nothing"
-    return "which is cancelled: it never lands" if ticket.status is TicketStatus.CANCELLED else None
-
-
-def _refused(problems: Sequence[Problem]) -> Rejection:
-    more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
-    return invalid("; ".join(map(str, problems[:MOST_TOLD])) + more, "codeswarm ticket list")
 
 
 def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
@@ -95,7 +50,7 @@ def edit(session: Session, command: cmd.EditTicket, now_ms: int) -> Decision:
     data = {**ticket.spec.model_dump(mode="json", exclude_none=True), **command.changes}
     spec, problems = read_ticket(0, data, session.settings.pipelines)
     if spec is None or problems:
-        return _refused(problems)
+        return refused(problems)
     changed = tuple(key for key in TicketSpec.model_fields if getattr(spec, key) != getattr(ticket.spec, key))
     if not changed:
         return []
@@ -157,7 +112,7 @@ def _blocked(session: Session, ticket: Ticket, after: Sequence[TicketId]) -> Rej
     problems = graph_problems([(ticket.id, after)], others)
     problems += dead_blockers(session, ticket.spec.model_copy(update={"blocked_by": tuple(fresh)}))
     if problems:
-        return _refused(problems)
+        return refused(problems)
     if ticket.status in OVER:
         return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't wait any more")
     if all(session.tickets[id_].status is TicketStatus.COMPLETE for id_ in fresh) or _can_wait(ticket):
@@ -218,7 +173,7 @@ def _parts(session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]) -> 
     others = {id_: _instead(session, id_, ticket.id, ids) for id_ in session.tickets if id_ != ticket.id}
     problems += problems_of(parts, session.settings.pipelines, others)
     problems += [problem for part in parts for problem in dead_blockers(session, part)]
-    return _refused(problems) if problems else parts
+    return refused(problems) if problems else parts
 
 
 def _instead(session: Session, id_: TicketId, gone: TicketId, ids: Sequence[TicketId]) -> tuple[TicketId, ...]:

@@ -221,7 +221,7 @@ def _notes(document: Document, graph: Graph) -> Iterator[str]:
         (graph.no_work, "are no work (messages, agents, gates …): no tickets"),
         (graph.dangling, "are waited for but not in the file: taken as done"),
         (graph.to_ancestors, "wait for an epic of their own: taken as not waiting for it"),
-        ([ref for ref in graph.blocked_by if ref in graph.hold], "are on hold, since beads does not show them as ready"),
+        ([ref for ref in graph.blocked_by if ref in graph.hold], "are on hold: beads does not show them as ready"),
     ):
         if ids:
             yield f"{len(ids)} {what}: {', '.join(list(ids)[:MOST_SHOWN])}{' …' if len(ids) > MOST_SHOWN else ''}"

@@ -24,7 +24,7 @@ BY = "codeswarm"
 
 def beads_file(session: Session, originals: Sequence[bytes]) -> bytes:
     """All kept files one after the other, each line with what has changed, and a line for every other ticket."""
-    left = {ticket.id: ticket for ticket in session.tickets.values()}
+    left = {ticket.id: ticket for ticket in session.tickets.values() if ticket.planning is None}
     refs = {ticket.id: _ref(ticket) for ticket in session.tickets.values()}
     pieces = [b"".join(_lines(data, left, refs)) for data in originals]
     new = [dump(_new_line(ticket, session, refs)).encode() + b"\n" for ticket in left.values()]

@@ -25,7 +25,7 @@ def export(session: Session, format_: str, originals: Sequence[bytes]) -> bytes:
         return beads_file(session, originals)
     plan = {
         **({"goal": session.goal} if session.goal else {}),
-        "tickets": [data_of(ticket) for ticket in session.tickets.values()],
+        "tickets": [data_of(ticket) for ticket in session.tickets.values() if ticket.planning is None],
     }
     return (write_json(plan) if format_ == "json" else write_yaml(plan)).encode()
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings as drawn, strategies as st
 
 from codeswarm.domain.pipeline import SHIPPED
 from codeswarm.domain.plan import Plan, read_plan
@@ -92,6 +92,7 @@ def test_what_is_neither_is_told_by_name(name: str, word: str) -> None:
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 
 
+@drawn(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(TEXTS, st.lists(TEXTS.filter(str.strip), max_size=3), st.sampled_from(["yaml", "json"]))
 def test_any_plan_that_is_written_is_read_again_as_it_was(description: str, labels: list[str], form: str) -> None:
     one = spec("a", description=description, labels=tuple(labels), estimate_s=1.5, hold="on hold since\nthen")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings as drawn, strategies as st
 
 from codeswarm.sources.json_text import with_members
 
@@ -18,6 +18,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(st.text(max_size=6), VALUES, max_size=6)
 
 
+@drawn(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(OBJECTS, OBJECTS, st.booleans(), st.sampled_from([None, 1]))
 def test_the_object_is_as_if_it_had_been_read_updated_and_written(
     before: dict[str, Any], changes: dict[str, Any], ascii_only: bool, indent: int | None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from codeswarm.domain.adding import dead_blockers
 from codeswarm.domain.plan import Problem, read_plan
 from codeswarm.domain.plan_review import review
 from codeswarm.domain.planning.steps import WORDS, Row, group_of, is_whole, merged, standing
 from codeswarm.domain.results import Failure, FailureClass, Report
-from codeswarm.domain.revising import dead_blockers
 from codeswarm.domain.session import Planning, Session, Ticket
 from codeswarm.domain.states import Purpose
 
