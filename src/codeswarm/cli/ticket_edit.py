@@ -206,11 +206,13 @@ def _rows(data: dict[str, Any]) -> list[Any]:
 def _edited(here: Here, ticket: str) -> dict[str, Any]:
     """What the person changed of a ticket in their editor; a key that is gone is taken away."""
     from codeswarm.cli.editor import edit as in_editor
+    from codeswarm.domain.planning.steps import without_planners
     from codeswarm.sources.export import spec_data
     from codeswarm.sources.tickets_file import parse_tickets, write_yaml
 
     session, row = here.ticket(ticket)
-    before = spec_data(state_of(here, session["id"]).tickets[row["id"]].spec)
+    state = state_of(here, session["id"])
+    before = spec_data(without_planners(state, state.tickets[row["id"]].spec))
     before = {key: value for key, value in before.items() if key not in HIDDEN}
     after = parse_tickets(row["id"], in_editor(here, write_yaml(before), f"{row['id']}.yaml"))
     if after.get("id") != before["id"]:
@@ -221,11 +223,13 @@ def _edited(here: Here, ticket: str) -> dict[str, Any]:
 def _parts(here: Here, ticket: str) -> list[Any]:
     """The parts that the person makes of a ticket in their editor, which begins with the whole."""
     from codeswarm.cli.editor import edit as in_editor
+    from codeswarm.domain.planning.steps import without_planners
     from codeswarm.sources.export import spec_data
     from codeswarm.sources.tickets_file import parse_tickets, write_yaml
 
     session, row = here.ticket(ticket)
-    whole = spec_data(state_of(here, session["id"]).tickets[row["id"]].spec)
+    state = state_of(here, session["id"])
+    whole = spec_data(without_planners(state, state.tickets[row["id"]].spec))
     whole = {key: value for key, value in whole.items() if key not in HIDDEN}
     template = write_yaml({"tickets": [{**whole, "id": f"{row['id']}-1"}, {**whole, "id": f"{row['id']}-2"}]})
     text = in_editor(here, template, f"{row['id']}.yaml")

@@ -14,7 +14,7 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.adding import dead_blockers, refused
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.plan import Problem, graph_problems, problems_of, read_ticket
-from codeswarm.domain.planning.steps import standing
+from codeswarm.domain.planning.steps import standing, without_planners
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import TicketStatus, WaitReason
@@ -160,7 +160,7 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
 def _parts(session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]) -> tuple[TicketSpec, ...] | Rejection:
     if not rows:
         return invalid("a ticket is split into at least one other", f"codeswarm ticket split {ticket.id} --into FILE")
-    whole = ticket.spec.model_dump(mode="json", exclude_none=True)
+    whole = without_planners(session, ticket.spec).model_dump(mode="json", exclude_none=True)
     inherited = {key: value for key, value in whole.items() if key not in OWN_KEYS}
     read = [read_ticket(i, {**inherited, **row}, session.settings.pipelines) for i, row in enumerate(rows)]
     problems = [problem for _, wrong in read for problem in wrong]

@@ -22,7 +22,7 @@ from codeswarm.sources.beads_graph import Graph, Issue, graph_of
 KIND = "beads"
 MOST_TITLE = 200
 MOST_SHOWN = 5
-EXTRA = ("acceptance", "files", "estimate_s", "requires", "pipeline", "contract", "gate", "hold")
+EXTRA = ("acceptance", "files", "interfaces", "estimate_s", "requires", "pipeline", "contract", "gate", "hold")
 """Keys of ours that an issue has no place for: they stand in its `metadata`, under `codeswarm`."""
 LOWEST = 4
 TEXTS = ("title", "description", "design", "notes", "acceptance_criteria")

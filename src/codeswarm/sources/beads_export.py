@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from codeswarm.domain.ids import TicketId
+from codeswarm.domain.planning.steps import without_planners
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import TicketStatus
 from codeswarm.domain.ticket import TicketSpec
@@ -26,7 +27,7 @@ def beads_file(session: Session, originals: Sequence[bytes]) -> bytes:
     """All kept files one after the other, each line with what has changed, and a line for every other ticket."""
     left = {ticket.id: ticket for ticket in session.tickets.values() if ticket.planning is None}
     refs = {ticket.id: _ref(ticket) for ticket in session.tickets.values()}
-    pieces = [b"".join(_lines(data, left, refs)) for data in originals]
+    pieces = [b"".join(_lines(session, data, left, refs)) for data in originals]
     new = [dump(_new_line(ticket, session, refs)).encode() + b"\n" for ticket in left.values()]
     return b"".join(_ended(piece) for piece in [*pieces[:-1]]) + _joined(pieces[-1:], new)
 
@@ -49,7 +50,9 @@ def _ref(ticket: Ticket) -> str:
 # ── lines that were there ──
 
 
-def _lines(data: bytes, left: dict[TicketId, Ticket], refs: Mapping[TicketId, str]) -> Iterator[bytes]:
+def _lines(
+    session: Session, data: bytes, left: dict[TicketId, Ticket], refs: Mapping[TicketId, str]
+) -> Iterator[bytes]:
     """The file's lines, those of tickets brought up to date; these tickets are taken out of `left`."""
     document = parse(data)
     were, _, _ = tickets_of(document)
@@ -61,7 +64,8 @@ def _lines(data: bytes, left: dict[TicketId, Ticket], refs: Mapping[TicketId, st
         ticket = left.pop(ids[ref], None) if ref in were and ref in ids else None
         if ticket is not None and line.issue is not None:
             was = TicketSpec.model_validate(were[ref])
-            changes = _changes(line.issue, was, ticket, refs, _names(document, were))
+            now = without_planners(session, ticket.spec)
+            changes = _changes(line.issue, was, now, ticket, refs, _names(document, were))
             text = _with(text, changes)
         yield text if number == last else text + b"\n"
 
@@ -79,13 +83,17 @@ def _with(text: bytes, changes: Mapping[str, Any]) -> bytes:
 
 
 def _changes(
-    issue: Issue, was: TicketSpec, ticket: Ticket, refs: Mapping[TicketId, str], names: Mapping[str, str]
+    issue: Issue,
+    was: TicketSpec,
+    now: TicketSpec,
+    ticket: Ticket,
+    refs: Mapping[TicketId, str],
+    names: Mapping[str, str],
 ) -> dict[str, Any]:
     """The members of an issue that are not any more as they stand there."""
-    now = ticket.spec
     changes = {**_texts(issue, was, now), **_figures(was, now), **_status(issue, ticket)}
     if set(now.blocked_by) != set(was.blocked_by):
-        changes["dependencies"] = _dependencies(issue, was, ticket, refs, names)
+        changes["dependencies"] = _dependencies(issue, was, now, ticket.changed_ms, refs, names)
     ours = {key: _plain(now, key) for key in EXTRA if key != "hold" and getattr(now, key) != getattr(was, key)}
     if any(_needs_us(key, value) for key, value in ours.items()):
         metadata = issue.get("metadata")
@@ -147,17 +155,22 @@ def _why_closed(ticket: Ticket) -> str:
 
 
 def _dependencies(
-    issue: Issue, was: TicketSpec, ticket: Ticket, refs: Mapping[TicketId, str], names: Mapping[str, str]
+    issue: Issue,
+    was: TicketSpec,
+    now: TicketSpec,
+    at_ms: int,
+    refs: Mapping[TicketId, str],
+    names: Mapping[str, str],
 ) -> list[Any]:
     """The links without the edges that are gone, and with those that are new."""
-    gone = {names[id_] for id_ in was.blocked_by if id_ not in ticket.spec.blocked_by}
+    gone = {names[id_] for id_ in was.blocked_by if id_ not in now.blocked_by}
     kept = [
         item
         for item in issue.get("dependencies") or []
         if not (isinstance(item, dict) and item.get("type") in BLOCKING and item.get("depends_on_id") in gone)
     ]
-    fresh = [id_ for id_ in dict.fromkeys(ticket.spec.blocked_by) if id_ not in was.blocked_by]
-    return kept + list(_links(issue["id"], (refs[id_] for id_ in fresh), ticket.changed_ms))
+    fresh = [id_ for id_ in dict.fromkeys(now.blocked_by) if id_ not in was.blocked_by]
+    return kept + list(_links(issue["id"], (refs[id_] for id_ in fresh), at_ms))
 
 
 def _links(ref: str, blockers: Iterable[str], at_ms: int) -> Iterator[dict[str, Any]]:
@@ -175,7 +188,7 @@ def _links(ref: str, blockers: Iterable[str], at_ms: int) -> Iterator[dict[str, 
 
 
 def _new_line(ticket: Ticket, session: Session, refs: Mapping[TicketId, str]) -> dict[str, Any]:
-    spec, ref = ticket.spec, refs[ticket.id]
+    spec, ref = without_planners(session, ticket.spec), refs[ticket.id]
     ours = {key: _plain(spec, key) for key in EXTRA if key != "hold"}
     ours = {key: value for key, value in ours.items() if value != _plain(TicketSpec(id=spec.id, title="x"), key)}
     ours = ours if any(_needs_us(key, value) for key, value in ours.items()) else {}

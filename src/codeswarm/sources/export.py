@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from codeswarm.domain.planning.steps import without_planners
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import TicketStatus
 from codeswarm.domain.ticket import TicketSpec
@@ -25,15 +26,15 @@ def export(session: Session, format_: str, originals: Sequence[bytes]) -> bytes:
         return beads_file(session, originals)
     plan = {
         **({"goal": session.goal} if session.goal else {}),
-        "tickets": [data_of(ticket) for ticket in session.tickets.values() if ticket.planning is None],
+        "tickets": [data_of(session, ticket) for ticket in session.tickets.values() if ticket.planning is None],
     }
     return (write_json(plan) if format_ == "json" else write_yaml(plan)).encode()
 
 
-def data_of(ticket: Ticket) -> dict[str, Any]:
+def data_of(session: Session, ticket: Ticket) -> dict[str, Any]:
     """A ticket as it stands in a tickets file; whether it is on hold is told as it is now."""
     held = (ticket.reason or "on hold") if ticket.status is TicketStatus.ON_HOLD else None
-    return spec_data(ticket.spec.model_copy(update={"hold": held}))
+    return spec_data(without_planners(session, ticket.spec).model_copy(update={"hold": held}))
 
 
 def spec_data(spec: TicketSpec) -> dict[str, Any]:

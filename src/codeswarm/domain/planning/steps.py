@@ -59,6 +59,12 @@ def standing(session: Session) -> dict[TicketId, tuple[TicketId, ...]]:
     return {id_: ticket.spec.blocked_by for id_, ticket in session.tickets.items()}
 
 
+def without_planners(session: Session, spec: TicketSpec) -> TicketSpec:
+    """A ticket as it is in the plan: what a planner puts before it is no ticket there."""
+    blockers = tuple(id_ for id_ in spec.blocked_by if session.tickets[id_].planning is None)
+    return spec if blockers == spec.blocked_by else spec.model_copy(update={"blocked_by": blockers})
+
+
 def is_whole(row: Mapping[str, Any]) -> bool:
     """Whether a ticket says all that it needs to, so that no expansion is asked for."""
     return bool(row.get("acceptance") or row.get("description"))
