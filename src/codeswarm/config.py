@@ -201,6 +201,8 @@ class EngineConfig(Section):
 
     driver: Literal["embedded", "temporal"] = "embedded"
     """What keeps a session going; `temporal` is refused yet."""
+    keep_awake: bool = True
+    """Keep the machine awake while agents or gates are at work."""
 
 
 class ForgeConfig(Section):

@@ -6,6 +6,7 @@ Whoever is not the router (see `home`) joins it at its socket, or, where nothing
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from codeswarm.clock import SystemClock
 from codeswarm.engine.data import Data
 from codeswarm.engine.engine import Engine
+from codeswarm.engine.keep_awake import KeepAwake, inhibitor
 from codeswarm.engine.room import Tell
 from codeswarm.engine.sessions import Sessions
 from codeswarm.environment import Environment
@@ -42,6 +44,8 @@ class WorkerPlan:
     directory: Path
     labels: tuple[str, ...] = ()
     record: Path | None = None
+    keep_awake: bool = False
+    """Whether the machine is kept awake while they work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +98,13 @@ async def router(
     environment: Environment,
     tell: Tell = lambda problem: None,
     post: Post | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[Router]:
     """Be the router of a home for as long as the context lasts: engine, workers, socket. `tell`: see `Engine`.
 
-    `post`: inherited from the router before us, which has ended. Raises: RouterLive, LedgerError, StoreDiverged.
+    `post`: inherited from the router before us, which has ended. `note`: told what the person may want to know.
+
+    Raises: RouterLive, LedgerError, StoreDiverged.
     """
     # FastAPI takes a quarter of a second to import, and only routers need it.
     from codeswarm.router.app import create_app  # noqa: PLC0415
@@ -111,8 +118,9 @@ async def router(
             listener = bind(home.data.socket) if post is None else inherited(post.listener)
             app = create_app(engine, sessions, _logger(home.data))
             hosted = Router(engine, sessions, Post(lock, listener.fileno()))
+            movers = [_keep_awake(engine, environment, note).run] if plan.keep_awake and plan.slots else []
             try:
-                async with serving(app, listener), engine.running(plan.slots):
+                async with serving(app, listener), engine.running(plan.slots, *movers):
                     yield hosted
             finally:
                 handed_over = hosted.handed_over
@@ -120,6 +128,11 @@ async def router(
             engine.kernel.ledger.close()
             if not handed_over:
                 home.data.socket.unlink(missing_ok=True)
+
+
+def _keep_awake(engine: Engine, environment: Environment, note: Callable[[str], None]) -> KeepAwake:
+    argv = inhibitor(environment.path, os.getpid())
+    return KeepAwake(engine.kernel, engine.clock, argv, environment, note)
 
 
 def _logger(data: Data) -> Callable[[str], None]:

@@ -55,9 +55,9 @@ async def _host(here: Here, order: Order) -> None:
     async with _starter(order.go) as starter:
         _say(order, Report(state=READY))
         await starter.readline()
-        plan = WorkerPlan(order.slots, order.directory, order.labels, order.record)
+        plan = WorkerPlan(order.slots, order.directory, order.labels, order.record, order.keep_awake)
         post = None if order.lock is None or order.listener is None else Post(order.lock, order.listener)
-        async with router(here.home, plan, here.environment, tell_of_room, post) as hosted:
+        async with router(here.home, plan, here.environment, tell_of_room, post, progress) as hosted:
             guests = Guests(hosted.engine.kernel, map(SessionId, order.sessions), wait=order.wait)
             _say(order, Report(state=HOSTING))
             await _either(starter.read(), told.wait())

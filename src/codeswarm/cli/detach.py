@@ -38,6 +38,7 @@ class Background:
             slots=plan.slots,
             labels=plan.labels,
             record=plan.record,
+            keep_awake=plan.keep_awake,
             sessions=tuple(sessions),
             wait=wait,
             go=go,

@@ -278,7 +278,7 @@ async def joined_or_hosting(here: Here, make_plan: Callable[[], Any]) -> AsyncIt
 
     while not await answers(here):
         try:
-            hosting = router(here.home, make_plan(), here.environment, tell_of_room)
+            hosting = router(here.home, make_plan(), here.environment, tell_of_room, note=progress)
             async with hosting as hosted, here.client() as client:
                 yield client, hosted
                 return

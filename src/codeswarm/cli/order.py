@@ -18,6 +18,7 @@ class Order(BaseModel):
     slots: int
     labels: tuple[str, ...] = ()
     record: Path | None = None
+    keep_awake: bool = False
     sessions: tuple[str, ...] = ()
     """Those that it stays for, beside the ones that are begun or resumed at it."""
     wait: bool = False

@@ -35,6 +35,9 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it running in the background once it goes on.")
     ] = False,
+    no_keep_awake: Annotated[
+        bool, typer.Option("--no-keep-awake", help="Let the machine fall asleep while agents work.")
+    ] = False,
 ) -> None:
     """Go on with a session that was paused, stopped, suspended or cut off.
 
@@ -57,7 +60,11 @@ def resume(
         "roles": roles,
         "until": until and parse_until(until, time.time_ns() // 1_000_000).model_dump(),
     }
-    raise typer.Exit(run_async(_resume(here, SessionId(row["id"]), body, workers, wait, record, detach=detach)))
+    raise typer.Exit(
+        run_async(
+            _resume(here, SessionId(row["id"]), body, workers, wait, record, detach=detach, no_keep_awake=no_keep_awake)
+        )
+    )
 
 
 async def _resume(
@@ -69,12 +76,16 @@ async def _resume(
     record: Path | None,
     *,
     detach: bool,
+    no_keep_awake: bool,
 ) -> int:
     def plan() -> Any:
+        from codeswarm.config import load
         from codeswarm.wiring import WorkerPlan
 
         slots = workers or _configured_workers(here, session)
-        return WorkerPlan(slots, here.directory, record=None if record is None else here.directory / record)
+        awake = not no_keep_awake and load(here.environment).config.engine.keep_awake
+        folder = None if record is None else here.directory / record
+        return WorkerPlan(slots, here.directory, record=folder, keep_awake=awake)
 
     async def begin(client: RouterClient, joined: bool) -> Conversation:
         await client.post(f"/sessions/{session}/commands", body)

@@ -90,6 +90,9 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it running in the background once it has begun.")
     ] = False,
+    no_keep_awake: Annotated[
+        bool, typer.Option("--no-keep-awake", help="Let the machine fall asleep while agents work.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The repository, instead of the current folder.")
@@ -104,7 +107,7 @@ def run(
     here: Here = context.obj
     if repo is not None:
         here = replace(here, directory=here.directory / repo)
-    flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox)
+    flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox, no_keep_awake)
     end = None if until is None else parse_until(until, time.time_ns() // 1_000_000)
     wish = Wish(
         goal, spec, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end, detach
@@ -127,6 +130,7 @@ def _flags(
     budget_usd: float | None,
     budget_tokens: int | None,
     sandbox: str | None,
+    no_keep_awake: bool = False,
 ) -> Flags:
     """What was typed, as settings by section and key."""
     typed: dict[str, dict[str, Any]] = {
@@ -136,6 +140,7 @@ def _flags(
         "policy": {"approve": [word.strip() for word in approve.split(",")] if approve else None},
         "budget": {"usd": budget_usd, "tokens": budget_tokens},
         "sandbox": {"kind": sandbox},
+        "engine": {"keep_awake": False if no_keep_awake else None},
     }
     kept = {
         section: {key: value for key, value in keys.items() if value is not None} for section, keys in typed.items()
@@ -192,7 +197,8 @@ def worker_plan(here: Here, wish: Wish) -> Any:
 
     _, loaded = begin_from(here.home.project, here.environment, wish.base, wish.flags)
     record = None if wish.record is None else here.directory / wish.record
-    return WorkerPlan(loaded.config.swarm.workers, here.directory, record=record)
+    config = loaded.config
+    return WorkerPlan(config.swarm.workers, here.directory, record=record, keep_awake=config.engine.keep_awake)
 
 
 def request_of(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
@@ -71,13 +72,17 @@ class Engine:
         self._reconciler = Reconciler(self.kernel, self.desk, store, self.lander, registry)
 
     @contextlib.asynccontextmanager
-    async def running(self, slots: int) -> AsyncIterator[None]:
-        """Everything that moves by itself, for as long as the context lasts. `slots` 0: no workers are started."""
+    async def running(self, slots: int, *also: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+        """Everything that moves by itself, for as long as the context lasts; `also` runs beside it.
+
+        `slots` 0: no workers are started.
+        """
         await in_thread(_empty, self.data.tmp)
         self.kernel.start()
         self.desk.start()
         await self._reconcile()
         movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self._labels.run(), self.room.run()]
+        movers += [start() for start in also]
         if slots:
             movers.append(self.workers.run(slots))
         async with asyncio.TaskGroup() as tasks:
