@@ -135,7 +135,7 @@ def test_nine_tickets_land_in_four_waves_past_all_that_goes_wrong(demo: Seen) ->
 
 def test_every_command_that_it_names_works_and_the_saved_library_is_green(demo: Seen) -> None:
     verbs = [words[5] for words in demo.commands]
-    assert verbs == ["status", "timeline", "work", "logs", "diff", "save"]
+    assert verbs == ["report", "status", "timeline", "work", "logs", "diff", "save"]
     for program, *words in demo.commands:
         assert program == "codeswarm"
         done = demo.place.run(*words)

@@ -14,6 +14,7 @@ import pytest
 from codeswarm.report.document import Report, TicketPart
 from tests.integration.test_router_api import Face
 from tests.support.finished_session import OTHER, SESSION, Finished, finish_session
+from tests.support.held_agent import begin, held_place, let_go
 from tests.support.runs import Place
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -152,6 +153,17 @@ async def test_the_router_tells_the_report_the_plan_and_where_each_commit_comes_
         assert plan["estimate"]["critical_path_s"] == 600.0
         assert await face.client.get(f"{path}/lineage") == []
         assert (await face.http.get("/sessions/none/report")).status_code == 404
+
+
+async def test_a_live_session_is_told_as_far_as_it_has_come(tmp_path: Path) -> None:
+    held = held_place(tmp_path)
+    run = await begin(held, "none", "one", "two")
+    done = await asyncio.to_thread(held.run, "report")
+    let_go(held, "one", "two")
+    assert await run.end() == 0
+    assert "1 at work, 1 pending; it goes on." in " ".join(done.out.split())
+    assert "NEEDS YOU" not in done.out
+    assert "All 2 tickets landed" in held.run("report").out
 
 
 # ── in a browser ──

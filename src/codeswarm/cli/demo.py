@@ -187,7 +187,7 @@ class _Demo:
         say()
         say("Look further:")
         prefix = f"codeswarm -C {self._folder / 'quantity'} --data {home.data.root}"
-        for verb in ("status", "timeline", f"work {DOOMED[0]}", "logs table", "diff --stat", "save"):
+        for verb in ("report", "status", "timeline", f"work {DOOMED[0]}", "logs table", "diff --stat", "save"):
             say(f"  {prefix} {verb}")
 
 

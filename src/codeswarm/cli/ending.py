@@ -138,7 +138,7 @@ def _next_steps(session: Session, rest: Rest) -> list[str]:
     if session.open_approvals:
         waits = [f"waits for a person: codeswarm approve {a}   (codeswarm approvals)" for a in session.open_approvals]
         return [*waits, f"next: codeswarm approvals, and once answered: codeswarm resume {id_}"]
-    lines = [f"look: codeswarm diff --stat   codeswarm timeline {id_}"]
+    lines = [f"look: codeswarm report {id_}   codeswarm diff --stat"]
     if session.landed:
         lines = [f"unsaved on branch codeswarm/{id_}", *lines, f"next: codeswarm save {id_}"]
     if session.review_reason == "save_refused":

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codeswarm.cli.here import Here, run_async
-from codeswarm.cli.output import console, progress, say, say_json
+from codeswarm.cli.here import Here
+from codeswarm.cli.output import console, say, say_json
 from codeswarm.domain.ids import SessionId
-from codeswarm.errors import RouterUnreachable, UsageError
+from codeswarm.errors import UsageError
 
 if TYPE_CHECKING:
     from codeswarm.report.document import Report
@@ -45,24 +45,7 @@ def report(
 
 
 def collect(here: Here, wanted: str | None) -> Report:
-    """The report of a session: from its router where one is live, else from the ledger as it stands."""
-    from codeswarm.report.document import Report
-
-    id_ = SessionId(here.session(wanted)["id"])
-    if here.live:
-        try:
-            return Report.model_validate(run_async(_asked(here, id_)))
-        except RouterUnreachable:
-            progress("the router does not answer; told from the ledger as it stands")
-    return _read(here, id_)
-
-
-async def _asked(here: Here, session: SessionId) -> object:
-    async with here.client() as client:
-        return await client.get(f"/sessions/{session}/report")
-
-
-def _read(here: Here, session: SessionId) -> Report:
+    """The report of a session as the ledger stands, live or not: a live router is not kept from its work by it."""
     import time
 
     from codeswarm.engine.receipts import Signer
@@ -71,11 +54,12 @@ def _read(here: Here, session: SessionId) -> Report:
     from codeswarm.report.build import report_of
     from codeswarm.report.evidence import Kept
 
+    id_ = SessionId(here.session(wanted)["id"])
     data = here.home.data
     signer = Signer.open(data.key) if data.key.is_file() else None
     evidence = Kept(Store(data.store), Artifacts(data.artifacts), signer)
     with here.ledger() as ledger:
-        return report_of(ledger, session, evidence, made_ms=time.time_ns() // 1_000_000, live=here.live)
+        return report_of(ledger, id_, evidence, made_ms=time.time_ns() // 1_000_000, live=here.live)
 
 
 def _print(found: Report, program: str) -> None:

@@ -12,9 +12,10 @@ from codeswarm.ledger.base import Ledger
 from codeswarm.plain import count
 from codeswarm.report import chart, outcome
 from codeswarm.report.changes import Changes
-from codeswarm.report.document import CostRow, GateLine, NoteLine, Report
+from codeswarm.report.document import CostRow, GateLine, Report
 from codeswarm.report.evidence import Evidence
 from codeswarm.report.history import History, read
+from codeswarm.report.noted import noted
 from codeswarm.report.shares import MOST_NOTES, MOST_TICKETS, Share, cut, cut_head
 from codeswarm.report.tickets import Teller, proof
 from codeswarm.report.undo import Landed
@@ -25,8 +26,9 @@ ATTENTION = (TicketStatus.FAILED, TicketStatus.ON_HOLD, TicketStatus.WAITING)
 
 def report_of(ledger: Ledger, session: SessionId, evidence: Evidence, *, made_ms: int, live: bool) -> Report:
     """The report of a session, as its ledger stands. `live`: whether some process hosts it."""
-    seq, hash_ = ledger.head()
-    return build(read(session, ledger.history(session)), evidence, made_ms=made_ms, live=live, head=(seq, hash_))
+    head = ledger.head()
+    records = (record for record in ledger.history(session) if record.seq <= head[0])
+    return build(read(session, records), evidence, made_ms=made_ms, live=live, head=head)
 
 
 def build(
@@ -45,7 +47,7 @@ def build(
     attempts = [attempt for ticket in session.tickets.values() for attempt in ticket.attempts.values()]
     cost = outcome.cost_of(attempts)
     until_ms = chart.until(session, history.last_ms, made_ms, live=live)
-    bars, marks, notes = chart.bars(history, until_ms), chart.marks(history), list(_notes(history))
+    bars, marks, notes = chart.bars(history, until_ms), chart.marks(history), list(noted(history))
     text = Share.of(1)
     return Report(
         session=session.id,
@@ -118,32 +120,6 @@ def _gates(history: History, evidence: Evidence, share: Share) -> Iterator[GateL
             proofs=tuple(proof(history, evidence, receipt, share) for receipt in receipts),
             tail=cut_head(tail, share.text),
         )
-
-
-def _notes(history: History) -> Iterator[NoteLine]:
-    """What fell back, was refused or left undone: nothing fails silently, and in the morning it is still there."""
-    if history.unseen:
-        files = ", ".join(history.unseen[:10])
-        what = f"{count(len(history.unseen), 'file')} with uncommitted changes, which agents did not see: {files}"
-        yield NoteLine(at_ms=history.session.started_ms, about="session", what=cut(what, 1000))
-    for at in history.told:
-        match at.event:
-            case ev.Noted(ticket=ticket, subject=subject, what=what, next_step=step):
-                yield _note(at.at_ms, ticket or subject, what, step)
-            case ev.CommandRejected(command=command, reason=reason, hint=hint):
-                yield _note(at.at_ms, command, f"refused: {reason}", hint)
-            case ev.SlotRestarted(worker=worker, reason=reason):
-                yield _note(at.at_ms, worker, f"restarted a slot: {reason}", "")
-            case ev.SessionSuspended(reason=reason, detail=detail):
-                yield _note(at.at_ms, "session", f"suspended: {detail or reason}", "")
-            case ev.SaveRefused(detail=detail):
-                yield _note(at.at_ms, "save", f"refused: {detail}", "")
-            case ev.SessionResumed(by=by):
-                yield _note(at.at_ms, "session", f"resumed by {by}", "")
-
-
-def _note(at_ms: int, about: str, what: str, next_step: str) -> NoteLine:
-    return NoteLine(at_ms=at_ms, about=cut(about, 100), what=cut(what, 1000), next_step=cut(next_step, 500))
 
 
 def _cuts(session: Session, changes: Changes, more_tickets: int, more_bars: int) -> Iterator[str]:

@@ -51,7 +51,7 @@ class History:
     refused: At[ev.SaveRefused] | None = None
     """The last refusal of a save, unless a save went well after it."""
     told: list[At[ev.Event]] = field(default_factory=list)
-    """Notes, refusals, suspensions and the like, in order."""
+    """Notes, refusals, suspensions, and what people said and did, in order."""
     unseen: tuple[str, ...] = ()
     asked_by: dict[TicketId, str] = field(default_factory=dict)
     """Ticket → who put it into the plan."""
@@ -72,7 +72,23 @@ def read(session: SessionId, records: Iterable[Recorded]) -> History:
     return history
 
 
-_TOLD = (ev.Noted, ev.CommandRejected, ev.SlotRestarted, ev.SessionSuspended, ev.SessionResumed, ev.SaveRefused)
+_TOLD = (
+    ev.Noted,
+    ev.CommandRejected,
+    ev.SlotRestarted,
+    ev.SessionSuspended,
+    ev.SessionResumed,
+    ev.SaveRefused,
+    ev.PlanRejected,
+    ev.ApprovalGiven,
+    ev.ApprovalRejected,
+    ev.ApprovalExpired,
+    ev.MessageSent,
+    ev.TicketHeld,
+    ev.TicketReleased,
+    ev.TicketRetried,
+    ev.TicketCancelled,
+)
 
 
 def _remember(history: History, event: ev.Event, at_ms: int) -> None:

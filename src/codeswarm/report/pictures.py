@@ -22,8 +22,6 @@ LANE, BAR = 24, 18
 LABELS = 64
 AXIS = 26
 NARROWEST, WIDEST = 950, 8_000
-PAGE_WIDTH = 958
-"""What a box of the page shows without scrolling, on a wide screen."""
 PER_BAR = 30
 """Pixels that the chart grows by for each bar of its fullest lane."""
 LETTER = 6.3
@@ -65,10 +63,6 @@ class PlanPicture:
     waves: tuple[tuple[float, str], ...]
     node_width: int = NODE_WIDTH
     node_height: int = NODE_HEIGHT
-
-    @property
-    def wide(self) -> bool:
-        return self.width > PAGE_WIDTH
 
 
 def plan_picture(report: Report) -> PlanPicture | None:
@@ -158,10 +152,6 @@ class TimePicture:
     """(x, width, words)."""
     labels: tuple[tuple[float, str], ...]
     """(y, words)."""
-
-    @property
-    def wide(self) -> bool:
-        return self.width > PAGE_WIDTH
 
 
 def time_picture(report: Report) -> TimePicture | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from codeswarm.domain import commands as cmd
-from codeswarm.domain.ids import TicketId
+from codeswarm.domain.ids import ApprovalId, TicketId
 from codeswarm.domain.results import Contract, Usage
 from codeswarm.domain.settings import Gates, Policy
 from codeswarm.domain.states import SuspendReason
@@ -306,3 +306,17 @@ def test_contracts_and_decisions_of_many_words_are_cut_to_their_share() -> None:
     assert len(sentences) < 100
     assert all(len(sentence) < 1000 for sentence in sentences)
     assert sentences[-1].startswith("and ")
+
+
+def test_what_people_said_and_did_is_noted_by_name() -> None:
+    swarm = Swarm("a", settings=settings(policy=Policy(approve_plan=True)))
+    swarm.do(cmd.GiveApproval(approval=ApprovalId("a1"), by="ada", note="go on"))
+    swarm.do(cmd.SendMessage(by="ada", text="mind the gap"))
+    swarm.hold("a")
+    swarm.release("a")
+    assert [(note.about, note.what) for note in report_on(swarm).notes] == [
+        ("plan", "approved by ada: go on"),
+        ("all agents", "told by ada: mind the gap"),
+        ("a", "put on hold by ada: held by a person"),
+        ("a", "released by ada"),
+    ]
