@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs docs-reference format lock clean system venv
+.PHONY: demo test check bench docs docs-reference format lock clean system venv
 
 demo: venv  ## the whole swarm on a small project, offline
 	@$(BIN)/codeswarm demo
@@ -16,10 +16,14 @@ test: system venv  ## every test; what can't run here is skipped, with the reaso
 	@$(BIN)/pytest -n auto $(PYTEST)
 
 check: venv  ## format, lint, layers, types
-	$(BIN)/ruff format --check src tests docs
-	$(BIN)/ruff check src tests docs
+	$(BIN)/ruff format --check src tests docs bench
+	$(BIN)/ruff check src tests docs bench
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+bench: venv  ## measure beside peers, which get an environment of their own; takes minutes
+	@scripts/make-bench-venv "$(PYTHON)" .bench-venv
+	@$(BIN)/python -m bench $(BENCH)
 
 docs: venv  ## the user guide as a site, in site/; a warning fails it
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs site
@@ -30,11 +34,12 @@ docs-reference: venv  ## docs/reference/, written anew from the code
 	@git status --short docs/reference
 
 format: venv  ## put the code into shape
-	$(BIN)/ruff format src tests docs
-	$(BIN)/ruff check --fix src tests docs
+	$(BIN)/ruff format src tests docs bench
+	$(BIN)/ruff check --fix src tests docs bench
 
 lock: venv  ## compute requirements/dev.lock anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal -p 3.11 -o requirements/dev.lock --quiet
+	$(BIN)/uv pip compile bench/requirements.in --generate-hashes --no-header --universal -p 3.11 -o bench/requirements.lock --quiet
 
 system:  ## system packages that tests use: installed where we are root, else named
 	@scripts/system-packages
@@ -46,4 +51,4 @@ $(READY): requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist site
+	rm -rf $(VENV) .bench-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist site

@@ -333,7 +333,8 @@ def test_every_make_target_is_documented_and_every_named_one_exists() -> None:
 def test_every_dependency_is_explained_and_every_explained_one_is_one() -> None:
     project = tomllib.loads(page("pyproject.toml"))
     groups = [entry for group in project["dependency-groups"].values() for entry in group if isinstance(entry, str)]
-    wanted = [*project["project"]["dependencies"], *groups]
+    peers = page("bench/requirements.in").splitlines()
+    wanted = [*project["project"]["dependencies"], *groups, *peers]
     names = {re.split(r"[\[<>=!~ ]", dependency)[0] for dependency in wanted}
     assert {name for cells in rows(page("docs/dependencies.md")) for name in quoted(cells[0])} == names
 

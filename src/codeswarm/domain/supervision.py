@@ -7,6 +7,8 @@ from codeswarm.domain.session import Session
 
 def meltdown(session: Session, now_ms: int) -> str | None:
     """Why the session must be suspended, or None. Counted are crashed, hung and lost attempts and slots."""
+    if not session.restarts:
+        return None
     bounds = session.settings.bounds
     begin_ms = now_ms - int(bounds.restart_window_s * 1000)
     recent = sum(1 for at_ms in session.restarts if at_ms > begin_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
@@ -37,28 +37,50 @@ class _Touched:
     receipts: list[Receipt] = field(default_factory=list)
 
     def see(self, session: Session, event: ev.Event) -> None:
-        if isinstance(event, ev.PlanAccepted):
-            self.tickets.update(dict.fromkeys(session.tickets))
-        if isinstance(event, ev.TicketsAdded):
-            self.tickets.update((spec.id, None) for spec in event.tickets)
-        if isinstance(event, ev.PlanRejected) and event.back:
-            self.tickets.update(dict.fromkeys(session.plannings))
-        if isinstance(event, ev.TicketEdited | ev.BlockersChanged):
-            self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
         named = {name: id_ for name in _naming(type(event)) if (id_ := getattr(event, name)) is not None}
         if (ticket := named.get("ticket")) is not None:
             self.tickets[ticket] = None
             if (epoch := named.get("epoch")) is not None:
                 self.attempts[ticket, epoch] = None
-        if isinstance(event, ev.TicketLanded | ev.PlanningFinished):
-            self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
-        for name in ("gate", "landing", "approval", "checkpoint"):
-            if name in named:
-                getattr(self, name + "s")[named[name]] = None
-        if isinstance(event, ev.LandingBounced) and (gate := session.landings[event.landing].gate) is not None:
-            self.gates[gate] = None
-        if isinstance(event, ev.GateFinished | ev.ReceiptsRecorded):
-            self.receipts += event.receipts
+        for name in named.keys() & _OF_THEIR_OWN:
+            getattr(self, name + "s")[named[name]] = None
+        if isinstance(event, _REACHING_FURTHER):
+            self._see_further(session, event)
+
+    def _see_further(self, session: Session, event: ev.Event) -> None:
+        """Rows that an event changes without naming them."""
+        match event:
+            case ev.PlanAccepted():
+                self.tickets.update(dict.fromkeys(session.tickets))
+            case ev.TicketsAdded():
+                self.tickets.update((spec.id, None) for spec in event.tickets)
+            case ev.PlanRejected() if event.back:
+                self.tickets.update(dict.fromkeys(session.plannings))
+            case ev.TicketEdited() | ev.BlockersChanged():
+                self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
+            case ev.TicketLanded() | ev.PlanningFinished():
+                self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
+            case ev.LandingBounced():
+                if (gate := session.landings[event.landing].gate) is not None:
+                    self.gates[gate] = None
+            case ev.GateFinished() | ev.ReceiptsRecorded():
+                self.receipts += event.receipts
+
+
+_OF_THEIR_OWN = {"gate", "landing", "approval", "checkpoint"}
+"""Fields that name a row of the table called alike."""
+_REACHING_FURTHER = (
+    ev.PlanAccepted,
+    ev.TicketsAdded,
+    ev.PlanRejected,
+    ev.TicketEdited,
+    ev.BlockersChanged,
+    ev.TicketLanded,
+    ev.PlanningFinished,
+    ev.LandingBounced,
+    ev.GateFinished,
+    ev.ReceiptsRecorded,
+)
 
 
 @cache
@@ -95,6 +117,12 @@ def _list(values: Iterable[object]) -> str:
     return _write_list(found) if found else "[]"
 
 
+@lru_cache(maxsize=1 << 14)
+def _names(values: tuple[str, ...]) -> str:
+    """A list that a ticket keeps for long: what it waits for, its files."""
+    return _list(values)
+
+
 def _session_row(s: Session) -> Row:
     until = s.settings.policy.until
     return (
@@ -109,10 +137,10 @@ def _ticket_row(session: Session, t: Ticket) -> Row:
     live, phase = t.live, t.phase
     since_ms = t.landed_ms or (live.leased_ms if live else t.ready_ms)
     return (
-        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _list(t.spec.blocked_by),
+        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _names(t.spec.blocked_by),
         t.shown_status.value, phase.name, phase.role.value, t.reason or t.waiting_detail, t.generation, t.epoch,
         t.failures, t.interruptions, t.change_rounds, t.bounces, live.worker if live else "", t.work or "",
-        t.landed or "", t.landed_ms, t.not_before_ms, since_ms, _list(t.files),
+        t.landed or "", t.landed_ms, t.not_before_ms, since_ms, _names(t.files),
     )  # fmt: skip
 
 
@@ -150,7 +178,7 @@ def _receipt_row(session: Session, r: Receipt, at_ms: int) -> Row:
 def _landing_row(session: Session, landing: Landing) -> Row:
     return (
         session.id, landing.number, landing.ticket or "", landing.state, landing.old, landing.commit, landing.tree,
-        landing.reason, _list(landing.receipts), landing.at_ms,
+        landing.reason, _names(landing.receipts), landing.at_ms,
     )  # fmt: skip
 
 

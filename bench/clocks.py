@@ -1,0 +1,17 @@
+"""Two clocks: the one on the wall, and the processor time of this process, all of its threads together."""
+
+from __future__ import annotations
+
+import time
+
+Moment = tuple[float, float]
+
+
+def clocks() -> Moment:
+    return time.perf_counter(), time.process_time()
+
+
+def since(begun: Moment) -> tuple[float, float]:
+    """Seconds of the wall clock and of the processor since then."""
+    now = clocks()
+    return now[0] - begun[0], now[1] - begun[1]
