@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,16 +37,6 @@ class Here:
     @cached_property
     def environment(self) -> Environment:
         return Environment.read()
-
-    @property
-    def program(self) -> str:
-        """How a command begins that leads to this very data: with the options that this one was given for it."""
-        words = ["codeswarm"]
-        if self.directory != Path.cwd():
-            words += ["-C", str(self.directory)]
-        if self.data is not None:
-            words += ["--data", str(self.data.absolute())]
-        return shlex.join(words)
 
     @property
     def by(self) -> str:

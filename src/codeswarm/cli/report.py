@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from codeswarm.errors import UsageError
 
 if TYPE_CHECKING:
     from codeswarm.report.document import Report
+    from codeswarm.report.words import Typing
 
 PLAIN_WIDTH = 80
 WIDEST = 110
@@ -41,7 +43,7 @@ def report(
     elif here.json:
         say_json(found.model_dump(mode="json"))
     else:
-        _print(found, here.program)
+        _print(found, typing_at(here))
 
 
 def collect(here: Here, wanted: str | None) -> Report:
@@ -62,12 +64,21 @@ def collect(here: Here, wanted: str | None) -> Report:
         return report_of(ledger, id_, evidence, made_ms=time.time_ns() // 1_000_000, live=here.live)
 
 
-def _print(found: Report, program: str) -> None:
+def typing_at(here: Here) -> Typing:
+    """Commands with the options that this one was given to find the repository and its data."""
+    from codeswarm.report.words import Typing
+
+    at = [] if here.directory == Path.cwd() else ["-C", str(here.directory)]
+    data = [] if here.data is None else ["--data", str(here.data.absolute())]
+    return Typing(shlex.join(["codeswarm", *at, *data]), shlex.join(["git", *at]))
+
+
+def _print(found: Report, typing: Typing) -> None:
     from codeswarm.report.text import render
 
     out = console()
     width = min(out.width, WIDEST) if out.is_terminal else PLAIN_WIDTH
-    for line in render(found, width, program):
+    for line in render(found, width, typing):
         out.print(line)
 
 
@@ -75,7 +86,7 @@ def _write(here: Here, found: Report, path: Path) -> None:
     """Write the page whole or not at all. Raises: UsageError where it can't be written."""
     from codeswarm.report.html import render
 
-    page = render(found, here.program).encode()
+    page = render(found, typing_at(here)).encode()
     if str(path) == "-":
         sys.stdout.buffer.write(page)
         return

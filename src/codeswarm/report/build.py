@@ -38,7 +38,7 @@ def build(
     session = history.session
     tickets = sorted(outcome.built(session), key=lambda t: (t.status not in ATTENTION, t.place))
     shown = tickets[:MOST_TICKETS]
-    changes = Changes(session, evidence)
+    changes = Changes(history, evidence)
     changes.look_up(shown)
     landed = Landed.of(history)
     parts = tuple(

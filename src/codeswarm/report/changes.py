@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from codeswarm.domain.ids import Commit, TicketId
-from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.session import Ticket
 from codeswarm.report.document import Change, FileChange
 from codeswarm.report.evidence import Evidence, FileStat, Range
+from codeswarm.report.history import History
 from codeswarm.report.shares import ROW, Share, cut_lines
 
 
@@ -15,7 +16,7 @@ from codeswarm.report.shares import ROW, Share, cut_lines
 class Changes:
     """The changes of a session's tickets. What is cut or missing is counted."""
 
-    session: Session
+    history: History
     evidence: Evidence
     cut: int = 0
     """Tickets whose patch is not shown whole."""
@@ -32,13 +33,13 @@ class Changes:
     def _range(self, ticket: Ticket) -> Range | None:
         """Its landing, else its work against what it was made on, else the newest snapshot of an attempt."""
         if ticket.landed is not None:
-            landing = next(x for x in reversed(self.session.landings.values()) if x.commit == ticket.landed)
+            landing = self.history.landings[ticket.id]
             return landing.old, landing.commit
         snapshots = [a.snapshot for a in ticket.attempts.values() if a.snapshot is not None]
         newest = ticket.work or (snapshots[-1] if snapshots else None)
         if newest is None:
             return None
-        return self.evidence.merge_base(self.session.tip, newest) or self.session.base, newest
+        return self.evidence.merge_base(self.history.session.tip, newest) or self.history.session.base, newest
 
     def of(self, ticket: Ticket, share: Share) -> Change | None:
         """What a ticket changes; None where it changes nothing yet."""
@@ -60,7 +61,7 @@ class Changes:
             deleted=sum(deleted or 0 for _, _, deleted in stats),
             patch=patch,
             whole=whole,
-            command=f"codeswarm diff {self.session.id}/{ticket.id}",
+            command=f"codeswarm diff {self.history.session.id}/{ticket.id}",
         )
 
     def _patch(self, old: Commit, new: Commit, most: int) -> tuple[str, bool]:

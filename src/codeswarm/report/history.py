@@ -11,7 +11,7 @@ from codeswarm.domain import events as ev
 from codeswarm.domain.evolve import evolve
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId
 from codeswarm.domain.results import GateRun, Receipt, Report
-from codeswarm.domain.session import Session
+from codeswarm.domain.session import Landing, Session
 from codeswarm.ledger.base import Recorded
 
 E = TypeVar("E", bound=ev.Event)
@@ -47,6 +47,8 @@ class History:
     """What happened to a gate, in order."""
     line: list[tuple[TicketId | None, Commit, int]] = field(default_factory=list)
     """What landed, in order; None: a catch-up with the base branch."""
+    landings: dict[TicketId, Landing] = field(default_factory=dict)
+    """Ticket → the landing that it stands by."""
     saves: list[At[ev.CheckpointSaved]] = field(default_factory=list)
     refused: At[ev.SaveRefused] | None = None
     """The last refusal of a save, unless a save went well after it."""
@@ -84,6 +86,9 @@ _TOLD = (
     ev.ApprovalRejected,
     ev.ApprovalExpired,
     ev.MessageSent,
+    ev.TicketsAdded,
+    ev.TicketEdited,
+    ev.BlockersChanged,
     ev.TicketHeld,
     ev.TicketReleased,
     ev.TicketRetried,
@@ -131,6 +136,7 @@ def _remember_landing(history: History, event: ev.Event, at_ms: int) -> None:
             history.bounces[event.ticket].append(At(at_ms, event))
         case ev.TicketLanded():
             history.line.append((event.ticket, event.new, at_ms))
+            history.landings[event.ticket] = history.session.landings[event.landing]
         case ev.CaughtUp():
             history.line.append((None, event.new, at_ms))
         case ev.CheckpointSaved():

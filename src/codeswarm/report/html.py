@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -26,12 +26,11 @@ _DIFF = {"+": "a", "-": "d", "@": "h"}
 _HEADS = ("diff --git ", "index ", "--- ", "+++ ", "old mode ", "new mode ", "new file mode ", "deleted file mode ")
 
 
-def render(report: Report, program: str = "codeswarm") -> str:
-    """The page. `program`: how commands begin that a person pastes, with the options that lead to this data."""
+def render(report: Report, typing: words.Typing = words.AS_IS) -> str:
+    """The page. `typing`: how its commands are to be typed where the reader is."""
     template = _templates().get_template("report.html")
-    command = partial(words.as_typed, program=program)
     pictures = {"plan": plan_picture(report), "time": time_picture(report)}
-    return template.render(r=report, command=command, **pictures, **_stylesheet())
+    return template.render(r=report, command=typing.of, **pictures, **_stylesheet())
 
 
 @cache

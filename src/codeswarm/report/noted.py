@@ -57,6 +57,12 @@ def _of_people(history: History, event: ev.Event) -> tuple[str, str]:
             return _asked(history, event), "nobody answered in time, which is a no"
         case ev.MessageSent():
             return event.ticket or "all agents", f"told by {event.by}: {event.text}"
+        case ev.TicketsAdded():
+            return "plan", f"{event.by} added {', '.join(ticket.id for ticket in event.tickets)}"
+        case ev.TicketEdited():
+            return event.ticket, f"{', '.join(event.changed)} changed by {event.by}"
+        case ev.BlockersChanged():
+            return event.ticket, f"waits for {', '.join(event.blocked_by) or 'nothing'} now, by {event.by}"
         case ev.TicketHeld():
             return event.ticket, f"put on hold by {event.by}: {event.reason}"
         case ev.TicketReleased():

@@ -14,8 +14,9 @@ from codeswarm.report.document import Bar, Report, TicketPart
 from codeswarm.report.lanes import Scale, lanes, scale_of
 from codeswarm.report.outcome import money
 from codeswarm.report.words import (
+    AS_IS,
     MARKS,
-    as_typed,
+    Typing,
     attempt_cost,
     attempt_time,
     change_words,
@@ -35,12 +36,12 @@ _FAILED = "✗"
 _LABEL = 8
 
 
-def render(report: Report, width: int = 80, program: str = "codeswarm") -> Iterator[Text]:
+def render(report: Report, width: int = 80, typing: Typing = AS_IS) -> Iterator[Text]:
     """The report as lines. What others wrote is made harmless; no line but a command is wider than `width`.
 
-    Args: program: how commands begin, with the options that lead to this data.
+    Args: typing: how its commands are to be typed where the reader is.
     """
-    page = _Page(max(width, 40), program)
+    page = _Page(max(width, 40), typing)
     yield from page.title(report)
     yield from page.asks(report)
     if report.answer:
@@ -56,9 +57,9 @@ def render(report: Report, width: int = 80, program: str = "codeswarm") -> Itera
 
 
 class _Page:
-    def __init__(self, width: int, program: str) -> None:
+    def __init__(self, width: int, typing: Typing) -> None:
         self.width = width
-        self.program = program
+        self.typing = typing
 
     # ── pieces ──
 
@@ -84,7 +85,7 @@ class _Page:
     def commands(self, commands: Iterable[str], indent: int, label: str = "") -> Iterator[Text]:
         for number, command in enumerate(commands):
             before = " " * indent + (label if number == 0 else "").ljust(_LABEL if label else 0)
-            line = visible(as_typed(command, self.program)).replace("\n", " ")
+            line = visible(self.typing.of(command)).replace("\n", " ")
             yield Text(before, style="dim") + Text(line, style="cyan")
 
     # ── the top ──

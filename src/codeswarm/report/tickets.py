@@ -98,8 +98,8 @@ class Teller:
 
     def _proofs(self, ticket: Ticket) -> Iterator[Proof]:
         """The receipts that its landing stands on."""
-        landings = [x for x in self.history.session.landings.values() if x.ticket == ticket.id and x.state == "landed"]
-        for id_ in landings[-1].receipts if landings and ticket.landed else ():
+        landing = self.history.landings.get(ticket.id) if ticket.landed else None
+        for id_ in landing.receipts if landing else ():
             if (receipt := self.history.receipts.get(id_)) is not None:
                 yield proof(self.history, self.evidence, receipt, self.share)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from codeswarm.domain.states import TicketStatus
 from codeswarm.plain import count, duration
 from codeswarm.report.document import AttemptLine, Change, FileChange, Proof, Report, TicketPart
@@ -78,6 +80,17 @@ def tries(part: TicketPart) -> str:
     return f"{count(whole, 'attempt')} in {duration(part.seconds)}" if whole else "not begun"
 
 
-def as_typed(command: str, program: str) -> str:
-    """A command as a person must type it here. Those of git, which concern their own repository, stay as they are."""
-    return program + command.removeprefix("codeswarm") if command.startswith("codeswarm ") else command
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """How commands begin as a person must type them where they are: with the options that lead to this very data."""
+
+    codeswarm: str = "codeswarm"
+    git: str = "git"
+
+    def of(self, command: str) -> str:
+        """A command of the report as it is to be typed."""
+        program, space, rest = command.partition(" ")
+        return {"codeswarm": self.codeswarm, "git": self.git}.get(program, program) + space + rest
+
+
+AS_IS = Typing()

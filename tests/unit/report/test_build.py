@@ -9,7 +9,7 @@ from codeswarm.domain.settings import Gates, Policy
 from codeswarm.domain.states import SuspendReason
 from codeswarm.report.document import Report, TicketPart
 from codeswarm.report.evidence import Nothing
-from tests.support.sessions import FAST, Swarm, settings, waiver
+from tests.support.sessions import FAST, Swarm, settings, spec, waiver
 from tests.support.stories import Shown, morning, report_on
 
 
@@ -320,3 +320,49 @@ def test_what_people_said_and_did_is_noted_by_name() -> None:
         ("a", "put on hold by ada: held by a person"),
         ("a", "released by ada"),
     ]
+
+
+# ── sessions that were planned from words ──
+
+
+def planned() -> Swarm:
+    """A planner made one ticket of words, which landed; then the planner told what there is."""
+    swarm = Swarm(settings=settings(), ask="make it")
+    swarm.begin("plan")
+    ticket = {"id": "a", "title": "make a", "acceptance": ["a is there"]}
+    swarm.end("plan", tickets=(ticket,), usage=Usage(cost_usd=0.25))
+    swarm.landed("a")
+    return swarm
+
+
+def test_before_there_is_a_plan_the_report_says_that_it_is_being_made() -> None:
+    swarm = Swarm(settings=settings(), ask="make it")
+    swarm.begin("plan")
+    report = report_on(swarm, live=True)
+    assert report.headline == "There is no plan yet; it is being made."
+    assert report.tickets == ()
+    assert [bar.about for bar in report.bars if bar.kind == "attempt"] == ["plan"]
+
+
+def test_a_planner_is_paid_for_but_its_work_is_no_ticket_to_land() -> None:
+    report = report_on(planned(), live=True)
+    assert report.counts == {"complete": 1}
+    assert [part.id for part in report.tickets] == ["a"]
+    assert report.headline.startswith("1 of 1 ticket landed")
+    assert next((row.role, row.cost.usd) for row in report.costs) == ("planner", 0.25)
+    assert part(report, "a").asked_by != ""
+
+
+def test_the_planner_s_last_words_are_the_answer() -> None:
+    swarm = planned()
+    swarm.begin("answer")
+    swarm.end("answer", answer="You have a now.")
+    assert report_on(swarm).answer == "You have a now."
+
+
+def test_tickets_that_came_later_are_told_with_who_asked_for_them() -> None:
+    swarm = Swarm("a")
+    swarm.do(cmd.AddTickets(tickets=(spec("b", "a"),), by="bob"))
+    assert part(report_on(swarm), "b").asked_by == "bob"
+    assert part(report_on(swarm), "a").asked_by == "ada"
+    assert [note.what for note in report_on(swarm).notes] == ["bob added b"]

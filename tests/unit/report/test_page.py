@@ -19,6 +19,7 @@ from codeswarm.report.build import build
 from codeswarm.report.chart import MOST_BARS
 from codeswarm.report.document import Bar, Report
 from codeswarm.report.history import History
+from codeswarm.report.words import Typing
 from tests.support.sessions import START_MS, Swarm, settings, spec
 from tests.support.stories import PATCH, Shown, morning, report_on
 
@@ -131,7 +132,7 @@ def test_a_session_with_nothing_in_it_is_still_a_page() -> None:
 
 
 def test_commands_begin_with_the_options_that_lead_to_this_data() -> None:
-    page = html.render(report_on(morning()), "codeswarm -C '/a <b>'")
+    page = html.render(report_on(morning()), Typing("codeswarm -C '/a <b>'"))
     assert "codeswarm -C &#39;/a &lt;b&gt;&#39; save s1" in page
 
 

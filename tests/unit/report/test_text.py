@@ -8,6 +8,7 @@ from codeswarm.domain.ids import TicketId
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.report.document import Report
 from codeswarm.report.text import render
+from codeswarm.report.words import AS_IS, Typing
 from tests.support.sessions import Swarm
 from tests.support.stories import Shown, morning, report_on
 
@@ -15,8 +16,8 @@ SNAPSHOT = Path(__file__).with_name("morning.txt")
 """Made anew, after a change that is meant: write what `text(report_on(morning()))` gives."""
 
 
-def text(report: Report, width: int = 80, program: str = "codeswarm") -> str:
-    return "".join(f"{line.plain.rstrip()}\n" for line in render(report, width, program))
+def text(report: Report, width: int = 80, typing: Typing = AS_IS) -> str:
+    return "".join(f"{line.plain.rstrip()}\n" for line in render(report, width, typing))
 
 
 def test_the_morning_page_at_eighty_columns_is_as_it_was() -> None:
@@ -42,9 +43,9 @@ def test_what_others_wrote_can_t_steer_the_terminal() -> None:
 
 
 def test_commands_begin_with_the_options_that_lead_to_this_data() -> None:
-    told = text(report_on(morning()), program="codeswarm -C /there --data '/a b'")
+    told = text(report_on(morning()), typing=Typing("codeswarm -C /there --data '/a b'", "git -C /there"))
     assert "    codeswarm -C /there --data '/a b' save s1\n" in told
-    assert "git revert --no-edit" in told
+    assert "git -C /there revert --no-edit" in told
 
 
 def test_the_answer_is_told_where_there_is_one() -> None:

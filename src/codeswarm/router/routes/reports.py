@@ -12,6 +12,7 @@ from codeswarm.engine.engine import Engine
 from codeswarm.ledger import views
 from codeswarm.report import html
 from codeswarm.report.build import report_of
+from codeswarm.report.document import Report
 from codeswarm.report.evidence import Kept
 from codeswarm.report.history import History, read
 from codeswarm.report.lineage import lineage_of
@@ -31,7 +32,7 @@ def report_routes(engine: Engine) -> APIRouter:
         id_ = found(session)
         return read(id_, ledger.history(id_))
 
-    @routes.get("/sessions/{session}/report", response_model=None)
+    @routes.get("/sessions/{session}/report", response_model=None, responses={200: {"model": Report}})
     def report(session: str, format: Literal["json", "html"] = "json") -> Response:  # noqa: A002 - the query's name
         made = report_of(ledger, found(session), evidence, made_ms=engine.clock.now_ms(), live=True)
         return HTMLResponse(html.render(made)) if format == "html" else JSONResponse(made.model_dump(mode="json"))
