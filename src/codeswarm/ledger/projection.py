@@ -56,7 +56,7 @@ class _Touched:
                 self.tickets.update((spec.id, None) for spec in event.tickets)
             case ev.PlanRejected() if event.back:
                 self.tickets.update(dict.fromkeys(session.plannings))
-            case ev.TicketEdited() | ev.BlockersChanged():
+            case ev.TicketEdited() | ev.BlockersChanged() | ev.PlanningRequested():
                 self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
             case ev.TicketLanded() | ev.PlanningFinished():
                 self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
@@ -73,6 +73,7 @@ _REACHING_FURTHER = (
     ev.PlanAccepted,
     ev.TicketsAdded,
     ev.PlanRejected,
+    ev.PlanningRequested,
     ev.TicketEdited,
     ev.BlockersChanged,
     ev.TicketLanded,
