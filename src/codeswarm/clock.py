@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any, Protocol
 
@@ -19,12 +20,24 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+_GOES_ON: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+if _GOES_ON is None and sys.platform == "darwin":
+    _GOES_ON = getattr(time, "CLOCK_MONOTONIC_RAW", None)
+
+
 class SystemClock:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def boottime(self) -> float:
+        """Seconds that only grow, and go on while the machine sleeps.
+
+        Source: clock_gettime(2): CLOCK_BOOTTIME on Linux; on a Mac it is the raw clock that goes on.
+        """
+        return time.clock_gettime(_GOES_ON) if _GOES_ON is not None else time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codeswarm.clock import SystemClock
+from codeswarm.awake import AwakeClock
+from codeswarm.clock import Clock, SystemClock
 from codeswarm.engine.data import Data
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.keep_awake import KeepAwake, inhibitor
@@ -71,7 +72,7 @@ class Router:
         self.engine.workers.leave()
 
 
-def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None) -> Engine:
+def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None, clock: Clock | None = None) -> Engine:
     """Ledger, store and engine of a home. The caller holds the router's lock. Raises: LedgerError, LedgerTooNew."""
 
     def order(worker: str, slots: int) -> dict[str, object]:
@@ -88,7 +89,7 @@ def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None)
 
     store = Store.open(home.data.store, object_format=home.project.object_format)
     ledger = SqliteLedger(home.data.ledger)
-    return Engine(home.data, ledger, store, home.project, SystemClock(), order, tell)
+    return Engine(home.data, ledger, store, home.project, clock or SystemClock(), order, tell)
 
 
 @contextlib.asynccontextmanager
@@ -111,14 +112,18 @@ async def router(
     from codeswarm.router.server import bind, inherited, serving  # noqa: PLC0415
 
     with router_lock(home.data, None if post is None else post.lock) as lock:
-        engine = open_engine(home, plan, tell)
+        clock = AwakeClock(SystemClock())
+        engine = open_engine(home, plan, tell, clock)
+        clock.observe(engine.tell_of_absence)
         handed_over = False
         try:
             sessions = Sessions(engine, environment, plan.directory, new_session_id)
             listener = bind(home.data.socket) if post is None else inherited(post.listener)
             app = create_app(engine, sessions, _logger(home.data))
             hosted = Router(engine, sessions, Post(lock, listener.fileno()))
-            movers = [_keep_awake(engine, environment, note).run] if plan.keep_awake and plan.slots else []
+            movers = [clock.keep]
+            if plan.keep_awake and plan.slots:
+                movers.append(_keep_awake(engine, environment, note).run)
             try:
                 async with serving(app, listener), engine.running(plan.slots, *movers):
                     yield hosted

@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from codeswarm.awake import Absence
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
+from codeswarm.domain.states import STOPS
 from codeswarm.engine.attempts import Attempts
 from codeswarm.engine.data import Data
 from codeswarm.engine.kernel import Kernel
@@ -116,6 +118,15 @@ class Engine:
         for session in self.kernel.live_sessions():
             with contextlib.suppress(Refused):
                 self.kernel.submit(session.id, note)
+
+    def tell_of_absence(self, absence: Absence) -> None:
+        """We could do nothing for a while, and neither could they that hold leases of ours: that counts for nobody."""
+        self.desk.renew()
+        note = cmd.Note(subject="sleep", what=f"{absence}; leases were extended")
+        for session in self.kernel.live_sessions():
+            if session.status in STOPS:
+                with contextlib.suppress(Refused):
+                    self.kernel.submit(session.id, note)
 
     async def ask(self, session: SessionId, command: cmd.Command) -> list[Recorded]:
         """A person's command. A refusal is recorded, too: nothing that a person asks for vanishes. Raises: Refused."""

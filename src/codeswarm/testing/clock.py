@@ -29,6 +29,7 @@ class VirtualClock:
         """`start_ms`: what the wall clock shows at first. The monotonic one begins at 0."""
         self._now_ns = 0
         self._wall_ns = start_ms * 1_000_000
+        self._asleep_ns = 0
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._slept = 0
 
@@ -37,6 +38,9 @@ class VirtualClock:
 
     def monotonic(self) -> float:
         return self._now_ns / NS
+
+    def boottime(self) -> float:
+        return (self._now_ns + self._asleep_ns) / NS
 
     async def sleep(self, seconds: float) -> None:
         """Until `advance` has moved the time that far. Nothing or less than nothing: only let others run."""
@@ -81,6 +85,15 @@ class VirtualClock:
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, as a person or NTP does. Nobody wakes: sleeps are monotonic."""
         self._wall_ns += round(seconds * NS)
+
+    def suspend(self, seconds: float) -> None:
+        """Let the machine sleep: the wall clock and the boot clock go on, the monotonic one does not. Nobody wakes."""
+        self._wall_ns += round(seconds * NS)
+        self._asleep_ns += round(seconds * NS)
+
+    def stop(self, seconds: float) -> None:
+        """Stop the process (SIGSTOP): all clocks go on, and who was due meanwhile wakes with the next `advance`."""
+        self._now_ns += round(seconds * NS)
 
     @property
     def slept(self) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from codeswarm.agents.factory import make_agent
+from codeswarm.awake import AwakeClock
 from codeswarm.clock import SystemClock
 from codeswarm.environment import Environment
 from codeswarm.process import this_process
@@ -47,7 +48,7 @@ class WorkerOrder(BaseModel):
 
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
-    clock, places, outbox = SystemClock(), Places(order.workspaces), Outbox(order.outbox)
+    clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox)
     async with RouterClient.open(order.socket) as client:
         line = Line(client, clock)
 
@@ -56,7 +57,7 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             sandbox = choose(kind)
             maker = WorkspaceMaker(places, sandbox, environment)
             gates = GateRunner(sandbox, clock, line.log)
-            return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record)
+            return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record, clock.away_since)
 
         worker = Worker(
             Identity(order.worker, *this_process()),
@@ -70,7 +71,11 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             labels=frozenset(order.labels),
             terms=order.terms,
         )
-        await worker.run()
+        keeping = asyncio.create_task(clock.keep())
+        try:
+            await worker.run()
+        finally:
+            keeping.cancel()
 
 
 def _log(text: str) -> None:

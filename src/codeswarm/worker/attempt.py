@@ -11,6 +11,7 @@ import contextlib
 from typing import Any
 
 from codeswarm.agents.base import Agent
+from codeswarm.awake import Absence
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.pipeline import WRITING_ROLES, Role
 from codeswarm.domain.results import CHARGED, Failure, FailureClass, GateOutcome, GateRun, Report, Work
@@ -40,6 +41,10 @@ from codeswarm.worker.view import View
 from codeswarm.worker.watch import Stop, under_lease
 from codeswarm.worker.workspace import Workspace
 
+ENDED_BY_SLEEP = frozenset({FailureClass.CRASHED, FailureClass.HUNG})
+AFTER_SLEEP_S = 300.0
+"""So soon after a sleep a crash is put down to it."""
+
 
 class Attempt:
     def __init__(self, offer: Offer, agent: Agent | None, tools: Tools) -> None:
@@ -50,6 +55,7 @@ class Attempt:
         self._place = tools.places.attempt(offer.session, offer.subject, offer.epoch)
         self._home = tools.places.home(offer.session, offer.subject)
         self._brought_home = False
+        self._began = tools.clock.monotonic()
 
     async def run(self) -> None:
         """Do the attempt and report it. Raises only what is a fault of ours; the report says so then, too."""
@@ -142,7 +148,7 @@ class Attempt:
 
     async def _conclude(self, preparation: Preparation, play: Play, played: Played) -> Report:
         work, role = played.home.work, self.offer.role
-        failure = self._not_for_want_of_room(why_failed(played))
+        failure = self._not_for_want_of_room(self._not_for_a_sleep(why_failed(played)))
         runs: tuple[GateRun, ...] | Stop = ()
         if failure is None and played.answer.dispute is None and self._has_gate(preparation, work):
             await self._tools.line.gating(self.offer.id, GatingRequest(epoch=self.offer.epoch, commit=work.commit))
@@ -174,6 +180,13 @@ class Attempt:
             already_satisfied=preparation.newer_base and not work.changed_files and green,
             left_out=played.home.left_out,
         )
+
+    def _not_for_a_sleep(self, failure: Failure | None) -> Failure | None:
+        """Who crashes soon after a sleep, or waits on in silence, found its lines to the model dead: not its fault."""
+        hung = failure is not None and failure.failure_class is FailureClass.HUNG
+        window = AFTER_SLEEP_S + (self.offer.silence_timeout_s if hung else 0.0)
+        since = self._tools.clock.monotonic() - window
+        return excused(failure, self._tools.away_since(max(since, self._began)))
 
     def _not_for_want_of_room(self, failure: Failure | None) -> Failure | None:
         """A failure is no fault of an agent whose disk was full."""
@@ -226,6 +239,13 @@ class Attempt:
                 self._place.remember(left_out=left_out)
             return
         await asyncio.to_thread(self._tools.maker.remove, self._place)
+
+
+def excused(failure: Failure | None, absence: Absence | None) -> Failure | None:
+    """A crash or a silence after an absence is a loss, which nobody is charged with; all else stays what it is."""
+    if failure is None or failure.failure_class not in ENDED_BY_SLEEP or absence is None:
+        return failure
+    return Failure(failure_class=FailureClass.LOST, message=f"{absence}, and then: {failure.message}")
 
 
 def failed_report(failure_class: FailureClass, message: str) -> Report:

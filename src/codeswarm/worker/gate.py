@@ -97,7 +97,9 @@ class GateRunner:
         environment["CODESWARM_RESULT"] = str(inside.run / result)
         began = self._clock.monotonic()
         argv = _shell(text, place.run, inside.run)
-        done = await run_to_end(self._sandbox, workspace.box, argv, environment, timeout_s=command.timeout_s)
+        done = await run_to_end(
+            self._sandbox, workspace.box, argv, environment, timeout_s=command.timeout_s, clock=self._clock
+        )
         duration_s = round(self._clock.monotonic() - began, 3)
         log = await self._store_log(done.log)
         answer = await asyncio.to_thread(_read_result, place.run / result)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from codeswarm.clock import Clock, SystemClock, within
 from codeswarm.process import KILLED, exited
 from codeswarm.sandbox.base import Box, Running, Sandbox
 from codeswarm.sandbox.starting import start
@@ -68,20 +69,19 @@ async def run_to_end(
     *,
     timeout_s: float,
     keep: Path | None = None,
+    clock: Clock | None = None,
 ) -> Done:
-    """Run a command; at its end or at the time-out everything that it started is ended, too.
+    """Run a command; at its end or at the time-out (by `clock`) everything that it started is ended, too.
 
     `keep`: where its (capped) output is also written. Raises: SandboxUnavailable, FileNotFoundError.
     """
     running = await start(sandbox, box, argv, env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.STDOUT)
     log, timed_out = _Log(MAX_LOG_BYTES), False
-    reading = asyncio.create_task(_read(running, log))
+    reading, ending = asyncio.create_task(_read(running, log)), asyncio.create_task(exited(running.process))
     try:
-        async with asyncio.timeout(timeout_s):
-            await exited(running.process)
-    except TimeoutError:
-        timed_out = True
+        timed_out = not await within(clock or SystemClock(), timeout_s, ending)
     finally:
+        ending.cancel()
         leftovers = await running.end()
         await reading
     code = await running.process.wait()

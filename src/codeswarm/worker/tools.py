@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from codeswarm.awake import Absence
 from codeswarm.clock import Clock
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.worker.gate import GateRunner
@@ -25,6 +27,8 @@ class Tools:
     outbox: Outbox
     record: Path | None = None
     """Where attempts are recorded, if they are."""
+    away_since: Callable[[float], Absence | None] = lambda moment: None
+    """The longest time after a moment of the clock in which the machine slept, or this worker was stopped."""
 
 
 class LeaseLost(Exception):

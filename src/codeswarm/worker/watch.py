@@ -160,7 +160,8 @@ class Watch:
 
     async def _time(self) -> Stop:
         limit = self._offer.attempt_timeout_s
-        await self._clock.sleep(max(self._began + limit - self._clock.monotonic(), 0))
+        while (left := self._began + limit - self._clock.monotonic()) > 0:
+            await self._clock.sleep(left)
         return Stop(FailureClass.TIMED_OUT, f"the attempt did not end within {limit:g} s")
 
     async def _silence(self) -> Stop:
