@@ -28,10 +28,16 @@ def approvals(context: typer.Context) -> None:
         say("nothing waits for a person")
     else:
         rows = (
-            (f"{a['session']}/{a['id']}", a["ticket"] or a["subject"], a["why"], day_and_time(a["expires_ms"]))
+            (
+                f"{a['session']}/{a['id']}",
+                a["ticket"] or a["subject"],
+                a["risk"],
+                "; ".join([a["why"], *a["reasons"]]),
+                day_and_time(a["expires_ms"]),
+            )
             for a in found
         )
-        table(("approval", "about", "why", "expires"), rows)
+        table(("approval", "about", "risk", "why", "expires"), rows)
 
 
 def approve(

@@ -238,6 +238,8 @@ class Conversation:
     def _tell(self, session: Session, approval: Any) -> None:
         out = console()
         out.print(f"approval {approval.id} ({approval.ticket or approval.subject}): {approval.why}", markup=False)
+        reasons = "".join(f"\n  - {reason}" for reason in approval.reasons)
+        out.print(f"risk {approval.risk} of 100{':' if reasons else ''}{reasons}", markup=False)
         if approval.subject == "plan":
             tickets = next(plan.tickets for plan in unanswered(session) if str(plan.number) == approval.evidence)
             for spec in tickets[:MOST_TICKETS]:

@@ -639,6 +639,11 @@ class ApprovalRequested(Event):
     needed: int = 1
     """How many distinct people must say yes."""
     ticket: TicketId | None = None
+    """Whose landing it is."""
+    risk: int = 0
+    """From 0 to 100: how much there is to look at."""
+    reasons: tuple[str, ...] = ()
+    """What the risk is made of, the heaviest first."""
 
 
 class ApprovalGiven(Event):

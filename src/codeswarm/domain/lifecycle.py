@@ -50,7 +50,7 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
     if not policy.plan_only and not command.draft:
         events += _base_gate(seen, command.base, command.base_tree)
     if command.tickets and policy.approve_plan:
-        events.append(plan_approval(seen, 1, now_ms))
+        events.append(plan_approval(seen, 1, command.tickets, now_ms))
     elif command.tickets:
         events += [ev.PlanAccepted(plan=1, by=command.by), *agreements(seen, command.tickets)]
     return events
@@ -106,7 +106,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
     asked = {session.approvals[id_].evidence for id_ in session.open_approvals}
     for plan in unanswered(session):
         if str(plan.number) not in asked:
-            events.append(plan_approval(session, plan.number, now_ms))
+            events.append(plan_approval(session, plan.number, plan.tickets, now_ms))
     return events
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from codeswarm.domain import commands as cmd, events as ev
@@ -12,8 +13,10 @@ from codeswarm.domain.paths import as_bytes
 from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
 from codeswarm.domain.results import Finding
+from codeswarm.domain.risk import Risk, of_landing, of_plan
 from codeswarm.domain.session import Approval, PlanState, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, WaitReason
+from codeswarm.domain.ticket import TicketSpec
 
 Decision = list[ev.Event] | Rejection
 
@@ -30,7 +33,8 @@ def before_landing(
     why = _landing_needs_approval(session, files)
     if why is None or (work is not None and ticket.approved_work == work):
         return [ev.TicketQueued(ticket=ticket.id)]
-    approval = _request(session, "landing", work or "", why, now_ms, ticket)
+    risk = of_landing(session, ticket, files, _sensitive(session, files))
+    approval = _request(session, "landing", work or "", why, now_ms, risk, ticket)
     return [
         ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.PERSON, detail=f"approval {approval.approval}"),
         approval,
@@ -38,11 +42,14 @@ def before_landing(
 
 
 def _landing_needs_approval(session: Session, files: tuple[str, ...]) -> str | None:
-    policy = session.settings.policy
-    touched = [file for file in files if any(matches(file, glob) for glob in policy.sensitive)]
-    if touched:
+    if touched := _sensitive(session, files):
         return "touches sensitive files: " + ", ".join(touched[:10])
-    return "every landing is approved by a person" if policy.approve_landing else None
+    return "every landing is approved by a person" if session.settings.policy.approve_landing else None
+
+
+def _sensitive(session: Session, files: Iterable[str]) -> list[str]:
+    globs = session.settings.policy.sensitive
+    return [file for file in files if any(matches(file, glob) for glob in globs)]
 
 
 def matches(path: str, glob: str) -> bool:
@@ -60,12 +67,14 @@ def unanswered(session: Session) -> list[PlanState]:
     return plan + list(session.additions.values())
 
 
-def plan_approval(session: Session, plan: int, now_ms: int) -> ev.ApprovalRequested:
-    return _request(session, "plan", str(plan), "the plan is approved by a person before work starts", now_ms)
+def plan_approval(session: Session, plan: int, tickets: tuple[TicketSpec, ...], now_ms: int) -> ev.ApprovalRequested:
+    files = dict.fromkeys(file for spec in tickets for file in spec.files)
+    risk = of_plan(session, tickets, _sensitive(session, files))
+    return _request(session, "plan", str(plan), "the plan is approved by a person before work starts", now_ms, risk)
 
 
 def _request(
-    session: Session, subject: str, evidence: str, why: str, now_ms: int, ticket: Ticket | None = None
+    session: Session, subject: str, evidence: str, why: str, now_ms: int, risk: Risk, ticket: Ticket | None = None
 ) -> ev.ApprovalRequested:
     policy = session.settings.policy
     return ev.ApprovalRequested(
@@ -76,6 +85,8 @@ def _request(
         expires_at_ms=now_ms + int(policy.approval_timeout_s * 1000),
         needed=policy.landing_approvals if subject == "landing" else 1,
         ticket=ticket.id if ticket else None,
+        risk=risk.score,
+        reasons=risk.reasons,
     )
 
 

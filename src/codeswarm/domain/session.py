@@ -270,6 +270,8 @@ class Approval:
     needed: int
     ticket: TicketId | None
     requested_ms: int
+    risk: int = 0
+    reasons: tuple[str, ...] = ()
     given_by: list[str] = field(default_factory=list)
     state: str = "open"
     """open · granted · rejected · expired · voided"""

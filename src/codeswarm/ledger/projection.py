@@ -52,6 +52,9 @@ class _Touched:
         match event:
             case ev.PlanAccepted():
                 self.tickets.update(dict.fromkeys(session.tickets))
+            case ev.PlanningRequested():
+                for id_ in event.about:
+                    self.tickets.update(dict.fromkeys(graph.behind(session, id_)))
             case ev.TicketsAdded():
                 self.tickets.update((spec.id, None) for spec in event.tickets)
             case ev.PlanRejected() if event.back:
@@ -71,6 +74,7 @@ _OF_THEIR_OWN = {"gate", "landing", "approval", "checkpoint"}
 """Fields that name a row of the table called alike."""
 _REACHING_FURTHER = (
     ev.PlanAccepted,
+    ev.PlanningRequested,
     ev.TicketsAdded,
     ev.PlanRejected,
     ev.PlanningRequested,
@@ -159,7 +163,7 @@ def _attempt_row(session: Session, ticket: TicketId, a: Attempt) -> Row:
 def _approval_row(session: Session, a: Approval) -> Row:
     return (
         session.id, a.id, a.subject, a.ticket or "", a.evidence, a.why, a.state, a.needed, _list(a.given_by),
-        a.requested_ms, a.expires_ms,
+        a.requested_ms, a.expires_ms, a.risk, _list(a.reasons),
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ TABLES: dict[str, Table] = {
     "approvals": _table(
         2,
         "requested_ms, id",
-        "session id subject ticket evidence why state needed given_by requested_ms expires_ms",
+        "session id subject ticket evidence why state needed given_by requested_ms expires_ms risk reasons",
     ),
     "checkpoints": _table(2, "at_ms, checkpoint", "session checkpoint branch old new state how at_ms"),
 }

@@ -15,7 +15,7 @@ _LISTS = {
     "tickets": {"blocked_by", "files"},
     "attempts": {"gates"},
     "landings": {"receipts"},
-    "approvals": {"given_by"},
+    "approvals": {"given_by", "reasons"},
 }
 """Table → the columns that hold a list as JSON."""
 

@@ -209,6 +209,8 @@ def _approval_requested(session: Session, event: ev.ApprovalRequested, at_ms: in
         needed=event.needed,
         ticket=event.ticket,
         requested_ms=at_ms,
+        risk=event.risk,
+        reasons=event.reasons,
     )
 
 

@@ -61,7 +61,7 @@ def propose(
         over = ev.SessionFinalized(outcome=Outcome.PLANNED, reason="only the plan was asked for")
         return [proposed, *loose_ends(session, over.reason), over]
     if policy.approve_plan:
-        return [proposed, plan_approval(session, number, now_ms)]
+        return [proposed, plan_approval(session, number, tickets, now_ms)]
     return [proposed, ev.PlanAccepted(plan=number, by="policy"), *agreements(session, tickets)]
 
 
