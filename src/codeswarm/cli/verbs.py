@@ -48,6 +48,7 @@ VERBS = {
     "checkpoints": Verb("save:checkpoints", "List saved states, newest last."),
     "session": Verb("session:app", "Sessions here."),
     "ticket": Verb("ticket:app", "Tickets of a session."),
+    "triage": Verb("triage:triage", "Rank what could be begun now, by what it holds up."),
     "config": Verb("config:app", "Settings and where they come from."),
     "ledger": Verb("ledger:app", "Check, mend, copy and export what is remembered."),
     "gc": Verb("gc:gc", "Remove workspaces, HOMEs, set-ups and shared checkouts that are not needed."),

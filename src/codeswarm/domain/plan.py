@@ -49,10 +49,13 @@ class Problem(Frozen):
         return f"{self.where}: {self.what}"
 
 
-def read_plan(data: object, pipelines: dict[str, Pipeline], standing: Standing | None = None) -> Plan | list[Problem]:
+def read_plan(
+    data: object, pipelines: dict[str, Pipeline], standing: Standing | None = None, *, cycles: bool = False
+) -> Plan | list[Problem]:
     """The plan in `data`, or all that is wrong with it (never an empty list).
 
     `standing`: the tickets that it comes on top of; its own may wait for them, and bear none of their ids.
+    `cycles`: it may have some, since nobody is going to build it.
     """
     if not isinstance(data, dict):
         return [Problem(where="file", what=f"must be a mapping with the key 'tickets', not {_kind(data)}")]
@@ -73,7 +76,7 @@ def read_plan(data: object, pipelines: dict[str, Pipeline], standing: Standing |
         problems += wrong
         if spec is not None:
             specs.append(spec)
-    problems += graph_problems(_edges(rows), standing or {})
+    problems += graph_problems(_edges(rows), standing or {}, cycles=cycles)
     if problems:
         return problems
     return Plan(goal=goal, tickets=tuple(specs))
@@ -149,8 +152,13 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
-def graph_problems(tickets: Sequence[tuple[str, Sequence[str]]], standing: Standing) -> list[Problem]:
-    """Duplicate ids, unknown blockers and cycles that `tickets` (ids and what they wait for) would bring."""
+def graph_problems(
+    tickets: Sequence[tuple[str, Sequence[str]]], standing: Standing, *, cycles: bool = False
+) -> list[Problem]:
+    """Duplicate ids, unknown blockers and cycles that `tickets` (ids and what they wait for) would bring.
+
+    `cycles`: these may be.
+    """
     used = Counter(id_ for id_, _ in tickets)
     problems = [
         Problem(where=f"ticket {id_!r}", what=f"the id is used {count} times; ids are unique in a session")
@@ -166,7 +174,7 @@ def graph_problems(tickets: Sequence[tuple[str, Sequence[str]]], standing: Stand
                 hint = _nearest(blocker, edges) if len(problems) < MOST_HINTS else ""
                 what = f"names {blocker!r}, which is no ticket here{hint}"
                 problems.append(Problem(where=f"ticket {id_!r}.blocked_by", what=what))
-    for cycle in dag.find_cycles(edges, MOST_CYCLES):
+    for cycle in [] if cycles else dag.find_cycles(edges, MOST_CYCLES):
         what = "tickets wait for each other in a cycle: " + " → ".join(cycle) + "; remove one of these edges"
         problems.append(Problem(where="tickets", what=what))
     return problems

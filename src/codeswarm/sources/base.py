@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_BYTES = 64 << 20
@@ -26,6 +27,10 @@ class Found:
     """For people: a path, or `standard input`."""
     notes: tuple[str, ...] = ()
     original: Original | None = None
+    cut: tuple[tuple[str, str], ...] = ()
+    """Edges (ticket, blocker) that close a cycle, and are not in the plan."""
+    updated_ms: Mapping[str, int] = field(default_factory=dict)
+    """When tickets were last changed there, as far as it is known."""
 
     def wire(self) -> dict[str, Any]:
         """As it is sent to a router."""

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from codeswarm.domain.dag import without_cycles
@@ -54,14 +55,21 @@ class Document:
 def read(name: str, data: bytes, *, lenient: bool = False) -> Found:
     """Raises: TicketsInvalid with every line that is no issue, and every cycle, unless `lenient`."""
     document = parse(data)
-    tickets, notes, problems = tickets_of(document)
-    problems = [*document.problems, *problems]
+    tickets, notes, cut = tickets_of(document)
+    problems = [*document.problems, *(f"{one} waits for {other}, which closes a cycle" for one, other in cut)]
     if problems and not lenient:
         raise _invalid(name, problems)
     if not tickets:
         raise UsageError(f"{name} has no open issue", f"{len(document.issues)} are closed or no work", "bd list")
     notes += [f"left out: {problem}" for problem in problems]
-    return Found({"tickets": list(tickets.values())}, name, tuple(notes), Original(KIND, name, data))
+    return Found(
+        {"tickets": list(tickets.values())},
+        name,
+        tuple(notes),
+        Original(KIND, name, data),
+        tuple((tickets[one]["id"], tickets[other]["id"]) for one, other in cut),
+        {ticket["id"]: _updated_ms(document.issues[ref]) for ref, ticket in tickets.items()},
+    )
 
 
 def _invalid(name: str, problems: list[str]) -> TicketsInvalid:
@@ -126,10 +134,10 @@ def _short(error: Exception) -> str:
 # ── tickets ──
 
 
-def tickets_of(document: Document) -> tuple[dict[str, dict[str, Any]], list[str], list[str]]:
+def tickets_of(document: Document) -> tuple[dict[str, dict[str, Any]], list[str], list[tuple[str, str]]]:
     """By the ids of the issues: the tickets. Then what a person should know, and the edges that close a cycle.
 
-    These edges are left out: a plan can't have them.
+    These edges (issue, blocker) are left out: a plan can't have them.
     """
     graph = graph_of(document.issues)
     names = new_ids(graph.blocked_by)
@@ -142,8 +150,15 @@ def tickets_of(document: Document) -> tuple[dict[str, dict[str, Any]], list[str]
         if ref in graph.hold:
             ticket.setdefault("hold", graph.hold[ref])
         tickets[ref] = {**ticket, "origin": {"kind": KIND, "ref": ref}}
-    problems = [f"{one} waits for {other}, which closes a cycle" for one, other in dropped]
-    return tickets, list(_notes(document, graph)), problems
+    return tickets, list(_notes(document, graph)), dropped
+
+
+def _updated_ms(issue: Mapping[str, Any]) -> int:
+    """0 where it is not said, or not as a time."""
+    try:
+        return int(datetime.fromisoformat(issue.get("updated_at") or "").timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def new_ids(refs: Iterable[str]) -> dict[str, str]:

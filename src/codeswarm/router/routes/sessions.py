@@ -195,6 +195,14 @@ def view_routes(engine: Engine) -> APIRouter:
     def tickets(session: str) -> list[dict[str, Any]]:
         return views.rows(ledger, "tickets", session=_find(engine, session)["id"])
 
+    @routes.get("/sessions/{session}/triage")
+    async def triage(session: str, limit: Annotated[int, Query(ge=1, le=PAGE)] = 10) -> dict[str, Any]:
+        from codeswarm.triage import items, ranking  # noqa: PLC0415 - a graph library, for who asks
+
+        state = engine.kernel.session(SessionId(_find(engine, session)["id"]))
+        triaged = await asyncio.to_thread(ranking.triage, items.of_session(state), engine.clock.now_ms())
+        return ranking.document(triaged, limit)
+
     @routes.get("/sessions/{session}/tickets/{ticket}")
     def ticket_(session: str, ticket: str) -> dict[str, Any]:
         id_ = SessionId(_find(engine, session)["id"])
