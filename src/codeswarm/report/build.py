@@ -63,7 +63,7 @@ def build(
         made_ms=made_ms,
         live=live,
         headline=cut(outcome.headline(history, live=live), text.text),
-        facts=outcome.facts(history, cost, until_ms),
+        facts=outcome.facts(history, cost, until_ms, chart.busy_s(bars)),
         asks=outcome.asks(history, live=live),
         answer=cut(session.answer, text.text * 4),
         counts=outcome.counts(session),

@@ -62,6 +62,15 @@ def _outcome(at: At[ev.Event]) -> str:
     return "lost" if isinstance(at.event, ev.GateLost) else "cancelled"
 
 
+def busy_s(found: list[Bar]) -> float:
+    """How long anything ran at all, in seconds; `found` is in order."""
+    busy_ms, until_ms = 0, 0
+    for bar in found:
+        busy_ms += max(bar.to_ms - max(bar.from_ms, until_ms), 0)
+        until_ms = max(until_ms, bar.to_ms)
+    return busy_ms / 1000
+
+
 def marks(history: History) -> list[Mark]:
     """Landings, bounces, saves, pauses: moments, oldest first."""
     found = [

@@ -144,13 +144,19 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def facts(history: History, cost: Cost, until_ms: int) -> tuple[str, ...]:
-    """The figures behind the sentence."""
+MOSTLY = 0.8
+"""With less than this part of the time spent at work, both are told: the rest was waiting."""
+
+
+def facts(history: History, cost: Cost, until_ms: int, busy_s: float) -> tuple[str, ...]:
+    """The figures behind the sentence. `busy_s`: how long anything ran at all."""
     session = history.session
     moved = f" → {session.tip[:10]}" if session.tip != session.base else ", where it still stands"
     found = [f"{session.base_branch} at {session.base[:10]}{moved}", *_saved(history)]
     attempts = [attempt for ticket in session.tickets.values() for attempt in ticket.attempts.values()]
-    found.append(f"{duration((until_ms - session.started_ms) / 1000)}, {count(len(attempts), 'attempt')}")
+    took_s = (until_ms - session.started_ms) / 1000
+    whole = f", {duration(took_s)} in all" if busy_s < MOSTLY * took_s else ""
+    found.append(f"{count(len(attempts), 'attempt')}, {duration(busy_s)} of work{whole}")
     found.append(money(cost))
     return tuple(found)
 

@@ -225,7 +225,7 @@ class _Page:
         landed = [mark.at_ms for mark in report.marks if mark.kind == "landed"]
         yield Text("  landed".ljust(_LABEL + 2), style="dim") + _points(landed, scale, room)
         legend = "█ well  ✗ failed  ░ lost or ended  ▒ at work  ▲ landed"
-        folded = "  ┊ a pause, folded" if scale.folds else ""
+        folded = "  ┊ pause" if scale.folds else ""
         yield from self.prose(legend + folded, indent=_LABEL + 2, style="dim")
 
     def costs(self, report: Report) -> Iterator[Text]:

@@ -7,7 +7,8 @@ from codeswarm.domain.ids import ApprovalId, TicketId
 from codeswarm.domain.results import Contract, Usage
 from codeswarm.domain.settings import Gates, Policy
 from codeswarm.domain.states import SuspendReason
-from codeswarm.report.document import Report, TicketPart
+from codeswarm.report.chart import busy_s
+from codeswarm.report.document import Bar, Report, TicketPart
 from codeswarm.report.evidence import Nothing
 from tests.support.sessions import FAST, Swarm, settings, spec, waiver
 from tests.support.stories import Shown, morning, report_on
@@ -270,6 +271,13 @@ def test_every_attempt_and_gate_is_a_bar_and_every_landing_a_mark(report: Report
     assert [bar.outcome for bar in report.bars if bar.kind == "gate"] == ["green"] * 3
     assert [(mark.kind, mark.about) for mark in report.marks] == [("landed", "a"), ("landed", "b")]
     assert all(bar.from_ms <= bar.to_ms <= report.until_ms for bar in report.bars)
+
+
+def test_the_time_that_anything_ran_is_told_beside_the_whole(report: Report) -> None:
+    assert "11 attempts, 1 min 34 s of work, 2 min 34 s in all" in report.facts
+    spans = ((0, 10), (5, 8), (9, 20), (30, 31))
+    bars = [Bar(kind="gate", about="", label="", outcome="", from_ms=a * 1000, to_ms=b * 1000) for a, b in spans]
+    assert busy_s(bars) == 21.0
 
 
 def test_a_bounced_landing_is_a_mark_and_a_line_of_its_ticket() -> None:
