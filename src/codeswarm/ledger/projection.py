@@ -61,8 +61,11 @@ class _Touched:
                 self.tickets.update(dict.fromkeys(session.plannings))
             case ev.TicketEdited() | ev.BlockersChanged() | ev.PlanningRequested():
                 self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
-            case ev.TicketLanded() | ev.PlanningFinished():
+            case ev.PlanningFinished():
                 self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
+            case ev.TicketLanded():
+                released = (id_ for id_ in session.dependents[event.ticket] if not session.tickets[id_].open_blockers)
+                self.tickets.update(dict.fromkeys(released))  # the row of one that still waits says the same
             case ev.LandingBounced():
                 if (gate := session.landings[event.landing].gate) is not None:
                     self.gates[gate] = None
