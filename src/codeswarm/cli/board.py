@@ -104,7 +104,8 @@ def _title(session: Session, now_ms: int) -> Text:
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(f"{session.name or session.id} ", style="bold")
     title.append(f"{session.status}", style="cyan" if session.status == "active" else "yellow")
-    title.append(f"  {len(session.landed)}/{session.to_land} landed", style="green")
+    came = f"{len(session.landed)}/{session.to_land} landed" if session.to_land else "no plan yet"
+    title.append(f"  {came}", style="green")
     title.append(f"  {duration((now_ms - session.started_ms) / 1000)}")
     title.append(f"  {len(session.in_progress)} agents at work")
     if session.spending.usd or session.settings.budget.usd:

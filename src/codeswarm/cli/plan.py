@@ -65,8 +65,11 @@ async def _plan(here: Here, wish: Wish, asked: dict[str, Any], out: Path | None)
 
     async def conclude(here: Here, client: RouterClient, conversation: Conversation, rest: Rest | None) -> int:
         session = conversation.follower.session
-        if session.plan is None or rest is None:
+        if rest is None or (session.plan is None and not here.json):
             return await finish(here, client, conversation, rest)
+        if session.plan is None:
+            say_json({"session": session.id, "status": session.status, "reason": rest.reason})
+            return rest.exit_code
         _show(here, session, out)
         return rest.exit_code
 
