@@ -102,7 +102,8 @@ def closing_words(session: Session, rest: Rest) -> list[str]:
     planned = session.plan.tickets if session.plan is not None else ()
     landed, whole = len(session.landed), session.to_land or len(planned)
     took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
-    words = [f"{landed} of {whole} tickets landed in {took}; {_cost(session)}"]
+    came = f"{landed} of {whole} tickets landed in {took}" if whole else f"there is no plan after {took}"
+    words = [f"{came}; {_cost(session)}"]
     for ticket in session.tickets.values():
         if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD):
             verb = "retry" if ticket.status is TicketStatus.FAILED else "release"

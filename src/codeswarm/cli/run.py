@@ -167,7 +167,7 @@ def asked_for(here: Here, wish: Wish) -> dict[str, Any]:
         return {"ask": text, "goal": wish.goal or headline(text), "source": _source(wish.spec)}
     if not wish.goal.strip():
         raise UsageError(
-            "run needs to know what is wanted",
+            "nothing says what is wanted",
             "neither a goal nor tickets were given",
             "codeswarm run 'what is wanted'",
         )
