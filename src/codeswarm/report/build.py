@@ -16,6 +16,7 @@ from codeswarm.report.document import CostRow, GateLine, Report
 from codeswarm.report.evidence import Evidence
 from codeswarm.report.history import History, read
 from codeswarm.report.noted import noted
+from codeswarm.report.proposed import proposed
 from codeswarm.report.shares import MOST_NOTES, MOST_TICKETS, Share, cut, cut_head
 from codeswarm.report.tickets import Teller, proof
 from codeswarm.report.undo import Landed
@@ -41,7 +42,7 @@ def build(
     changes = Changes(history, evidence)
     changes.look_up(shown)
     landed = Landed.of(history)
-    parts = tuple(
+    told = tuple(
         Teller(history, evidence, Share.of(len(shown)), changes, landed, made_ms).part(ticket) for ticket in shown
     )
     attempts = [attempt for ticket in session.tickets.values() for attempt in ticket.attempts.values()]
@@ -69,7 +70,7 @@ def build(
         counts=outcome.counts(session),
         cost=cost,
         costs=tuple(_costs(attempts, made_ms)),
-        tickets=parts,
+        tickets=(*told, *proposed(session)[: MOST_TICKETS - len(told)]),
         more_tickets=len(tickets) - len(shown),
         gates=tuple(_gates(history, evidence, text)),
         bars=tuple(bars[-chart.MOST_BARS :]),

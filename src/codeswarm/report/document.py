@@ -152,6 +152,8 @@ class TicketPart(Frozen):
     wave: int
     """From 1."""
     phase: str
+    proposed: bool = False
+    """It waits for a person's word on its plan."""
     description: str = ""
     acceptance: tuple[str, ...] = ()
     blocked_by: tuple[str, ...] = ()

@@ -46,6 +46,7 @@ def _templates() -> Environment:
     found.globals.update(
         marks=words.MARKS,
         state=words.state,
+        standing=words.standing,
         proof_outcome=words.proof_outcome,
         signature_words=words.signature_words,
         change_words=words.change_words,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from codeswarm.domain.ids import TicketId
-from codeswarm.domain.session import Attempt, Session, Ticket
+from codeswarm.domain.session import Approval, Attempt, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
-from codeswarm.plain import count, duration
+from codeswarm.plain import count, day_and_time, duration
 from codeswarm.report.document import Ask, Cost
 from codeswarm.report.history import History
 
@@ -194,8 +194,15 @@ def _approvals(session: Session) -> Iterator[Ask]:
         approval = session.approvals[id_]
         about = f"ticket {approval.ticket}" if approval.ticket else f"the {approval.subject}"
         look = [f"codeswarm diff {session.id}/{approval.ticket}"] if approval.ticket else []
-        answers = (f"codeswarm approve {id_}", f"codeswarm reject {id_} --why TEXT")
-        yield Ask(what=f"Approve or reject {about}", why=approval.why, commands=(*look, *answers))
+        answers = (f"codeswarm approve {session.id}/{id_}", f"codeswarm reject {session.id}/{id_} --why TEXT")
+        yield Ask(what=f"Approve or reject {about}", why=_stakes(approval), commands=(*look, *answers))
+
+
+def _stakes(approval: Approval) -> str:
+    """Why it is asked, what speaks against a quick yes, and until when it can be answered."""
+    risk = f"; risk {approval.risk} of 100" if approval.risk else ""
+    reasons = f" ({'; '.join(approval.reasons)})" if approval.risk and approval.reasons else ""
+    return f"{approval.why}{risk}{reasons}; without an answer by {day_and_time(approval.expires_ms)} it is a no"
 
 
 def _suspension(session: Session, *, live: bool) -> Iterator[Ask]:

@@ -12,7 +12,7 @@ from codeswarm.plain import clock_time, day_and_time, duration, visible
 from codeswarm.report.document import Bar, Mark, Report, TicketPart
 from codeswarm.report.graph import Edge, Layout, lay_out
 from codeswarm.report.lanes import Scale, lanes, scale_of, ticks
-from codeswarm.report.words import MARKS, state
+from codeswarm.report.words import MARKS, standing
 
 NODE_WIDTH, NODE_HEIGHT = 196, 44
 COLUMN, ROW = 244, 56
@@ -90,8 +90,8 @@ def _node(part: TicketPart, layout: Layout) -> Node:
         y=round(AXIS + row * ROW - NODE_HEIGHT / 2, 1),
         status=part.status,
         name=_fit(f"{MARKS[part.status]} {part.id}", NAME_CELLS),
-        title=_fit(f"{state(part.status)} · {part.title}", TITLE_CELLS),
-        hover=f"{part.id}: {part.title} ({state(part.status)})",
+        title=_fit(f"{standing(part)} · {part.title}", TITLE_CELLS),
+        hover=f"{part.id}: {part.title} ({standing(part)})",
     )
 
 

@@ -22,7 +22,7 @@ from codeswarm.report.words import (
     change_words,
     proof_words,
     signature_words,
-    state,
+    standing,
     tries,
 )
 
@@ -121,7 +121,7 @@ class _Page:
     def ticket(self, part: TicketPart, report: Report) -> Iterator[Text]:
         style = STYLES.get(part.status, "dim")
         yield Text()
-        yield from self.prose(f"{MARKS[part.status]} {part.id}: {part.title} — {state(part.status)}", style=style)
+        yield from self.prose(f"{MARKS[part.status]} {part.id}: {part.title} — {standing(part)}", style=style)
         yield from self._why(part)
         yield from self._done(part)
         yield from self._attempts(part, report)

@@ -28,6 +28,11 @@ def state(status: TicketStatus) -> str:
     return WORDS[status]
 
 
+def standing(part: TicketPart) -> str:
+    """Where a ticket stands, in a word or two."""
+    return "proposed" if part.proposed else state(part.status)
+
+
 def proof_words(proof: Proof) -> str:
     """What a receipt says, in one line; a waiver says by whom, aloud."""
     outcome = proof_outcome(proof)

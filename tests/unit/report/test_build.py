@@ -169,10 +169,18 @@ def test_what_is_saved_is_undone_on_the_branch_that_it_was_saved_to() -> None:
 
 
 def test_a_plan_that_waits_is_all_that_there_is_to_say() -> None:
-    report = report_on(Swarm("a", "b", settings=settings(policy=Policy(approve_plan=True))))
+    report = report_on(Swarm("a", spec("b", "a"), settings=settings(policy=Policy(approve_plan=True))))
     assert report.headline == "The plan of 2 tickets waits for your word; nothing is begun before that."
-    assert commands(report) == ["codeswarm approve a1", "codeswarm reject a1 --why TEXT"]
-    assert report.tickets == ()
+    assert commands(report) == ["codeswarm approve s1/a1", "codeswarm reject s1/a1 --why TEXT"]
+    assert "without an answer by 2023-11-15 22:13 it is a no" in report.asks[0].why
+
+
+def test_a_plan_that_waits_is_shown_ticket_by_ticket() -> None:
+    swarm = Swarm("a", spec("b", "a"), settings=settings(policy=Policy(approve_plan=True)))
+    told = [(part.id, part.wave, part.proposed, part.asked_by) for part in report_on(swarm).tickets]
+    assert told == [("a", 1, True, "ada"), ("b", 2, True, "ada")]
+    swarm.do(cmd.CancelSession(by="ada"))
+    assert report_on(swarm).tickets == ()
 
 
 def test_a_red_base_is_told_with_its_tail() -> None:
