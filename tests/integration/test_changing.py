@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from codeswarm.sandbox.bubblewrap import probe
 from tests.support.beads_file import beads_file
+from tests.support.held_agent import begin, held_place, let_go
 from tests.support.runs import Finished, Place
 from tests.support.small_swarm import agent_of, small_place, ticket
 
@@ -125,3 +127,50 @@ def test_mistakes_are_told_in_three_lines_and_change_nothing(place: Place) -> No
         assert told in done.err, (words, done.err)
         assert "Traceback" not in done.err
     assert states(place) == {"a": "ready", "b": "pending"}
+
+
+async def test_a_second_terminal_changes_a_plan_that_agents_are_at_work_on(tmp_path: Path) -> None:
+    place = held_place(tmp_path)
+    run = await begin(place, KIND, "one", "two", more=("--workers", "1"))
+
+    async def ticket_verb(*words: str) -> Finished:
+        return await asyncio.to_thread(place.run, "ticket", *words)
+
+    refused = await ticket_verb("link", "one", "--blocked-by", "two")
+    assert refused.code == 2
+    assert "cycle" in refused.err
+    ok(await ticket_verb("add", "--title", "Three", "--blocked-by", "two"))
+    ok(await ticket_verb("edit", "one", "--title", "One, but better"))
+    ok(await ticket_verb("edit", "two", "--title", "Two, but better", "--pipeline", "single"))
+    ok(await ticket_verb("edit", "three", "--pipeline", "single"))
+    ranked = ok(await asyncio.to_thread(place.run, "triage", "--json"))
+    assert ranked["next"] == []
+    assert {row["id"]: row["standing"] for row in ranked["tickets"]} == {
+        "one": "under_way",
+        "two": "pending",
+        "three": "pending",
+    }
+    let_go(place, "one", "two", "three")
+    assert await run.end() == 0
+    told = place.git("log", "--format=%s", f"codeswarm/{run.events[0]['session']}")
+    assert "Two, but better" in told
+    assert "Three" in told
+
+
+def test_a_kept_file_that_is_missing_is_found_by_verify_and_no_export_pretends(place: Place) -> None:
+    (place.root / "in.jsonl").write_bytes(beads_file(50))
+    ok(place.run("ticket", "import", str(place.root / "in.jsonl"), *DRAFT))
+    (kept,) = (path for path in (place.data / "artifacts" / "objects").rglob("*") if path.is_file())
+    kept.unlink()
+    verified = place.run("ledger", "verify")
+    assert verified.code == 1
+    assert "the file that tickets came from" in verified.out + verified.err
+    assert "missing" in place.run("ticket", "export", "out.jsonl").err
+
+
+def test_a_draft_waits_for_nobody_and_says_how_to_begin(place: Place) -> None:
+    told = ok(place.run("ticket", "import", str(place.tickets([ticket("a")])), *DRAFT))
+    assert "begin: codeswarm resume" in told
+    watched = place.run("watch")
+    assert watched.code in (0, 3)
+    assert "codeswarm resume" in watched.out + watched.err

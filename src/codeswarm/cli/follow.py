@@ -43,7 +43,7 @@ def rest_of(session: Session) -> Rest | None:
         case SessionStatus.AWAITING_REVIEW if session.save is None and not session.working:
             return Rest(_review_code(session), session.review_reason)
         case SessionStatus.DRAFT if session.to_be_started:
-            return Rest(3, "draft")
+            return Rest(3, f"a draft; begin: codeswarm resume {session.id}")
         case SessionStatus.DRAFT if session.open_approvals and not session.gates and not session.planning:
             return Rest(3, "approvals")
     return None

@@ -41,6 +41,8 @@ def resume(
 ) -> None:
     """Go on with a session that was paused, stopped, suspended or cut off.
 
+    A draft, as `ticket import` makes one, begins.
+
     Example: codeswarm resume
 
     Exit codes: 0 done, 1 something failed, 3 a person must decide, 4 suspended again.

@@ -5,7 +5,7 @@ import pytest
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.brain import handle
 from codeswarm.domain.decide import decide
-from codeswarm.domain.ids import SessionId, TicketId
+from codeswarm.domain.ids import SessionId, TicketId, WorkerId
 from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role
 from codeswarm.domain.rejection import Refusal as Kind, Rejection
 from codeswarm.domain.session import Session
@@ -19,7 +19,7 @@ from codeswarm.domain.states import (
     SuspendReason,
     TicketStatus,
 )
-from tests.support.sessions import START_MS, VERIFIERS, Swarm, commit, settings, spec, tree_of
+from tests.support.sessions import FAST, START_MS, VERIFIERS, Swarm, commit, settings, spec, tree_of
 
 A = TicketId("a")
 PAUSE = cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada")
@@ -58,6 +58,23 @@ def test_the_machines_are_those_of_the_design() -> None:
 
 
 # ── the start ──
+
+
+@pytest.mark.parametrize("gates", [Gates(fast=FAST), Gates(waived_by="ada")])
+def test_a_draft_begins_nothing_until_it_is_resumed(gates: Gates) -> None:
+    """Not even the gate on its base; and where there is none to wait for, not by itself."""
+    wanted = start("a", "b").model_copy(update={"draft": True, "settings": settings(gates=gates)})
+    session = Session(SessionId("s1"))
+    handle(session, wanted, START_MS)
+    assert (session.status, set(session.tickets), session.gates) == (SessionStatus.DRAFT, {"a", "b"}, {})
+    handle(session, cmd.AddTickets(tickets=(spec("c", "a"),), by="ada"), START_MS)
+    claim = cmd.Claim(worker=WorkerId("w"), roles=frozenset(Role))
+    assert handle(session, claim, START_MS) == []
+    events = handle(session, cmd.ResumeSession(by="ada"), START_MS)
+    assert isinstance(events, list)
+    begun = "GateRequested" if gates.fast else "SessionActivated"
+    assert [event.kind for event in events] == ["SessionResumed", begun]
+    assert handle(session, cmd.ResumeSession(by="ada"), START_MS) == []
 
 
 def test_a_session_starts_in_draft_with_its_plan_and_the_gate_on_its_base() -> None:
