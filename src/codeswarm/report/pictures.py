@@ -211,7 +211,7 @@ class _Drawing:
             width=width,
             outcome=bar.outcome,
             kind=bar.kind,
-            label=_fit(sign + bar.about, cells) if cells >= 2 else "",
+            label=_fit(sign + bar.about, cells) if cells > len(sign) else sign.strip() if cells else "",
             hover=f"{bar.about}: {bar.label}: {bar.outcome.replace('_', ' ')} ({times})",
             ticket=bar.about if bar.about in self.tickets else "",
         )

@@ -13,6 +13,7 @@ from codeswarm.domain import events as ev
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.domain.results import Finding, Verdict
 from codeswarm.domain.session import Session
+from codeswarm.domain.settings import Policy
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.report import html
 from codeswarm.report.build import build
@@ -99,6 +100,14 @@ def test_whatever_others_wrote_stays_text() -> None:
 def test_what_needs_a_person_is_open_and_what_landed_is_closed(page: str) -> None:
     opened = {node.attrs["id"]: "open" in node.attrs for node in parsed(page).query("details.ticket")}
     assert opened == {"t-c": True, "t-e": True, "t-a": False, "t-b": False, "t-d": False}
+
+
+def test_a_plan_that_waits_is_open_to_be_read() -> None:
+    swarm = Swarm("a", spec("b", "a"), settings=settings(policy=Policy(approve_plan=True)))
+    found = parsed(html.render(report_on(swarm)))
+    assert len(found.query("details.ticket[open]")) == 2
+    assert {node.to_text() for node in found.query("summary .state")} == {"proposed"}
+    assert len(found.query("svg .road")) == 1
 
 
 def test_every_state_is_told_in_words_and_not_by_its_colour_alone(page: str) -> None:
