@@ -38,6 +38,10 @@ POINTS = frozenset(
         "worker.gate_done",
         "worker.letter_written",
         "worker.letter_sent",
+        "leaving.ready",
+        "leaving.left",
+        "background.ready",
+        "background.hosting",
     }
 )
 """Where a kill is tried; `reach` refuses any other name."""

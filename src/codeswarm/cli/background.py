@@ -28,6 +28,7 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.states import SuspendReason
 from codeswarm.errors import CodeswarmError, Refused
+from codeswarm.failpoints import reach
 from codeswarm.home import RouterLive
 from codeswarm.wiring import Post, WorkerPlan, router
 
@@ -53,12 +54,14 @@ async def _host(here: Here, order: Order) -> None:
 
     told = _ToldToEnd()
     async with _starter(order.go) as starter:
+        reach("background.ready")
         _say(order, Report(state=READY))
         await starter.readline()
         plan = WorkerPlan(order.slots, order.directory, order.labels, order.record, order.keep_awake)
         post = None if order.lock is None or order.listener is None else Post(order.lock, order.listener)
         async with router(here.home, plan, here.environment, tell_of_room, post, progress) as hosted:
             guests = Guests(hosted.engine.kernel, map(SessionId, order.sessions), wait=order.wait)
+            reach("background.hosting")
             _say(order, Report(state=HOSTING))
             await _either(starter.read(), told.wait())
             staying = asyncio.ensure_future(guests.until_quiet())

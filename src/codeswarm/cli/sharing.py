@@ -24,6 +24,7 @@ from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, joined_or_hosting
 from codeswarm.cli.output import progress, report_error
 from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.failpoints import reach
 from codeswarm.router_client import RouterClient
 
 Begin = Callable[[RouterClient, bool], Awaitable[Conversation]]
@@ -58,6 +59,7 @@ class _Sharing:
                     if guests is not None:
                         background = await self._stay(hosted, guests)
             if background is not None:
+                reach("leaving.left")
                 await background.host()
                 background.let_go()
             if code is not None:
@@ -108,6 +110,7 @@ class _Sharing:
             if self._departure.hung_up:
                 conversation.end_now()  # nobody can be asked: as Ctrl+C twice, and `resume` goes on
             return None
+        reach("leaving.ready")
         hosted.hand_over()
         return background
 
