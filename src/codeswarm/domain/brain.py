@@ -24,8 +24,8 @@ def handle(session: Session, command: Command, now_ms: int) -> list[Event] | Rej
     from memory, since it may be half changed.
     """
     decision = decide(session, command, now_ms)
-    if isinstance(decision, Rejection):
-        return decision
+    if isinstance(decision, Rejection) or not decision:
+        return decision  # where nothing happened nothing follows: what could follow was drawn the last time
     events: list[Event] = []
     following = decision
     for _ in range(MAX_CONSEQUENCES):

@@ -63,6 +63,8 @@ def claimable_gates(session: Session, now_ms: int) -> Iterator[Gate]:
 
 
 def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.Event]:
+    if not session.ready:
+        return []  # the common answer to whoever waits, before anything is looked at
     roles = _open_roles(session, command)
     waiting: list[ev.Event] = []
     while True:

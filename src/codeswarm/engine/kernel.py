@@ -23,6 +23,7 @@ from codeswarm.domain.evolve import evolve
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import Rejection, unknown
 from codeswarm.domain.session import Session
+from codeswarm.domain.states import FINAL_SESSION
 from codeswarm.engine.arrivals import Arrivals
 from codeswarm.errors import LedgerBroken, LedgerCorrupt, Refused, VersionConflict
 from codeswarm.ledger.base import Batch, Ledger, Recorded, Reply
@@ -90,6 +91,10 @@ class Kernel:
         """Every session that was looked at since the start or was not over then, oldest first."""
         found = [session or self._load(id_) for id_, session in list(self._sessions.items())]
         return [session for session in found if session.version]
+
+    def open_sessions(self) -> list[Session]:
+        """Those of them in which something can still move, oldest first."""
+        return [session for session in self.live_sessions() if session.status not in FINAL_SESSION]
 
     def _load(self, id_: SessionId) -> Session:
         """Read a session from the ledger; version 0 where it has no history.

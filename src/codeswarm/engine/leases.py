@@ -138,7 +138,7 @@ class LeaseDesk:
 
     def _submit(self, claim: cmd.Claim) -> _Submission | None:
         """Ask the sessions in turn, so that none starves another."""
-        sessions = self._kernel.live_sessions()
+        sessions = self._kernel.open_sessions()
         for step in range(len(sessions)):
             session = sessions[(self._turn + step) % len(sessions)]
             try:

@@ -27,7 +27,7 @@ class Mover(ABC):
         """Take every session as far as it can go, again after each change. Until cancelled."""
         while True:
             self._news.clear()
-            for session in self._kernel.live_sessions():
+            for session in self._kernel.open_sessions():
                 while await self._room.patiently(self.step, session.id):
                     pass
             await self._news.wait()

@@ -18,7 +18,6 @@ from codeswarm.ledger.base import Recorded
 
 LONGEST_S = 30.0
 """It looks at least this often, whatever it has been told."""
-SHORTEST_S = 0.001
 
 
 class Rescuer:
@@ -27,23 +26,26 @@ class Rescuer:
         self._desk = desk
         self._clock = clock
         self._room = room
-        self._news = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None
         kernel.observe(self._observe)
 
     def _observe(self, records: list[Recorded]) -> None:
-        self._news.set()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._news.clear()
             looked_ms, looked_s = self._clock.now_ms(), self._clock.monotonic()
             await self._room.patiently(self.rescue)
-            news = asyncio.ensure_future(self._news.wait())
-            try:
-                await within(self._clock, self._pause_s(looked_ms, looked_s), news)
-            finally:
-                news.cancel()
+            await self._until_due(looked_ms, looked_s)
+
+    async def _until_due(self, looked_ms: int, looked_s: float) -> None:
+        """Wait for the next thing that was not due at the last look. What happens meanwhile only moves that moment."""
+        while (pause_s := self._pause_s(looked_ms, looked_s)) > 0:
+            self._news = asyncio.get_running_loop().create_future()
+            if not await within(self._clock, pause_s, self._news):
+                return
 
     async def rescue(self) -> None:
         """Everything that is due now. No lease is, while its holder can't get through to us for want of room."""
@@ -52,7 +54,7 @@ class Rescuer:
         for session, subject, epoch in self._desk.overdue():
             lose = cmd.LoseLease(subject=subject, epoch=epoch, reason="its worker fell silent")
             await self._try(session, lose)
-        for live in self._kernel.live_sessions():
+        for live in self._kernel.open_sessions():
             for approval in self._overdue_approvals(live):
                 await self._try(live.id, cmd.ExpireApproval(approval=approval))
             if (until_ms := due_ms(live)) is not None and until_ms <= self._clock.now_ms():
@@ -77,14 +79,15 @@ class Rescuer:
         now_ms = self._clock.now_ms()
         due = [
             (at_ms - now_ms) / 1000
-            for session in self._kernel.live_sessions()
+            for session in self._kernel.open_sessions()
             if session.status is not SessionStatus.SUSPENDED
             for at_ms in _due_ms(session, looked_ms)
         ]
         deadline = self._desk.next_deadline(looked_s)
         if deadline is not None:
             due.append(deadline - self._clock.monotonic())
-        return max(min(due, default=LONGEST_S), SHORTEST_S) if min(due, default=LONGEST_S) < LONGEST_S else LONGEST_S
+        due.append(looked_s + LONGEST_S - self._clock.monotonic())
+        return min(due)
 
 
 def _due_ms(session: Session, after_ms: int) -> list[int]:
