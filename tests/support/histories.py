@@ -34,68 +34,14 @@ from codeswarm.domain.results import (
     Work,
 )
 from codeswarm.domain.session import Attempt, Gate, Session, Ticket
-from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Policy, Settings
 from codeswarm.domain.states import SessionStatus, SuspendReason
-from codeswarm.domain.ticket import ContractKind, TicketSpec
+from codeswarm.domain.ticket import TicketSpec
+from codeswarm.simulator.plans import fake_id, make_plan, make_settings
 
 PEOPLE = ("ada", "bob")
 WORKERS = tuple(WorkerId(f"w{i}") for i in range(3))
 Move = Callable[[], object]
 T = TypeVar("T")
-
-
-def fake_id(*parts: object) -> str:
-    """An object id that its parts fix."""
-    return hashlib.sha1(repr(parts).encode(), usedforsecurity=False).hexdigest()
-
-
-def make_plan(numbers: random.Random) -> tuple[TicketSpec, ...]:
-    count = numbers.randint(1, 7)
-    specs = []
-    for i in range(count):
-        blockers = [TicketId(f"t{j}") for j in range(i) if numbers.random() < 0.35]
-        specs.append(
-            TicketSpec(
-                id=TicketId(f"t{i}"),
-                title=f"ticket {i}",
-                blocked_by=tuple(blockers),
-                priority=numbers.choice((0, 2, 2, 4)),
-                files=(f"src/{numbers.randint(0, 3)}.py",),
-                interfaces=numbers.choice(((), (), ("rows",), ("rows", "csv"))),
-                pipeline=numbers.choice((None, None, "single", "plan-code-verify")),
-                contract=numbers.choice((ContractKind.TESTS, ContractKind.TESTS, ContractKind.NONE)),
-                gate=numbers.choice((None, "check it")),
-                hold=numbers.choice((None,) * 9 + ("not yet",)),
-            )
-        )
-    return tuple(specs)
-
-
-def make_settings(numbers: random.Random) -> Settings:
-    waived = numbers.random() < 0.1
-    fast = GateCommand(name="fast", command="fast")
-    return Settings(
-        roles={"*": ("command:agent",)},
-        role_caps=numbers.choice(({}, {"implementer": 1})),
-        bounds=Bounds(max_interruptions=numbers.choice((3, 20)), max_restarts=numbers.choice((3, 20))),
-        gates=Gates(
-            fast=fast,
-            full=numbers.choice((None, GateCommand(name="full", command="full"))),
-            contract=numbers.choice((None, GateCommand(name="contract", command="contract {files}"))),
-            waived_by="ada" if waived else None,
-            allow_red_base_by=numbers.choice((None, None, "ada")),
-        ),
-        policy=Policy(
-            approve_plan=numbers.random() < 0.2,
-            approve_landing=numbers.random() < 0.2,
-            sensitive=numbers.choice(((), ("src/0.py",))),
-            save_at_end=numbers.random() < 0.3,
-            continuous=numbers.random() < 0.1,
-            target=numbers.choice((None, None, None, 1, 2)),
-        ),
-        budget=numbers.choice((BudgetSettings(), BudgetSettings(usd=3.0), BudgetSettings(per_ticket_usd=1.2))),
-        seed=numbers.randint(0, 99),
-    )
 
 
 @dataclass

@@ -18,6 +18,20 @@ def broken(session: Session) -> list[str]:
     return problems + list(_graph(session)) + list(_session(session))
 
 
+def broken_after(session: Session, events: Iterable[ev.Event]) -> list[str]:
+    """What `broken` would find, where it held before `events`: only what they can have changed is looked at."""
+    touched: dict[TicketId, None] = {}
+    for event in events:
+        if isinstance(event, ev.PlanAccepted | ev.TicketsAdded | ev.TicketEdited):
+            return broken(session)
+        if (ticket := getattr(event, "ticket", None)) is not None:
+            touched[ticket] = None
+            if isinstance(event, ev.TicketLanded):
+                touched.update(dict.fromkeys(session.dependents[ticket]))
+    tickets = [session.tickets[id_] for id_ in touched if id_ in session.tickets]
+    return [problem for ticket in tickets for problem in _ticket(session, ticket)] + list(_session(session))
+
+
 def _ticket(session: Session, ticket: Ticket) -> Iterator[str]:
     name = f"ticket {ticket.id}"
     live = [attempt.epoch for attempt in ticket.attempts.values() if attempt.live]

@@ -1,0 +1,168 @@
+"""What agents and gates come to: reports made up from the dice, as a worker would send them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import JsonValue
+
+from codeswarm.domain import gates
+from codeswarm.domain.ids import Commit, Tree
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.results import (
+    Failure,
+    FailureClass,
+    Finding,
+    GateCommand,
+    GateOutcome,
+    GateRun,
+    Receipt,
+    Report,
+    Usage,
+    Verdict,
+    Work,
+)
+from codeswarm.domain.session import Attempt, Gate, Session, Ticket
+from codeswarm.engine.receipts import Signer
+from codeswarm.simulator.faults import Fault, Faults
+from codeswarm.simulator.plans import fake_id, tree_of
+
+MOST_USD = 0.5
+"""What an attempt costs at most: as much as is set aside for it."""
+QUOTA_S = 400.0
+CLASSES = tuple(class_ for class_ in FailureClass if class_ is not FailureClass.LOST)
+"""How an agent can fail. A loss is nothing that a worker could report."""
+
+
+class Truth:
+    """Whether a command is green on a tree: decided when it is first asked, and the same ever after."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._green: dict[tuple[Tree, str], bool] = {}
+
+    def ask(self, tree: Tree, command: GateCommand, fault: Fault, at_s: float, *where: object) -> bool:
+        key = (tree, command.command)
+        if key not in self._green:
+            self._green[key] = not self._faults.strikes(fault, at_s, *where, command.name)
+        return self._green[key]
+
+    def told(self, tree: Tree, command: GateCommand) -> bool:
+        """Whether it was found green."""
+        return self._green.get((tree, command.command), False)
+
+
+class Agents:
+    """Everything that attempts and gates come to in one history."""
+
+    def __init__(self, faults: Faults, truth: Truth, signer: Signer) -> None:
+        self._faults = faults
+        self._truth = truth
+        self.signer = signer
+        self.classes: set[FailureClass] = set()
+        """The ways in which agents have failed."""
+
+    def report(
+        self, session: Session, ticket: Ticket, attempt: Attempt, now_ms: int, at_s: float, failure: FailureClass | None
+    ) -> tuple[Report, tuple[Receipt, ...]]:
+        """The end of an attempt. `failure`: how the worker saw it end, if not by itself."""
+        where = (session.id, ticket.id, attempt.epoch)
+        if failure is None and self._faults.strikes(Fault.AGENT_FAILS, at_s, *where):
+            failure = self._faults.choose(CLASSES, "class", *where)
+        if failure is not None:
+            self.classes.add(failure)
+        work = self._work(session, ticket, attempt, failure)
+        tree = work.tree if work else tree_of(ticket.work or session.tip)
+        runs = tuple(self._phase_runs(session, ticket, tree, at_s, where))
+        asks = attempt.role is Role.REVIEWER and self._faults.strikes(Fault.CHANGES_ASKED, at_s, *where)
+        verdict = Verdict.CHANGES_REQUESTED if asks else Verdict.APPROVE
+        builds = attempt.role is Role.IMPLEMENTER and ticket.contract is not None
+        report = Report(
+            work=work,
+            failure=self._failure(failure, now_ms, where),
+            gate_runs=runs,
+            verdict=verdict if attempt.role is Role.REVIEWER else None,
+            findings=(Finding(text="not like this"),) if asks else (),
+            dispute="it is wrong" if builds and self._faults.strikes(Fault.DISPUTE, at_s, *where) else None,
+            plan="first this" if attempt.role is Role.PLANNER else None,
+            tickets=_planned(ticket, where),
+            answer="words",
+            proposed_tickets=({"title": "more"},) if self._proposes(ticket, at_s, where) else (),
+            usage=self._usage(at_s, where),
+            summary="done",
+        )
+        return report, self.signer.for_runs(session, runs, tree, attempt.worker, lambda run: attempt.base)
+
+    def _proposes(self, ticket: Ticket, at_s: float, where: tuple[object, ...]) -> bool:
+        return ticket.planning is None and self._faults.strikes(Fault.PROPOSAL, at_s, *where)
+
+    def _work(self, session: Session, ticket: Ticket, attempt: Attempt, failure: FailureClass | None) -> Work | None:
+        if not ticket.phase.writes:
+            return None
+        commit = Commit(fake_id("work", session.id, ticket.id, attempt.epoch))
+        changed = () if failure is FailureClass.NOTHING_CHANGED else ticket.spec.files
+        markers = ("src/0.py:7",) if failure is FailureClass.CONFLICT_MARKERS else ()
+        return Work(commit=commit, tree=tree_of(commit), changed_files=changed, markers=markers)
+
+    def _failure(self, class_: FailureClass | None, now_ms: int, where: tuple[object, ...]) -> Failure | None:
+        if class_ is None:
+            return None
+        quota = class_ in (FailureClass.QUOTA, FailureClass.RATE_LIMITED)
+        back_ms = now_ms + int(1000 * self._faults.between(1, QUOTA_S, "quota", *where)) if quota else None
+        return Failure(failure_class=class_, message=f"it was {class_}", retry_at_ms=back_ms)
+
+    def _usage(self, at_s: float, where: tuple[object, ...]) -> Usage:
+        if self._faults.strikes(Fault.COST_UNKNOWN, at_s, *where):
+            return Usage()
+        return Usage(cost_usd=round(MOST_USD * self._faults.draw("cost", *where), 3), input_tokens=1000)
+
+    def _phase_runs(
+        self, session: Session, ticket: Ticket, tree: Tree, at_s: float, where: tuple[object, ...]
+    ) -> Iterable[GateRun]:
+        """Each command of the phase's gate, up to the first that is not as it should be."""
+        wants_red = gates.expects_red(session, ticket)
+        for command in gates.phase_commands(session, ticket):
+            if self._faults.strikes(Fault.GATE_UNAVAILABLE, at_s, *where, command.name):
+                yield _run(command, GateOutcome.UNAVAILABLE)
+                return
+            good = self._truth.ask(tree, command, Fault.PHASE_GATE_RED, at_s, *where)
+            green = good is not wants_red
+            yield _run(command, GateOutcome.GREEN if green else GateOutcome.RED)
+            if not good:
+                return
+
+    def gate_runs(
+        self, session: Session, gate: Gate, epoch: int, at_s: float
+    ) -> tuple[tuple[GateRun, ...], tuple[Receipt, ...]]:
+        """What a verifier found of a gate of the queue."""
+        fault = _GATE_FAULTS[gate.purpose]
+        runs: list[GateRun] = []
+        for command in gate.commands:
+            if self._faults.strikes(Fault.GATE_UNAVAILABLE, at_s, session.id, gate.id, epoch, command.name):
+                runs.append(_run(command, GateOutcome.UNAVAILABLE))
+                break
+            green = self._truth.ask(gate.tree, command, fault, at_s, session.id, gate.id)
+            runs.append(_run(command, GateOutcome.GREEN if green else GateOutcome.RED))
+        return tuple(runs), self.signer.for_runs(session, runs, gate.tree, gate.worker or "", lambda run: gate.base)
+
+
+def _planned(ticket: Ticket, where: tuple[object, ...]) -> tuple[dict[str, JsonValue], ...] | None:
+    """A planner's answer: one more ticket, whole."""
+    if ticket.planning is None:
+        return None
+    id_ = "-".join(map(str, ("planned", *where[1:])))
+    return ({"id": id_, "title": f"do {id_}", "acceptance": [f"{id_} is there"], "files": [f"{id_}.py"]},)
+
+
+_GATE_FAULTS = {
+    "base": Fault.BASE_GATE_RED,
+    "landing": Fault.LANDING_GATE_RED,
+    "catch_up": Fault.LANDING_GATE_RED,
+    "full": Fault.FULL_GATE_RED,
+}
+
+
+def _run(command: GateCommand, outcome: GateOutcome) -> GateRun:
+    code = {GateOutcome.GREEN: 0, GateOutcome.UNAVAILABLE: 75}.get(outcome, 1)
+    failing = ("tests::old",) if outcome is GateOutcome.RED else ()
+    return GateRun(name=command.name, command=command.command, outcome=outcome, exit_code=code, failing=failing)

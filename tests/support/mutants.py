@@ -1,0 +1,88 @@
+"""Bugs planted in the domain, one at a time and in memory only: what a simulation that is worth its name must find.
+
+A mutant is one change of one function's text. The changed text is compiled and its code put into the function that is
+there, so that everyone who imported it by name has the bug, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from codeswarm.domain import budget, gates, landing, leasing, outcome, policy, tickets
+from codeswarm.domain.evolving import attempt, landing as landed, moves, session
+from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.rescuer import Rescuer
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    function: Callable[..., Any]
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant("the epoch of a word is not checked", leasing.holder, "if ticket.live_epoch != epoch:", "if False:"),
+    Mutant("a gate's epoch is not checked", leasing.gate_holder, "if gate.live_epoch != epoch:", "if False:"),
+    Mutant("a leased ticket stays in the queue", moves.move, "session.ready.discard(ticket.id)", "pass"),
+    Mutant("no money is set aside", budget.reservation, "usd=budget.reserve_usd if", "usd=0.0 if"),
+    Mutant("an agent is started without asking for the money", budget.affordable, "return False", "return True"),
+    Mutant("a retry is lost", moves.make_ready, "enqueue(session, ticket)", "pass"),
+    Mutant("failures are not counted", attempt._failed, "ticket.failures += 1", "ticket.failures += 0"),
+    Mutant("a landing asks for no receipt", gates.missing, "if not _passed(session, tree, command, base)", "if False"),
+    Mutant("a receipt for any tree will do", gates._passed, "session.receipts.get((tree, command.command))",
+           "next(iter(session.receipts.values()), None)"),
+    Mutant("a landed ticket is worked on again", landed._ticket_landed, "move(session, ticket, TicketStatus.COMPLETE)",
+           "make_ready(session, ticket, at_ms)"),
+    Mutant("dependents are released before their blockers land", moves.enqueue, "ticket.open_blockers == 0 and", ""),
+    Mutant("dependents are never released", moves.release_dependents, "dependent.open_blockers -= 1", "pass"),
+    Mutant("sensitive files land unseen", policy._landing_needs_approval, "_sensitive(session, files)", "[]"),
+    Mutant("a closed approval can be given", policy._open, 'if approval.state != "open":', "if False:"),
+    Mutant("one approval is enough", policy.give, "if len(approval.given_by) + 1 < approval.needed:", "if False:"),
+    Mutant("a hold leaves the approval open", tickets.interrupt, "void_for(session, ticket, reason)", "[]"),
+    Mutant("a hold does not stop the landing", tickets.interrupt, "session.landing.ticket == ticket.id", "False"),
+    Mutant("the right of way is forgotten", landing._must_give_way, "return any(", "return False and any("),
+    Mutant("a bounced ticket is forgotten", landed._landing_bounced,
+           "send_back(session, ticket, Feedback(source", "(lambda *given: 0)(session, ticket, Feedback(source"),
+    Mutant("an interrupted gate is never run again", landed._gate_lost, "gate.live_epoch = None", "pass"),
+    Mutant("a late result is dropped", outcome._late, "if attempt.status in _REPORTED:", "if True:"),
+    Mutant("what was set aside is not given back", attempt._settle_spending,
+           "spending.reserved_usd -= attempt.reserved_usd", "pass"),
+    Mutant("a refused save is never over", session._save_refused, "session.save = None", "pass"),
+    Mutant("a red gate has no consequence", landing.complete_gate, "if red else", "if False else"),
+    Mutant("what the disk never took is kept in memory", Kernel._forget, "self._sessions[lost] = None", "pass"),
+    Mutant("no lease ever runs out", Rescuer.rescue, "self._desk.overdue()", "[]"),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def planted(mutant: Mutant) -> Iterator[None]:
+    """The bug, for as long as the context lasts."""
+    function = mutant.function
+    assert isinstance(function, FunctionType)
+    before = function.__code__
+    function.__code__ = _mutated(function, mutant)
+    try:
+        yield
+    finally:
+        function.__code__ = before
+
+
+def _mutated(function: FunctionType, mutant: Mutant) -> Any:
+    text = textwrap.dedent(inspect.getsource(function))
+    assert text.count(mutant.old) >= 1, f"{function.__qualname__} does not say {mutant.old!r} any more"
+    lines = text.replace(mutant.old, mutant.new, 1).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(("def ", "async def ")))
+    names = dict(function.__globals__)
+    # What a planted line may name beyond what its module imports.
+    names.setdefault("make_ready", moves.make_ready)
+    function.__globals__.setdefault("make_ready", moves.make_ready)
+    exec(compile("from __future__ import annotations\n" + "\n".join(lines[first:]), mutant.name, "exec"), names)
+    return names[function.__name__].__code__

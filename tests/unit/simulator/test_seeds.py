@@ -1,0 +1,32 @@
+"""A thousand histories under every kind of fault: no promise may break, and all must come to rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from codeswarm.domain.events import Event
+from codeswarm.simulator.__main__ import tally
+from codeswarm.simulator.agents import CLASSES
+from codeswarm.simulator.faults import Fault
+from codeswarm.simulator.shrink import shrink, told
+
+CHUNKS = 20
+SEEDS_PER_CHUNK = 50
+EVENTS = 1000
+LEAST_SHARE = 0.05
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_a_thousand_seeds_with_every_fault_keep_every_promise(chunk: int) -> None:
+    found = tally(range(chunk * SEEDS_PER_CHUNK, (chunk + 1) * SEEDS_PER_CHUNK), events=EVENTS)
+    assert not found.failed, told(shrink(found.failed[0]))
+    assert found.least >= EVENTS
+    shares = {fault: found.hits[fault] / found.chances[fault] for fault in Fault}
+    assert min(shares.values()) >= LEAST_SHARE, shares
+    assert found.classes == set(CLASSES)
+    never = {kind.__name__ for kind in Event.__subclasses__()} - set(found.kinds)
+    assert never <= ELSEWHERE, f"no history ever comes to {sorted(never - ELSEWHERE)}"
+
+
+ELSEWHERE = {"CommitsKept", "WorkSalvaged", "Noted"}
+"""What no simulated history comes to: the first two are git's matter, the last is said of refs and disks."""
