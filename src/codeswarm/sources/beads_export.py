@@ -15,7 +15,7 @@ from codeswarm.domain.planning.steps import without_planners
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import TicketStatus
 from codeswarm.domain.ticket import TicketSpec
-from codeswarm.sources.beads import EXTRA, KIND, Document, ours_in, parse, tail_of, tickets_of
+from codeswarm.sources.beads import EXTRA, KIND, ours_in, parse, tail_of, tickets_of
 from codeswarm.sources.beads_graph import BLOCKING, READY, Issue
 from codeswarm.sources.json_text import dump, with_members
 
@@ -57,6 +57,7 @@ def _lines(
     document = parse(data)
     were, _, _ = tickets_of(document)
     ids = {ref: id_ for id_, ref in refs.items()}
+    names = {row["id"]: ref for ref, row in were.items()}
     last = len(document.lines) - 1
     for number, line in enumerate(document.lines):
         text = line.text
@@ -65,14 +66,9 @@ def _lines(
         if ticket is not None and line.issue is not None:
             was = TicketSpec.model_validate(were[ref])
             now = without_planners(session, ticket.spec)
-            changes = _changes(line.issue, was, now, ticket, refs, _names(document, were))
+            changes = _changes(line.issue, was, now, ticket, refs, names)
             text = _with(text, changes)
         yield text if number == last else text + b"\n"
-
-
-def _names(document: Document, were: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Our ids → theirs, as this file gives them."""
-    return {ticket["id"]: ref for ref, ticket in were.items()}
 
 
 def _with(text: bytes, changes: Mapping[str, Any]) -> bytes:
