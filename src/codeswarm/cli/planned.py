@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from codeswarm.cli.output import duration
 from codeswarm.domain import dag
 from codeswarm.domain.ticket import TicketSpec
@@ -22,18 +20,9 @@ def as_document(goal: str, tickets: Sequence[TicketSpec]) -> dict[str, Any]:
 
 
 def as_yaml(goal: str, tickets: Sequence[TicketSpec]) -> str:
-    return yaml.dump(as_document(goal, tickets), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    from codeswarm.sources.tickets_file import write_yaml
 
-
-class _Dumper(yaml.SafeDumper):
-    """Text of many lines stands as a block, as a person would write it."""
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)
+    return write_yaml(as_document(goal, tickets))
 
 
 def measures(tickets: Sequence[TicketSpec], workers: int, default_s: float) -> dict[str, Any]:
