@@ -12,6 +12,7 @@ The text below a field is its description in the reference: the key of a setting
 from __future__ import annotations
 
 import difflib
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -339,8 +340,22 @@ def check(source: Source) -> None:
     except ValidationError as error:
         problems = "\n".join(f"  - {_problem(item)}" for item in error.errors(include_url=False))
         raise ConfigError(
-            f"{source.name} has settings that can't be used", problems, "mend them, then: codeswarm config check"
+            f"{source.name} has settings that can't be used", problems, _to_mend(source.name, error)
         ) from error
+
+
+def _to_mend(source: str, error: ValidationError | None = None) -> str:
+    """A command that leads to where it is written. The repository's file counts only as it is committed."""
+    if source == FILE:
+        return f"${{EDITOR:-vi}} {FILE} && git commit -m 'Mend the settings' {FILE}"
+    if source == "environment":
+        named = [item["loc"] for item in error.errors(include_url=False)] if error else []
+        return f"unset {' '.join(f'CODESWARM_{_variable(path)}' for path in named)} && codeswarm config check"
+    return "codeswarm run --help" if source == "flags" else f"${{EDITOR:-vi}} {shlex.quote(source)}"
+
+
+def _variable(path: tuple[int | str, ...]) -> str:
+    return "_".join(str(part).upper() for part in path[:2])
 
 
 def _problem(item: Any) -> str:
@@ -373,7 +388,7 @@ def _parse(name: str, text: bytes | None) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name} can't be read", str(error), f"mend {name}") from error
+        raise ConfigError(f"{name} can't be read", str(error), _to_mend(name)) from error
 
 
 def from_variables(variables: Mapping[str, str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ Each says what happened, why, and what to do; the edge turns the kind into an ex
 from __future__ import annotations
 
 import errno
+import shlex
 
 from codeswarm.domain.rejection import Refusal, Rejection
 
@@ -80,8 +81,15 @@ class TicketsInvalid(UsageError):
     def __init__(self, source: str, problems: list[str]) -> None:
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         why = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(f"{source} has {count}", why, "mend the file and run the same command again")
+        super().__init__(f"{source} has {count}", why, _to_mend(source))
         self.problems = problems
+
+
+def _to_mend(source: str) -> str:
+    """A command that opens the file that is meant; what has no file is shown an example of."""
+    if source in ("-", "standard input", "tickets", "the planner"):
+        return "codeswarm example tickets   # what one looks like"
+    return f"${{EDITOR:-vi}} {shlex.quote(source)}   # then the same again"
 
 
 class NotARepository(UsageError):

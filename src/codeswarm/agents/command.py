@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ class CommandAgent:
     def check(self) -> Health:
         if not self.spec.argument:
             return Health(works=False, what="command: names no command", fix="--agent 'command:./my-agent --flag'")
-        return Health(works=True, what=f"command {self.spec.argument}")
+        return _program_of(self.spec.argument, self._directory) or Health(
+            works=True, what=f"command {self.spec.argument}"
+        )
 
     async def run(self, task: Task, stage: Stage) -> Ending:
         command, visible = program(self.spec.argument, self._directory, self._home)
@@ -50,6 +54,26 @@ class CommandAgent:
             tasks.create_task(ear.listen(running.process.stdout))
             tasks.create_task(end_with_main(running, stage.stop))
         return ending_of(await running.process.wait(), ear.usage, ear.last)
+
+
+def _program_of(command: str, directory: Path) -> Health | None:
+    """What is wrong with the program that a command begins with, where that is named by a path; else None."""
+    try:
+        first = next(iter(shlex.split(command)), "")
+    except ValueError as error:
+        return Health(
+            works=False, what=f"the command {command!r} can't be read: {error}", fix="codeswarm example agent"
+        )
+    path = directory / first
+    if "/" not in first or set(first) & set("$`*?~"):
+        return None
+    quoted = shlex.quote(str(path))
+    if not path.exists():
+        make = f"codeswarm example agent > {quoted} && chmod +x {quoted}"
+        return Health(works=False, what=f"there is no program {path}", fix=f"{make}   # or name one that is there")
+    if path.is_file() and not os.access(path, os.X_OK):
+        return Health(works=False, what=f"{path} can't be executed", fix=f"chmod +x {quoted}")
+    return None
 
 
 class _Ear:

@@ -25,7 +25,7 @@ def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Ag
         raise ConfigError(
             f"the agent kind {spec.kind!r} is not part of this version",
             f"known are {', '.join(KINDS)}",
-            "--agent 'command:YOUR-WRAPPER' runs any program",
+            "--agent claude   # or any program: codeswarm example agent",
         )
     if spec.kind not in makers:
         raise ConfigError(f"there is no agent kind {spec.kind!r}", f"known are {', '.join(KINDS)}", "--agent claude")

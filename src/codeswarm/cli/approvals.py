@@ -69,9 +69,7 @@ def reject(
     Example: codeswarm reject a1 --why 'the migration needs a way back'
     """
     if not why.strip():
-        raise UsageError(
-            "a rejection needs a reason", "the agent works on with it", "codeswarm reject ID --why 'REASON'"
-        )
+        raise UsageError("a rejection needs a reason", "the agent works on with it", "--why 'WHAT IS WRONG'")
     _answer(context.obj, approval, {"answer": "reject", "note": why})
 
 
@@ -139,5 +137,5 @@ def _choose(here: Here, wanted: str | None) -> dict[str, Any]:
         raise Refused(unknown(what, "codeswarm approvals"))
     if len(candidates) > 1:
         ids = ", ".join(f"{row['session']}/{row['id']}" for row in candidates)
-        raise UsageError("more than one approval is open", ids, "codeswarm approve SESSION/ID")
+        raise UsageError("more than one approval is open", ids, "codeswarm approvals")
     return candidates[0]

@@ -53,7 +53,9 @@ def _folder(here: Here, directory: Path | None) -> Path:
         return Path(tempfile.mkdtemp(prefix="codeswarm-demo-"))
     folder = here.directory / directory
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already and not empty", "the demo makes a folder of its own", "--dir NEW")
+        raise UsageError(
+            f"{folder} is there already and not empty", "the demo makes a folder of its own", f"--dir {folder}-2"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -78,7 +78,7 @@ class Here:
     @property
     def _ledger_file(self) -> Path:
         if not self.home.data.ledger.is_file():
-            raise Refused(unknown("there is no session here yet", "codeswarm run --tickets FILE"))
+            raise Refused(unknown("there is no session here yet", "codeswarm run 'WHAT YOU WANT'"))
         return self.home.data.ledger
 
     @contextlib.asynccontextmanager
@@ -162,7 +162,9 @@ def parse_pair(text: str, option: str) -> tuple[str, str]:
     """`KEY=VALUE`. Raises: UsageError."""
     key, equals, value = text.partition("=")
     if not equals or not key or not value:
-        raise UsageError(f"{option} {text!r} is not KEY=VALUE", "", f"{option} implementer=claude:sonnet")
+        raise UsageError(
+            f"{option} {text!r} is not KEY=VALUE", "it names a role and its agents", f"{option} implementer=claude"
+        )
     return key, value
 
 

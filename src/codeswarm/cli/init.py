@@ -96,7 +96,9 @@ def _old(path: Path) -> str | None:
     """What stands there now. Raises: UsageError where it is no plain file of text."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UsageError(
-            f"{path.name} is not a plain file", "a link or a folder is not written through", f"ls -ld {FILE}"
+            f"{path.name} is not a plain file",
+            "a link or a folder is not written through",
+            f"mv {FILE} {FILE}.old && codeswarm init",
         )
     try:
         return path.read_text(encoding="utf-8") if path.exists() else None

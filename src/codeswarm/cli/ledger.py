@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -97,6 +98,12 @@ def migrate(context: typer.Context) -> None:
         say(f"schema {after}, as it was" if before == after else f"from schema {before} to schema {after}")
 
 
+def _elsewhere(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"mkdir -p {shlex.quote(str(path.parent))}   # then the same again"
+    return f"--output {shlex.quote(str(path.with_name(f'{path.stem}-2{path.suffix}')))}"
+
+
 @app.command()
 def export(
     context: typer.Context,
@@ -119,7 +126,7 @@ def export(
     try:
         file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} can't be written", str(error), "give the name of a new file") from error
+        raise UsageError(f"{path} can't be written", str(error), _elsewhere(path)) from error
     with file:
         written = sum(file.write(line) > 0 for line in lines(here.home.data.ledger))
     say_json({"path": str(path), "events": written}) if here.json else say(f"{written} events in {path}")
@@ -149,5 +156,5 @@ def _with_ledger(context: typer.Context) -> Here:
     """Raises: Refused where there is nothing to care for."""
     here: Here = context.obj
     if not here.home.data.ledger.is_file():
-        raise Refused(unknown("there is no session here yet, so there is no ledger", "codeswarm run --tickets FILE"))
+        raise Refused(unknown("there is no session here yet, so there is no ledger", "codeswarm run 'WHAT YOU WANT'"))
     return here

@@ -51,7 +51,9 @@ def resume(
     row = here.session(session)
     if row["status"] in ("finalized", "cancelled"):
         raise UsageError(
-            f"session {row['id']} is {row['status']}", "nothing in it can change any more", "codeswarm run …"
+            f"session {row['id']} is {row['status']}",
+            "nothing in it can change any more",
+            f"codeswarm run 'WHAT YOU WANT'   # a new one; or look: codeswarm status {row['id']}",
         )
     roles = every_role(agent or [])
     body = {

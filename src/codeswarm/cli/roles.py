@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from codeswarm.cli.here import parse_pair
@@ -25,10 +26,14 @@ def chosen_agents(agents: Sequence[str], pairs: Iterable[str]) -> Agents:
         role, specs = parse_pair(pair, "--role")
         if role not in KNOWN:
             raise UsageError(
-                f"there is no role {role!r}", f"known are {', '.join(KNOWN)}", "--role implementer=claude:sonnet"
+                f"there is no role {role!r}", f"known are {', '.join(KNOWN)}", f"--role {_nearest(role)}={specs}"
             )
         chosen[role] = [spec.strip() for spec in specs.split(",")]
     return chosen
+
+
+def _nearest(role: str) -> str:
+    return next(iter(difflib.get_close_matches(role, KNOWN, n=1, cutoff=0.4)), "implementer")
 
 
 def told(roles: Mapping[str, list[str]]) -> Agents:

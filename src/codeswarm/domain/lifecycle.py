@@ -112,7 +112,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
 
 def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decision:
     if session.save is not None and session.save.checkpoint is not None:
-        return wrong_state(f"session {session.id} is being saved just now", "codeswarm cancel, once that is done")
+        return wrong_state(f"session {session.id} is being saved just now", "codeswarm watch")
     events: list[ev.Event] = []
     if session.save is not None:
         events.append(ev.SaveRefused(reason="cancelled", detail="the session was cancelled"))
@@ -125,11 +125,11 @@ def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decisio
 
 def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Decision:
     if not command.text.strip():
-        return invalid("the message is empty")
+        return invalid("the message is empty", "codeswarm message 'WHAT TO SAY'")
     if command.ticket is not None:
         ticket = session.tickets.get(command.ticket)
         if ticket is None:
-            return unknown(f"there is no ticket {command.ticket!r} in session {session.id}")
+            return unknown(f"there is no ticket {command.ticket!r} in session {session.id}", "codeswarm ticket list")
         if ticket.status in SETTLED_TICKET and ticket.status is not TicketStatus.FAILED:
             return wrong_state(f"ticket {ticket.id} is {ticket.status}: nobody is left to read a message")
     number = len(session.messages) + 1

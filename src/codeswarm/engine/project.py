@@ -5,6 +5,7 @@ Read from it and moved in it is only what the person asked for. Nothing here sta
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,11 @@ class Project:
         """The repository around a folder. Raises: NotARepository, RepositoryUnfit (git missing or too old)."""
         git_version()
         if not directory.is_dir():
-            raise NotARepository(f"{directory} is no folder", "", "codeswarm -C DIR …")
+            raise NotARepository(
+                f"{directory} is no folder",
+                "a session needs a git repository with a commit",
+                f"git init {_quoted(directory)} && git -C {_quoted(directory)} commit --allow-empty -m Begin",
+            )
         here = UserGit(directory)
         done = here.run_full("rev-parse", "--path-format=absolute", "--git-common-dir", ok=(0, 128))
         if done.returncode != 0:
@@ -50,7 +55,10 @@ class Project:
                     f"git does not trust {directory}", said.splitlines()[0], said.splitlines()[-1].strip()
                 )
             raise NotARepository(
-                f"{directory} is not inside a git repository", said, "git init, then make a first commit"
+                f"{directory} is not inside a git repository",
+                said,
+                f"git init {_quoted(directory)} && git -C {_quoted(directory)} add -A"
+                f" && git -C {_quoted(directory)} commit --allow-empty -m Begin",
             )
         git_dir = Path(done.stdout.decode(errors="surrogateescape").strip("\n"))
         top = here.run_full("rev-parse", "--path-format=absolute", "--show-toplevel", ok=(0, 128))
@@ -73,7 +81,7 @@ class Project:
                 raise RepositoryUnfit(
                     "the repository has no commit yet",
                     "agents work on top of a commit",
-                    "git add -A && git commit -m 'Begin'",
+                    "git add -A && git commit --allow-empty -m 'Begin'",
                 )
             raise RepositoryUnfit(
                 f"there is no branch {branch!r}", f"there are {', '.join(known)}", f"--base {known[0]}"
@@ -96,7 +104,7 @@ class Project:
             raise RepositoryUnfit(
                 "no branch is checked out (HEAD is detached)",
                 "a session needs a branch to begin from and to save to",
-                "git switch BRANCH; or: codeswarm run --base BRANCH …",
+                "git switch -c work   # or go back to a branch of yours, or: codeswarm run --base BRANCH …",
             )
         return branch
 
@@ -184,6 +192,10 @@ class Project:
             return listed
         own = self.git.line("rev-parse", "--path-format=absolute", "--git-dir")
         return self.checkout if own == str(self.git_dir) else listed
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _status_paths(out: bytes) -> list[str]:

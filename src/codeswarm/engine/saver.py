@@ -13,8 +13,10 @@ commands to run.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, gates
@@ -34,6 +36,9 @@ from codeswarm.failpoints import reach
 from codeswarm.git.identity import ROUTER, Message
 from codeswarm.git.merge import Conflict, merge
 from codeswarm.git.store import Store
+
+MOST_NAMED = 30
+"""So many files in the way are named in a command; more are all put aside by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +181,8 @@ class Saver(Mover):
         outcome = fast_forward(self._project, where, checkpoint.branch, checkpoint.new, again=again)
         if isinstance(outcome, Moved):
             return outcome.how
-        commands = (f"git merge --ff-only {checkpoint.id}",) if where else ("codeswarm save",)
         if isinstance(outcome, Blocked):
+            commands = _ways_out(where, outcome.files, checkpoint.id)
             return _Refusal("files_in_the_way", outcome.why, outcome.files, commands)
         return _Refusal("moved", f"{checkpoint.branch} has moved meanwhile", commands=("codeswarm save",))
 
@@ -186,3 +191,14 @@ class Saver(Mover):
             reason=refusal.reason, detail=refusal.detail, files=refusal.files, commands=refusal.commands
         )
         await self._kernel.execute(session_id, command)
+
+
+def _ways_out(where: Path | None, files: tuple[str, ...], checkpoint: str) -> tuple[str, ...]:
+    """What the person can type: we ourselves never put anything of theirs aside."""
+    if where is None:
+        return ("codeswarm save",)
+    if not files:
+        return (f"git merge --ff-only {checkpoint}",)
+    named = f" -- {shlex.join(files)}" if len(files) <= MOST_NAMED else ""
+    git = f"git -C {shlex.quote(str(where))}"
+    return (f"{git} stash push --include-untracked{named}", "codeswarm save", f"{git} stash pop")

@@ -5,7 +5,8 @@ Everything that can be wrong is found here, before anything is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,11 @@ class Sessions:
         for role in needed:
             specs = settings.agents_for(role)
             if not specs:
-                raise ConfigError(f"no agent is set for the role {role}", "", "--agent claude; or: --agent 'command:…'")
+                raise ConfigError(
+                    f"no agent is set for the role {role}",
+                    "nobody could do its work",
+                    "--agent claude   # or any program: codeswarm example agent",
+                )
             login = self._environment.login
             agents = [
                 make_agent(AgentSpec.parse(spec), self._directory, self._environment.home, login) for spec in specs
@@ -251,7 +256,9 @@ class Sessions:
         if config.pipeline.default not in pipelines:
             known = ", ".join(pipelines)
             raise ConfigError(
-                f"there is no pipeline {config.pipeline.default!r}", f"known are {known}", "--pipeline single"
+                f"there is no pipeline {config.pipeline.default!r}",
+                f"known are {known}",
+                f"--pipeline {_nearest(config.pipeline.default, pipelines)}",
             )
         gates = _gates(config, request)
         needs_gate = not request.plan_only
@@ -259,7 +266,8 @@ class Sessions:
             raise ConfigError(
                 "no gate is configured: nothing would show that a change works",
                 "landings are only made on a green gate",
-                'set one in codeswarm.toml, [gates] fast = "pytest -q"; or, at your own risk: --no-gate',
+                f"${{EDITOR:-vi}} {FILE} && git commit -m 'Name the gate' {FILE}"
+                "   # or, at your own risk, the same command with --no-gate",
             )
         swarm, policy = config.swarm, config.policy
         caps = {"test_writer": swarm.test_writers, "implementer": swarm.implementers, "reviewer": swarm.reviewers}
@@ -315,6 +323,10 @@ def _check_words(request: SessionRequest) -> None:
             f"a planner is given at most {MOST_WORDS}: it has to fit beside the code that it reads",
             "codeswarm run --spec PART_OF_IT.md",
         )
+
+
+def _nearest(wanted: str, known: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.4)), "single")
 
 
 def _pipeline(name: str, phases: list[Any]) -> Pipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -57,13 +58,23 @@ def _reserve(target: Path) -> Path:
         os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise UsageError(
-            f"no backup can be made at {target}", str(error), "give a place that can be written"
+            f"no backup can be made at {target}",
+            str(error),
+            f"mkdir -p {shlex.quote(str(target.parent))} && {_command(target)}",
         ) from error
     return unfinished
 
 
+def _command(target: Path) -> str:
+    return f"codeswarm ledger backup {shlex.quote(str(target))}"
+
+
 def _taken(target: Path) -> UsageError:
-    return UsageError(f"{target} exists already", "a backup never writes over anything", "give another name")
+    return UsageError(
+        f"{target} exists already",
+        "a backup never writes over anything",
+        _command(target.with_name(f"{target.name}-2")),
+    )
 
 
 def _copy(source: Path, unfinished: Path, target: Path) -> Backup:

@@ -24,7 +24,9 @@ def rebuild(path: Path) -> dict[str, int]:
     LedgerUnavailable where there is no ledger.
     """
     if not path.is_file():
-        raise LedgerUnavailable(f"there is no ledger at {path}", "", "codeswarm run")
+        raise LedgerUnavailable(
+            f"there is no ledger at {path}", "there was no session here yet", "codeswarm session list"
+        )
     with closing(connect(path)) as db:
         try:
             check_not_newer(db, path)

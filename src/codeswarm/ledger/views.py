@@ -49,7 +49,7 @@ def find_session(ledger: Tables, wanted: str | None) -> dict[str, Any]:
     """
     sessions = rows(ledger, "sessions")
     if not sessions:
-        raise Refused(unknown("there is no session here yet", "codeswarm run --tickets FILE"))
+        raise Refused(unknown("there is no session here yet", "codeswarm run 'WHAT YOU WANT'"))
     if wanted is None:
         return sessions[-1]
     exact = [row for row in sessions if wanted in (row["id"], row["name"])]
@@ -58,7 +58,11 @@ def find_session(ledger: Tables, wanted: str | None) -> dict[str, Any]:
         raise Refused(unknown(f"there is no session {wanted!r}", "codeswarm session list"))
     if len(found) > 1 and not exact:
         ids = ", ".join(row["id"] for row in found)
-        raise UsageError(f"{wanted!r} fits {len(found)} sessions: {ids}", "", "give more of the id")
+        raise UsageError(
+            f"{wanted!r} fits {len(found)} sessions: {ids}",
+            "the beginning of an id must fit one alone",
+            "codeswarm session list",
+        )
     return found[-1]
 
 

@@ -15,8 +15,8 @@ from codeswarm.errors import CodeswarmError, DiskFull, disk_full
 from codeswarm.protocol import Problem
 
 MEDIA_TYPE = "application/problem+json"
-ROUTES = "GET /openapi.json tells every route and what it takes"
-HINTS = {404: "codeswarm status", 409: "codeswarm status", 422: "codeswarm --help", 503: "try again"}
+ROUTES = "codeswarm --help   # by HTTP, GET /openapi.json tells every route and what it takes"
+HINTS = {404: "codeswarm status", 409: "codeswarm status", 422: "codeswarm --help", 503: "codeswarm doctor"}
 """What to do where an error does not say it better."""
 
 
@@ -63,4 +63,4 @@ def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
     async def _fault(request: Request, error: Exception) -> JSONResponse:
         log(f"{request.method} {request.url.path}: {''.join(traceback.format_exception(error))}")
         title = f"the router failed: {type(error).__name__}"
-        return respond(Problem(title=title, status=500, detail=str(error), hint="see logs/router.log", exit_code=1))
+        return respond(Problem(title=title, status=500, detail=str(error), hint="codeswarm bug-report", exit_code=1))

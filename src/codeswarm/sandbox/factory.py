@@ -28,6 +28,6 @@ def choose(kind: str) -> Sandbox:
         raise SandboxUnavailable(
             found.why,
             "agents and gates run the code of others; without walls nothing runs unless you say so",
-            f"{found.fix}; or, at your own risk: --sandbox none",
+            f"{found.fix}   # or, at your own risk: --sandbox none",
         )
     return none.NoSandbox() if kind == "none" else bubblewrap.Bubblewrap()

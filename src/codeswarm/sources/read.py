@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -21,7 +22,11 @@ def read_source(source: str, directory: Path, *, lenient: bool = False) -> Found
     Raises: UsageError where it can't be read, TicketsInvalid with all that is wrong with its form.
     """
     if source.startswith("github:"):
-        raise UsageError("github: sources are not part of this version", "", "codeswarm run --tickets FILE")
+        raise UsageError(
+            "github: sources are not part of this version",
+            "export them to a file",
+            "codeswarm example tickets   # what a file looks like",
+        )
     if source.startswith("beads:"):
         path = _beads_file(directory, source.removeprefix("beads:"))
         return beads.read(str(path), _bytes(path, str(path)), lenient=lenient)
@@ -68,7 +73,9 @@ def _bytes(path: Path, name: str) -> bytes:
             return _bounded(file.read(MAX_BYTES + 1), name)
     except OSError as error:
         raise UsageError(
-            f"the tickets file {name} can't be read", str(error), "codeswarm run --tickets FILE"
+            f"the tickets file {name} can't be read",
+            str(error),
+            f"codeswarm example tickets > {shlex.quote(name)}   # then write yours into it, or name another file",
         ) from error
 
 
@@ -83,5 +90,5 @@ def _text(name: str, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"the tickets file {name} can't be read", str(error), "codeswarm run --tickets FILE"
+            f"the tickets file {name} can't be read", str(error), "codeswarm example tickets   # what one looks like"
         ) from error

@@ -1,0 +1,387 @@
+"""What a person can bring about by mistake, and the way out: the third line of the error is run, and the fault is gone.
+
+Each fault is brought about, seen (exit code, three lines, words), and then exactly that is typed into a shell which the
+line behind `do:` offers. Where it opens an editor, the person at it writes the file as it should be.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from codeswarm.environment import Environment
+from codeswarm.home import find_home
+from codeswarm.sandbox.bubblewrap import probe
+from tests.support.runs import Finished, Place
+
+KIND = "bubblewrap" if probe().works else "none"
+SETTINGS = '[gates]\nfast = "true"\n[pipeline]\ndefault = "single"\n'
+TICKET = "tickets:\n  - {id: hello, title: Say hello}\n"
+GO = "codeswarm run --tickets ../t.yaml"
+TRY = f"{GO} --dry-run"
+
+
+def make_place(root: Path) -> Place:
+    """A repository with settings, a tickets file, an agent in the person's own settings, and an editor that obeys."""
+    place = Place(root)
+    place.begin({"codeswarm.toml": SETTINGS, "README.md": "# It\n"})
+    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.invalid")):
+        place.git("config", "--file", str(root / "home" / ".gitconfig"), key, value)
+    (root / "t.yaml").write_text(TICKET)
+    program(root / "bin" / "codeswarm", f'exec {shlex.quote(sys.executable)} -m codeswarm.cli "$@"')
+    program(root / "bin" / "editor", f'cp {root}/mended "$1"')
+    program(root / "agent.sh", agent())
+    own = root / "home" / ".config" / "codeswarm" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        f'[roles]\n"*" = ["command:{root}/agent.sh"]\n[sandbox]\nkind = "{KIND}"\n[policy]\nmax_attempts = 1\n'
+    )
+    place.environment["EDITOR"] = "editor"
+    return place
+
+
+def agent() -> str:
+    """Fails for the ticket `bad`, else as the example does."""
+    text = (Path(__file__).parents[2] / "src/codeswarm/cli/examples/agent.sh").read_text()
+    return 'if [ "${CODESWARM_TICKET:-}" = bad ]; then exit 1; fi\n' + text
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def shell(place: Place, line: str, env: Mapping[str, str] = {}) -> Finished:
+    """A line typed into a shell, in the repository (or above it, where there is none)."""
+    folder = place.repository if place.repository.is_dir() else place.root
+    path = f"{place.root}/bin:{place.env()['PATH']}"
+    env = place.env({"PATH": path, **env})
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=env, input="", capture_output=True, text=True, check=False
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def offered(done: Finished) -> str:
+    """The command behind `do:`; for what ends a run without an error, the one behind `next:` or `run:`."""
+    found = re.findall(
+        r"^(?:do|next|\s+run): (.+)$|^  (codeswarm .+   # land without.+)$|^waits for a person: (\S+ \S+ \S+)",
+        done.err + "\n" + done.out,
+        re.MULTILINE,
+    )
+    assert found, (done.out, done.err)
+    return next(text for text in found[-1 if done.err.startswith("error:") else 0] if text)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`line` shows the fault, with `code` and `words`; once what is offered was typed, `gone` has `gone_code`."""
+
+    line: str
+    words: tuple[str, ...]
+    make: Callable[[Place], None] = lambda place: None
+    gone: str = ""
+    """The same line as before, where it is empty; `-`: what is offered is that line already, typed as it should be."""
+    code: int = 2
+    fix_code: int = 0
+    gone_code: int = 0
+    mended: str = ""
+    """What the person writes in the editor."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(place: Place, fault: Fault) -> None:
+    fault.make(place)
+    (place.root / "mended").write_text(fault.mended)
+    seen = shell(place, fault.line, fault.env)
+    assert seen.code == fault.code, (seen.out, seen.err)
+    assert "Traceback" not in seen.err
+    for word in fault.words:
+        assert word in seen.err + seen.out, (word, seen.err)
+    if seen.err.startswith("error:"):
+        assert re.findall(r"^(error|why|do): +\S", seen.err, re.MULTILINE) == ["error", "why", "do"]
+    command = offered(seen)
+    mended = shell(place, command, fault.env)
+    assert mended.code == fault.fix_code, (command, mended.out, mended.err)
+    if fault.gone != "-":
+        after = shell(place, fault.gone or fault.line, fault.env)
+        assert after.code == fault.gone_code, (command, after.out, after.err)
+        assert seen.err.partition("\n")[0] not in after.err or not seen.err
+
+
+def write(name: str, text: str) -> Callable[[Place], None]:
+    """A file beside the repository."""
+    return lambda place: (place.root / name).write_text(text) and None
+
+
+def commit(name: str, text: str) -> Callable[[Place], None]:
+    def make(place: Place) -> None:
+        place.write({name: text})
+        place.git("add", "--all")
+        place.git("commit", "-qm", "Change")
+
+    return make
+
+
+def git(*words: str) -> Callable[[Place], None]:
+    return lambda place: place.git(*words) and None
+
+
+def remove_repository(place: Place) -> None:
+    shutil.rmtree(place.repository / ".git")
+
+
+def without_settings(place: Place) -> None:
+    place.git("rm", "-q", "codeswarm.toml")
+    place.git("commit", "-qm", "None")
+
+
+def begun(place: Place) -> None:
+    place.data.mkdir()
+
+
+def empty_repository(place: Place) -> None:
+    shutil.rmtree(place.repository)
+    place.repository.mkdir()
+    place.git("init", "-q", "-b", "main")
+
+
+def own_settings(text: str) -> Callable[[Place], None]:
+    return write("home/.config/codeswarm/config.toml", text)
+
+
+def link_settings(place: Place) -> None:
+    place.git("rm", "-q", "codeswarm.toml")
+    (place.repository / "codeswarm.toml").symlink_to(place.root / "t.yaml")
+
+
+def unset_executable(place: Place) -> None:
+    (place.root / "agent.sh").chmod(0o644)
+
+
+def tickets(text: str) -> Callable[[Place], None]:
+    return write("t.yaml", text)
+
+
+TWO = "tickets:\n- {id: a, title: A%s}\n- {id: b, title: B%s}\n"
+
+BEFORE: dict[str, Fault] = {
+    "not a repository": Fault(GO, ("not inside a git repository",), remove_repository, gone="git log -1"),
+    "an empty repository": Fault("codeswarm init --yes", ("no commit yet",), empty_repository),
+    "a folder that is not there": Fault("codeswarm -C nowhere init", ("is no folder",)),
+    "a bare repository": Fault(
+        "codeswarm -C bare.git init --yes",
+        ("no checkout",),
+        git("clone", "-q", "--bare", ".", "bare.git"),
+        gone="codeswarm -C work init --yes",
+    ),
+    "a detached head": Fault(TRY, ("detached",), git("checkout", "-q", "--detach")),
+    "a base that is not there": Fault(f"{TRY} --base mian", ("no branch 'mian'",), gone="-"),
+    "no gate and no settings": Fault(GO, ("no gate was found",), without_settings, mended=SETTINGS),
+    "settings without a gate": Fault(
+        GO, ("no gate is configured",), commit("codeswarm.toml", "[swarm]\nworkers = 2\n"), mended=SETTINGS
+    ),
+    "a tickets file that is not there": Fault("codeswarm run --tickets ../none.yaml --dry-run", ("can't be read",)),
+    "a tickets file that is not YAML": Fault(TRY, ("not YAML",), tickets("tickets: {"), mended=TICKET),
+    "a tickets file without tickets": Fault(TRY, ("at least one ticket",), tickets("tickets: []"), mended=TICKET),
+    "an unknown key of a ticket": Fault(
+        TRY, ("did you mean 'title'",), tickets("tickets:\n- {id: a, titel: A}\n"), mended=TICKET
+    ),
+    "a cycle": Fault(TRY, ("a → b → a",), tickets(TWO % (", blocked_by: [b]", ", blocked_by: [a]")), mended=TICKET),
+    "an id twice": Fault(TRY, ("used 2 times",), tickets(TICKET + "  - {id: hello, title: B}\n"), mended=TICKET),
+    "an unknown blocker": Fault(TRY, ("no ticket here",), tickets(TWO % (", blocked_by: [c]", "")), mended=TICKET),
+    "an unknown pipeline of a ticket": Fault(
+        TRY, ("which is not known",), tickets("tickets:\n- {id: a, title: A, pipeline: sinlge}\n"), mended=TICKET
+    ),
+    "an unknown pipeline": Fault(f"{GO} --pipeline sinlge", ("no pipeline 'sinlge'", "--pipeline single"), gone="-"),
+    "an unknown sandbox": Fault(f"{GO} --sandbox walls", ("no sandbox 'walls'",), gone="-"),
+    "a sandbox of later": Fault(f"{GO} --sandbox microvm", ("not part of this version",), gone="-"),
+    "a role that there is not": Fault(
+        f"{TRY} --role implementor='command:../agent.sh'", ("no role 'implementor'", "--role implementer="), gone="-"
+    ),
+    "a role without an agent": Fault(f"{TRY} --role implementer", ("not KEY=VALUE",), gone="-"),
+    "an agent that is not there": Fault(f"{GO} --agent 'command:../mine.sh'", ("there is no program",)),
+    "an agent that can't be executed": Fault(GO, ("can't be executed",), unset_executable),
+    "a name that is none": Fault(f"{GO} --name 'My Name'", ("can't be a session's name",), gone="-"),
+    "an unknown key in the settings": Fault(
+        "codeswarm config check",
+        ("did you mean 'fast'",),
+        commit("codeswarm.toml", '[gates]\nfsat = "x"\n'),
+        mended=SETTINGS,
+    ),
+    "a value of a wrong type": Fault(
+        "codeswarm config check",
+        ("gates.timeout_s",),
+        commit("codeswarm.toml", '[gates]\ntimeout_s = "x"\n'),
+        mended=SETTINGS,
+    ),
+    "settings that are no TOML": Fault(
+        "codeswarm config check", ("can't be read",), commit("codeswarm.toml", "[gates\n"), mended=SETTINGS
+    ),
+    "own settings that are no TOML": Fault("codeswarm config check", ("can't be read",), own_settings("x =")),
+    "own settings with an unknown section": Fault(
+        "codeswarm config check", ("no such setting",), own_settings("[swram]\nworkers = 2\n")
+    ),
+    "a variable with a wrong value": Fault(
+        "codeswarm config check", ("swarm.workers",), env={"CODESWARM_SWARM_WORKERS": "many"}, gone="-"
+    ),
+    "settings that are a link": Fault("codeswarm init --yes", ("not a plain file",), link_settings),
+    "another router": Fault("codeswarm --router http://example.invalid config check", ("not part of",), gone="-"),
+    "a word that is no command": Fault("codeswarm rnu", ("rnu",), gone="-"),
+    "an option that is none": Fault("codeswarm status --wat", ("--wat",), gone="-"),
+    "a number out of range": Fault(f"{GO} --workers 0", ("--workers",), gone="-"),
+    "a sink of no session": Fault("codeswarm status", ("no session here yet",)),
+    "nothing to save": Fault("codeswarm save", ("no session here yet",)),
+    "nobody says yes to an uninstall": Fault("codeswarm uninstall", ("say yes",), begun, gone="-"),
+    "a red base": Fault(
+        GO,
+        ("the gate is red on the base", "three ways out"),
+        commit("codeswarm.toml", SETTINGS.replace("true", "false")),
+        gone="-",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_before_the_first_session(name: str, tmp_path: Path) -> None:
+    check(make_place(tmp_path), BEFORE[name])
+
+
+# ── once there is a session ──────────────────────────────────────────────────────────────────────────────────
+
+PLAN = """
+tickets:
+- {id: hello, title: Say hello}
+- {id: bad, title: Fail}
+- {id: later, title: Come later, blocked_by: [bad]}
+"""
+
+
+@pytest.fixture(scope="module")
+def after_a_session(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """One ticket landed, one failed, one is on hold; the session is called `harbour` and unsaved."""
+    place = make_place(tmp_path_factory.mktemp("after"))
+    (place.root / "t.yaml").write_text(PLAN)
+    done = shell(place, f"{GO} --name harbour")
+    assert "1 of 3 tickets landed" in done.out, done.out + done.err
+    assert shell(place, "codeswarm ticket hold later").code == 0
+    return place
+
+
+@pytest.fixture
+def place(after_a_session: Place, tmp_path: Path) -> Place:
+    """A copy of it: what is in the cache goes along under the name that its new place gives it."""
+    root = tmp_path / "copy"
+    shutil.copytree(after_a_session.root, root, symlinks=True)
+    own = root / "home" / ".config" / "codeswarm" / "config.toml"
+    own.write_text(own.read_text().replace(str(after_a_session.root), str(root)))
+    program(root / "bin" / "editor", f'cp {root}/mended "$1"')
+    (old,) = (root / "cache" / "codeswarm").iterdir()
+    copy = Place(root, dict(after_a_session.environment))
+    old.rename(find_home(copy.repository, Environment(copy.env())).workspaces)
+    return copy
+
+
+def saved(place: Place) -> None:
+    done = shell(place, "codeswarm ticket cancel bad; codeswarm ticket cancel later; codeswarm save")
+    assert "saved: main" in done.out, done.out + done.err
+
+
+def in_the_way(place: Place) -> None:
+    shell(place, "codeswarm ticket cancel bad; codeswarm ticket cancel later")
+    place.write({"asked-hello.txt": "mine\n"})
+
+
+def export_taken(place: Place) -> None:
+    place.write({"events.jsonl": "mine\n", "copy.db": "mine\n", "report.txt": "mine\n"})
+
+
+def asks_for_approval(place: Place) -> None:
+    (place.root / "t.yaml").write_text(TICKET)
+
+
+def stale_router(place: Place) -> None:
+    """What a router that was killed leaves behind."""
+    (place.data / "router.lock").write_text('{"pid": 999999}')
+    (place.data / "router.sock").touch()
+
+
+AFTER: dict[str, Fault] = {
+    "a session that there is not": Fault(
+        "codeswarm status nope", ("no session 'nope'",), gone="codeswarm status harbour"
+    ),
+    "a ticket that there is not": Fault("codeswarm logs nope", ("no ticket 'nope'",), gone="codeswarm logs hello"),
+    "a ticket of another session": Fault(
+        "codeswarm ticket show nope/hello", ("no session 'nope'",), gone="codeswarm ticket show hello"
+    ),
+    "an approval that there is not": Fault("codeswarm approve a9", ("no open approval",), gone="codeswarm approvals"),
+    "a rejection without a reason": Fault(
+        "codeswarm reject a9", ("needs a reason",), fix_code=2, gone="codeswarm approvals"
+    ),
+    "holding what has landed": Fault("codeswarm ticket hold hello", ("complete",), gone="codeswarm ticket show hello"),
+    "holding what has failed": Fault(
+        "codeswarm ticket hold bad", ("failed and rests",), gone="codeswarm ticket hold bad"
+    ),
+    "retrying what is on hold": Fault(
+        "codeswarm ticket retry later", ("not failed",), gone="codeswarm ticket hold later"
+    ),
+    "releasing what has failed": Fault(
+        "codeswarm ticket release bad", ("not on hold",), gone="codeswarm ticket hold bad"
+    ),
+    "cancelling what has landed": Fault(
+        "codeswarm ticket cancel hello", ("complete",), gone="codeswarm ticket show hello"
+    ),
+    "a message to nobody": Fault(
+        "codeswarm message hello more", ("nobody is left",), gone="codeswarm ticket show hello"
+    ),
+    "an empty message": Fault("codeswarm message ' '", ("message is empty",), gone="-"),
+    "no work to show": Fault("codeswarm diff later", ("no work",), fix_code=2, gone="codeswarm diff hello"),
+    "a name that is taken": Fault(f"{GO} --name harbour", ("bears the name",), asks_for_approval, gone="-"),
+    "going on with what is over": Fault("codeswarm resume harbour", ("nothing in it can change",), saved, gone="-"),
+    "saving what is saved": Fault("codeswarm save harbour", ("finalized",), saved, gone="codeswarm checkpoints"),
+    "a file of yours in the way of a save": Fault(
+        "codeswarm save", ("not saved", "asked-hello.txt"), in_the_way, code=3
+    ),
+    "an export over a file": Fault(
+        "codeswarm ledger export --output events.jsonl", ("can't be written",), export_taken, gone="-"
+    ),
+    "an export into no folder": Fault("codeswarm ledger export --output new/events.jsonl", ("can't be written",)),
+    "a backup over a file": Fault("codeswarm ledger backup copy.db", ("exists already",), export_taken, gone="-"),
+    "a backup into no folder": Fault("codeswarm ledger backup new/copy.db", ("no backup can be made",), gone="-"),
+    "a bug report over a file": Fault(
+        "codeswarm bug-report --output report.txt", ("can't be written",), export_taken, gone="-"
+    ),
+    "a state that there is not": Fault(
+        "codeswarm checkpoints nope", ("no session 'nope'",), gone="codeswarm checkpoints"
+    ),
+    "an open approval": Fault(
+        f"{GO} --approve plan", ("waits for a person",), asks_for_approval, code=3, gone="codeswarm resume"
+    ),
+    "a budget of nothing": Fault(
+        "codeswarm resume harbour --budget-tokens 0", ("request can't be used",), gone="codeswarm status harbour"
+    ),
+    "what a killed router left": Fault(
+        "codeswarm status nope",
+        ("no session 'nope'",),
+        stale_router,
+        gone="codeswarm ticket hold bad; codeswarm ticket retry bad",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_once_there_is_a_session(name: str, place: Place) -> None:
+    check(place, AFTER[name])
+
+
+def test_there_are_at_least_forty() -> None:
+    assert len(BEFORE) + len(AFTER) >= 40
