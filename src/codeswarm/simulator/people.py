@@ -132,6 +132,9 @@ class People:
         alive = [t.id for t in session.tickets.values() if t.status not in _DONE]
         if alive:
             some: TicketId = self._world.faults.choose(tuple(alive), "some ticket", session.id, look)
+            landing = session.landing.ticket if session.landing is not None else None
+            if landing is not None:
+                some = landing  # what is just landing is where a word of a person matters most
             if self._strikes(Fault.HOLD, session, look):
                 await self._do(session.id, cmd.HoldTicket(ticket=some, by="bob"))
             if self._strikes(Fault.MESSAGE, session, look):

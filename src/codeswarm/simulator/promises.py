@@ -50,6 +50,8 @@ class _Books:
     """The work that persons approved."""
     held: bool = False
     landed: bool = False
+    planning: bool = False
+    """It lands nothing, and a plan that is rejected goes back to it."""
 
 
 @dataclass
@@ -123,7 +125,7 @@ class Promises:
             case ev.PlanAccepted():
                 self.tickets |= {spec.id: _Books(spec) for spec in self._plans[event.plan]}
             case ev.PlanningRequested():
-                self.tickets[event.ticket] = _Books(TicketSpec(id=event.ticket, title="planning"))
+                self.tickets[event.ticket] = _Books(TicketSpec(id=event.ticket, title="planning"), planning=True)
             case ev.PlanningFinished():
                 self.tickets[event.ticket].landed = True  # it lands nothing, but who waited for it may begin
             case ev.TicketEdited():
@@ -175,7 +177,7 @@ class Promises:
             yield f"ticket {event.ticket} was leased at epoch {event.epoch} while epoch {books.live[1]} is alive"
         if early := [blocker for blocker in books.spec.blocked_by if not self.tickets[blocker].landed]:
             yield f"ticket {event.ticket} was leased before its blockers {', '.join(early)} landed"
-        if books.landed or books.held:
+        if (books.landed and not books.planning) or books.held:
             yield f"ticket {event.ticket} was leased though it {'has landed' if books.landed else 'is on hold'}"
         if books.charged >= self._settings.bounds.max_attempts:
             yield f"ticket {event.ticket} was leased again after {books.charged} failures of its agents in one phase"
