@@ -26,7 +26,7 @@ def resume(
         str | None, typer.Argument(help="Id, unique prefix or name; the latest one if left out.")
     ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="A new cap.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="A new cap.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="A new cap.", min=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
     agent: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Other agents from here on.")] = None,
     until: UntilOption = None,

@@ -77,7 +77,7 @@ def run(
         str | None, typer.Option(metavar="WHAT", help="What a person approves: none, plan, landing or all.")
     ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Never spend more than this.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="Never use more tokens than this.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Never use more tokens than this.", min=1)] = None,
     sandbox: Annotated[str | None, typer.Option(metavar="KIND", help="auto, bubblewrap or none.")] = None,
     base: Annotated[str | None, typer.Option(metavar="BRANCH", help="The branch to begin from and save to.")] = None,
     no_gate: Annotated[bool, typer.Option("--no-gate", help="Land without the project's gates, in your name.")] = False,

@@ -119,7 +119,9 @@ _PURPOSES = {
 _TELLERS: dict[str, Callable[[Data], str]] = {
     "SessionStarted": _started,
     "SessionActivated": lambda d: "active: work may be claimed",
-    "SessionSuspended": lambda d: f"suspended: {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
+    "SessionSuspended": lambda d: (
+        f"suspended: {d['reason']}" + (f": {_first_line(d['detail'])}" if d["detail"] else "")
+    ),
     "SessionResumed": lambda d: f"resumed by {d['by']}{_until(d.get('until'))}",
     "SessionAwaitingReview": lambda d: (
         f"awaits review: {d['reason'].replace('_', ' ')}" + (f" ({d['detail']})" if d["detail"] else "")
@@ -160,7 +162,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "TicketWaiting": lambda d: f"waits for {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
     "TicketReleased": lambda d: f"released by {d['by']}",
     "TicketHeld": lambda d: f"on hold ({d['by']}): {d['reason']}",
-    "TicketFailed": lambda d: f"failed: {d['reason']}",
+    "TicketFailed": lambda d: f"failed: {_first_line(d['reason'])}",
     "TicketRetried": lambda d: f"retried by {d['by']}",
     "TicketCancelled": lambda d: f"cancelled by {d['by']}" + (f": {d['reason']}" if d["reason"] else ""),
     "GateRequested": lambda d: (
