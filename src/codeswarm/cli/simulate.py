@@ -29,7 +29,7 @@ def simulate(
         float | None, typer.Option(metavar="USD", help="What an hour of one agent costs.", min=0.0)
     ] = None,
 ) -> None:
-    """Forecast how long a plan takes, how busy agents are, and what one more would buy.
+    """Forecast how long a plan takes, its cost, and what one more agent would buy.
 
     The decisions are those of a real run; agents take as long as tickets are estimated at (600 s without an estimate).
 

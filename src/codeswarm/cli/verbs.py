@@ -28,7 +28,9 @@ VERBS = {
     "example": Verb("example:example", "Print a file to begin with: a tickets file, or an agent that is no model."),
     "run": Verb("run:run", "From a goal, a specification or tickets to landed commits, with many agents at once."),
     "plan": Verb("plan:plan", "Make a plan and show it: tickets, waves, the critical path, an estimate."),
-    "simulate": Verb("simulate:simulate", "Forecast how long a plan takes, how busy agents are, and what one more would buy."),
+    "simulate": Verb(
+        "simulate:simulate", "Forecast how long a plan takes, its cost, and what one more agent would buy."
+    ),
     "resume": Verb("resume:resume", "Go on with a session that was paused, stopped, suspended or cut off."),
     "status": Verb("status:status", "Show a session: its state, its tickets, what waits for a person."),
     "watch": Verb("watch:watch", "Watch a session live, until it comes to rest."),
