@@ -29,5 +29,5 @@ def test_a_thousand_seeds_with_every_fault_keep_every_promise(chunk: int) -> Non
 
 
 ELSEWHERE = {"CommitsKept", "WorkSalvaged", "SourceKept", "TicketEdited", "BlockersChanged"}
-"""What no simulated history comes to: git's matter, a file's matter, and edits of a plan, which random histories of single
-decisions go through (`tests/unit/domain/test_histories.py`)."""
+"""What no simulated history comes to: git's matter, a file's matter, and edits of a plan, which the random histories of
+single decisions go through (`tests/unit/domain/test_histories.py`)."""
