@@ -38,7 +38,7 @@ def work(session: Session, now_ms: int) -> Iterator[WorkItem]:
     """Everything that may be claimed now, best first: gates, then tickets by score."""
     for gate in claimable_gates(session, now_ms):
         yield WorkItem(gate.id, Role.VERIFIER)
-    for id_ in _claimable_tickets(session, now_ms, ALL_ROLES, None):
+    for id_ in claimable_tickets(session, now_ms, ALL_ROLES, None):
         ticket = session.tickets[id_]
         yield WorkItem(id_, ticket.phase.role, frozenset(ticket.spec.requires))
 
@@ -69,7 +69,7 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
     waiting: list[ev.Event] = []
     while True:
         skip = {event.ticket for event in waiting if isinstance(event, ev.TicketWaiting)}
-        candidates = (id_ for id_ in _claimable_tickets(session, now_ms, roles, command.labels) if id_ not in skip)
+        candidates = (id_ for id_ in claimable_tickets(session, now_ms, roles, command.labels) if id_ not in skip)
         best = [session.tickets[id_] for id_ in islice(candidates, LOOK)]
         if not best:
             return waiting
@@ -84,7 +84,7 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
         waiting.append(ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.BUDGET, detail=detail))
 
 
-def _claimable_tickets(
+def claimable_tickets(
     session: Session, now_ms: int, roles: frozenset[Role], labels: frozenset[str] | None
 ) -> Iterator[TicketId]:
     """Before a session is active, and once its target is reached, only planners' work may be claimed."""

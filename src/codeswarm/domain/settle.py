@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from codeswarm.domain import budget, events as ev, gates
 from codeswarm.domain.ending import loose_ends
+from codeswarm.domain.leasing import claimable_tickets
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.domain.planning.asking import last_words, unplanned
 from codeswarm.domain.saving import full_gate, requested
@@ -58,12 +59,15 @@ def _while_active(session: Session) -> list[ev.Event]:
 
 
 def _out_of_budget(session: Session) -> list[ev.Event]:
-    """Tickets are ready, nothing runs, and not even the first of them can be afforded."""
+    """Tickets may be claimed, nothing runs, and not even the first of them can be afforded.
+
+    One that may not be claimed (the target is reached) is not waited for.
+    """
     if session.in_progress or session.landing or session.landing_queue or session.gates:
         return []
-    if next(session.ready.best(FOR_EVER, frozenset({Role.VERIFIER}), None), None) is not None:
+    if next(claimable_tickets(session, FOR_EVER, frozenset({Role.VERIFIER}), None), None) is not None:
         return []
-    best = next(session.ready.best(FOR_EVER, AGENT_ROLES, None), None)
+    best = next(claimable_tickets(session, FOR_EVER, AGENT_ROLES, None), None)
     if best is None:
         return []
     reservation = budget.reservation(session, session.tickets[best])

@@ -88,3 +88,8 @@ def test_many_seeds_are_told_as_a_table(capsys: pytest.CaptureFixture[str]) -> N
     assert all(fault in printed for fault in Fault)
     assert "2 seeds" in printed
     assert "0 break a promise" in printed
+
+
+def test_a_spent_budget_is_told_though_tickets_beyond_the_target_wait_for_a_verifier() -> None:
+    """Seed 859 once waited for ever: a planner could not be paid, and a gate that nobody may run was waited for."""
+    assert not simulate(Order(859)).problem
