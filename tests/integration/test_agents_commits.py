@@ -113,6 +113,18 @@ async def test_without_a_repository_of_its_own_or_above_it_there_is_nothing_to_k
     assert desk.bundles == 0
 
 
+async def test_what_a_killed_try_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.agent.git("checkout", "--quiet", "-b", "side")
+    side = desk.agent.commit({"b": "x"})
+    left = desk.place.meta / "commits" / "run"
+    (left / "git").mkdir(parents=True)
+    (left / "git" / "HEAD").write_text("half")
+    (left / "commits.bundle").write_text("half a bundle")
+    assert await desk.keep() is None
+    assert (desk.bundles, desk.kept["heads/side"]) == (1, side)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_commits_come_out_of_every_kind_of_walls(kind: Kind, tmp_path: Path) -> None:
     bench = Bench(tmp_path, kind.sandbox(), {"a": "x"}, overlay=kind.overlay)

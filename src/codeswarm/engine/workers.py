@@ -259,7 +259,7 @@ async def _end_boxes(keys: list[Key]) -> None:
     """End what dead workers left running: without walls everything, and with them what still stood before its own."""
     for session, subject, epoch in keys:
         name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
-        for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}"):
+        for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}", f"commits-{name}"):
             await in_thread(end_marked, box)
 
 

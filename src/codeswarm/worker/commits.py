@@ -80,6 +80,7 @@ async def keep_commits(
     `start` is not sent.
     """
     scratch = place.meta / "commits"
+    await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)  # of a try that was killed
     for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
         folder.mkdir(parents=True, exist_ok=True)
     box = Box(
