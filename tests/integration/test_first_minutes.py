@@ -81,6 +81,16 @@ def a_place(root: Path, files: dict[str, str]) -> Place:
     return place
 
 
+def unusable(tool: str, place: Place) -> str | None:
+    """Why a toolchain does not work with nothing of ours around it; None where it does."""
+    found = shutil.which(tool, path=place.env()["PATH"])
+    if found is None:
+        return "it is not installed"
+    asked = [found, "version" if tool == "go" else "--version"]
+    done = subprocess.run(asked, env=place.env(), capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else done.stderr.strip()
+
+
 def go(place: Place, *more: str) -> list[str]:
     path = place.tickets([{"id": "hello", "title": "Say hello", "pipeline": "single"}])
     return ["run", "--tickets", str(path), "--agent", f"command:{place.root}/agent.sh", "--sandbox", KIND, *more]
@@ -92,8 +102,8 @@ def test_a_project_of_each_kind_lands_its_first_ticket_without_a_word_of_configu
 ) -> None:
     tool, files = KINDS[kind]
     place = a_place(tmp_path, files)
-    if shutil.which(tool, path=place.env()["PATH"]) is None:
-        pytest.skip(f"{tool} is not installed here")
+    if (why := unusable(tool, place)) is not None:
+        pytest.skip(f"{tool} can't be used here: {why}")
     done = place.run(*go(place, "--save"))
     assert done.code == 0, done.out + done.err
     assert (place.repository / "hello.txt").read_text() == "hello\n"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shlex
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +58,24 @@ class CommandAgent:
         return ending_of(await running.process.wait(), ear.usage, ear.last)
 
 
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_SHELL = frozenset("$`*?~(){}[]<>|&;=")
+"""Signs that mean something to a shell."""
+
+
 def _program_of(command: str, directory: Path) -> Health | None:
-    """What is wrong with the program that a command begins with, where that is named by a path; else None."""
+    """What is wrong with the program that a command begins with, where that is named by a path; else None.
+
+    A shell runs the command: variables may be set before the program, and what it makes of other signs it tells itself.
+    """
     try:
-        first = next(iter(shlex.split(command)), "")
+        first = next(dropwhile(_ASSIGNMENT.match, shlex.split(command)), "")
     except ValueError as error:
         return Health(
             works=False, what=f"the command {command!r} can't be read: {error}", fix="codeswarm example agent"
         )
     path = directory / first
-    if "/" not in first or set(first) & set("$`*?~"):
+    if "/" not in first or set(first) & _SHELL:
         return None
     quoted = shlex.quote(str(path))
     if not path.exists():
