@@ -251,13 +251,12 @@ class Kernel:
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
     """Python looks for garbage after each few hundred new objects: more than half of the time of a replay, which
-    makes a million of them and no garbage. What was made is left out of later looks, too.
+    makes a million of them and no garbage.
     """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         if was_on:
             gc.enable()
