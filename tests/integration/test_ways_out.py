@@ -367,7 +367,7 @@ AFTER: dict[str, Fault] = {
         f"{GO} --approve plan", ("waits for a person",), asks_for_approval, code=3, gone="codeswarm resume"
     ),
     "a budget of nothing": Fault(
-        "codeswarm resume harbour --budget-tokens 0", ("request can't be used",), gone="codeswarm status harbour"
+        "codeswarm resume harbour --budget-tokens 0", ("greater than or equal to 1",), gone="codeswarm status harbour"
     ),
     "what a killed router left": Fault(
         "codeswarm status nope",
