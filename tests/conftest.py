@@ -6,5 +6,6 @@ import signal
 
 
 def pytest_configure() -> None:
-    """Processes that tests start take a SIGHUP as they do on a terminal, also where the tests run under nohup."""
+    """Processes that tests start take signals as they do on a terminal, also where the tests run in the background."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
