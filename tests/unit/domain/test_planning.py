@@ -6,6 +6,7 @@ import pytest
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import ApprovalId, TicketId
+from codeswarm.domain.planning.agreements import MOST
 from codeswarm.domain.planning.judging import MAX_FEEDBACK
 from codeswarm.domain.planning.steps import GROUP, groups_of
 from codeswarm.domain.policy import MAX_REJECTIONS
@@ -514,3 +515,11 @@ def test_a_cancelled_agreement_can_not_hold_its_tickets_for_ever(held: bool) -> 
         swarm.hold("agreement")
     swarm.do(cmd.CancelTicket(ticket=TicketId("agreement"), by="ada"))
     assert swarm.claims() == ["a", "b"]
+
+
+def test_what_goes_beyond_the_agreements_of_one_plan_is_noted() -> None:
+    pairs = [(f"a{n}", f"b{n}") for n in range(MOST + 2)]
+    swarm = Swarm(*(spec(id_, interfaces=(f"i{n}",)) for n, pair in enumerate(pairs) for id_ in pair))
+    assert len(swarm.session.plannings) == MOST
+    (noted,) = swarm.of_kind(ev.Noted)
+    assert "i20: a20, b20; i21: a21, b21" in noted.what

@@ -17,6 +17,9 @@ from codeswarm.domain.ticket import TicketSpec
 MOST = 20
 """Agreements that one plan asks for."""
 
+Shared = list[tuple[tuple[TicketId, ...], str]]
+"""Tickets, and the interfaces that they share."""
+
 
 def agreements(session: Session, specs: Sequence[TicketSpec]) -> list[ev.Event]:
     """What a planner is asked when these tickets come into the session."""
@@ -24,17 +27,17 @@ def agreements(session: Session, specs: Sequence[TicketSpec]) -> list[ev.Event]:
     if not shared:
         return []
     if not can_plan(session):
-        return [_nobody("; ".join(f"{name}: {', '.join(ids)}" for ids, name in shared))]
+        return [_nobody(shared)]
     taken = {spec.id for spec in specs}
     events: list[ev.Event] = []
     for about, name in shared[:MOST]:
         asked = request(session, Purpose.INTERFACES, name, "policy", about=about, taken=taken)
         taken.add(asked.ticket)
         events.append(asked)
-    return events
+    return [*events, _nobody(shared[MOST:])] if shared[MOST:] else events
 
 
-def shared_by(specs: Sequence[TicketSpec]) -> list[tuple[tuple[TicketId, ...], str]]:
+def shared_by(specs: Sequence[TicketSpec]) -> Shared:
     """Tickets of one wave that share interfaces, and the names of these. Each group of tickets is told once."""
     if not any(spec.interfaces for spec in specs):
         return []
@@ -49,5 +52,6 @@ def shared_by(specs: Sequence[TicketSpec]) -> list[tuple[tuple[TicketId, ...], s
     return [(about, ", ".join(names)) for about, names in groups.items()]
 
 
-def _nobody(what: str) -> ev.Noted:
+def _nobody(shared: Shared) -> ev.Noted:
+    what = "; ".join(f"{name}: {', '.join(ids)}" for ids, name in shared)
     return ev.Noted(subject="interfaces", what=f"no planner settles what tickets share: {what}"[:2000])

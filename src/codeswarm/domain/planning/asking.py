@@ -8,12 +8,10 @@ from codeswarm.domain import budget, events as ev
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import Row, planning_ticket
-from codeswarm.domain.rejection import Rejection
 from codeswarm.domain.results import Report
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import Purpose, TicketStatus
 
-Decision = list[ev.Event] | Rejection
 _NAME = {Purpose.GOAL: "plan", Purpose.INTERFACES: "agreement"}
 
 

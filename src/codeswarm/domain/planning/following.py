@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.ending import loose_ends
-from codeswarm.domain.plan import Plan, read_plan
 from codeswarm.domain.planning.agreements import agreements
-from codeswarm.domain.planning.judging import problems
-from codeswarm.domain.planning.steps import DISPENSABLE, WORDS, group_of, groups_of, merged, standing
+from codeswarm.domain.planning.judging import Look, look
+from codeswarm.domain.planning.steps import DISPENSABLE, WORDS, group_of, groups_of, merged
 from codeswarm.domain.policy import plan_approval
 from codeswarm.domain.results import Report
-from codeswarm.domain.session import Planning, Session, Ticket
+from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import Outcome, Purpose
 from codeswarm.domain.ticket import TicketSpec
 
@@ -27,35 +26,30 @@ def follow(session: Session, ticket: Ticket, report: Report, now_ms: int) -> lis
     last = not groups_of({str(row["id"]): row for row in rows}) if group is None else _is_last(ticket)
     if not last:
         return []
-    finished: list[ev.Event] = [*_noted(session, ticket, planning, report), ev.PlanningFinished(ticket=ticket.id)]
-    if not rows:
-        return finished
-    plan = read_plan({"tickets": rows}, session.settings.pipelines, standing(session))
-    assert isinstance(plan, Plan), "judged before"
-    return [*finished, *propose(session, plan.tickets, "planner", now_ms, ticket)]
+    found = look(session, ticket, planning, report.tickets or ())
+    finished: list[ev.Event] = [*_noted(ticket, found), ev.PlanningFinished(ticket=ticket.id)]
+    return finished + propose(session, found.tickets, ticket, now_ms) if found.tickets else finished
 
 
 def _is_last(ticket: Ticket) -> bool:
     return ticket.phase_index + 1 == len(ticket.phases)
 
 
-def _noted(session: Session, ticket: Ticket, planning: Planning, report: Report) -> list[ev.Event]:
+def _noted(ticket: Ticket, found: Look) -> list[ev.Event]:
     """Concerns that the planner did not mend, and that the merge queue will have to bear."""
-    _, concerns = problems(session, ticket, planning, report.tickets or ())
+    concerns = found.concerns
     if not concerns:
         return []
     told = "; ".join(map(str, concerns[:5])) + (f"; and {len(concerns) - 5} more" if len(concerns) > 5 else "")
     return [ev.Noted(subject="plan", what=f"accepted although {told}", ticket=ticket.id)]
 
 
-def propose(
-    session: Session, tickets: tuple[TicketSpec, ...], by: str, now_ms: int, planning: Ticket
-) -> list[ev.Event]:
+def propose(session: Session, tickets: tuple[TicketSpec, ...], planning: Ticket, now_ms: int) -> list[ev.Event]:
     """A planner's tickets: proposed, then a person is asked, or policy accepts them."""
     assert planning.planning is not None
     adds = planning.planning.purpose is not Purpose.GOAL
     number = session.plans + 1
-    proposed = ev.PlanProposed(plan=number, tickets=tickets, by=by, planning=planning.id, adds=adds)
+    proposed = ev.PlanProposed(plan=number, tickets=tickets, by="planner", planning=planning.id, adds=adds)
     policy = session.settings.policy
     if policy.plan_only:
         over = ev.SessionFinalized(outcome=Outcome.PLANNED, reason="only the plan was asked for")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from codeswarm.domain.adding import dead_blockers
@@ -11,6 +12,7 @@ from codeswarm.domain.planning.steps import WORDS, Row, group_of, is_whole, merg
 from codeswarm.domain.results import Failure, FailureClass, Report
 from codeswarm.domain.session import Planning, Session, Ticket
 from codeswarm.domain.states import Purpose
+from codeswarm.domain.ticket import TicketSpec
 
 MAX_FEEDBACK = 2
 """How often a planner is told what is wrong with one of its answers."""
@@ -27,9 +29,9 @@ def judge(session: Session, ticket: Ticket, report: Report) -> Failure | None:
         return None if words.strip() else _bad('there is no answer: the result must hold {"answer": "…"}')
     if report.tickets is None:
         return _bad('there are no tickets: the result must hold {"tickets": [{"id": …, "title": …, …}]}')
-    errors, concerns = problems(session, ticket, planning, report.tickets)
-    if errors or (concerns and ticket.failures < bound(session) - 1):
-        return _bad(_told(errors + concerns))
+    found = look(session, ticket, planning, report.tickets)
+    if found.errors or (found.concerns and ticket.failures < bound(session) - 1):
+        return _bad(_told([*found.errors, *found.concerns]))
     return None
 
 
@@ -38,31 +40,35 @@ def bound(session: Session) -> int:
     return min(session.settings.bounds.max_attempts, MAX_FEEDBACK + 1)
 
 
-def problems(
-    session: Session, ticket: Ticket, planning: Planning, rows: tuple[Row, ...]
-) -> tuple[list[Problem], list[Problem]]:
-    """(what must be mended, what should be)."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the whole plan is with an answer in it: its tickets, what must be mended, what should be."""
+
+    tickets: tuple[TicketSpec, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    concerns: tuple[Problem, ...] = ()
+
+
+def look(session: Session, ticket: Ticket, planning: Planning, rows: tuple[Row, ...]) -> Look:
+    """Put an answer into the plan, and see what is wrong with it."""
     if not rows and planning.purpose is Purpose.PROPOSALS:
-        return [], []
+        return Look()
     group = group_of(ticket, planning)
     strangers = [] if group is None else _strangers(group, rows)
     together = merged(planning, rows, group)
     room = session.settings.policy.max_planned - session.to_land
     if group is None and len(rows) > room:
         what = f"has {len(rows)} tickets; at most {max(room, 0)} more fit into this session"
-        return [Problem(where="tickets", what=what)], []
+        return Look(errors=(Problem(where="tickets", what=what),))
     plan = read_plan({"tickets": together}, session.settings.pipelines, standing(session))
     if isinstance(plan, list):
-        return strangers + plan, []
+        return Look(errors=(*strangers, *plan))
     strangers += [problem for spec in plan.tickets for problem in dead_blockers(session, spec)]
     edges: dict[str, Any] = {spec.id: [b for b in spec.blocked_by if b not in session.tickets] for spec in plan.tickets}
-    whole = [spec for spec, row in zip(plan.tickets, together, strict=True) if is_whole(row) or _is_due(spec.id, group)]
+    due = group or ()
+    whole = [spec for spec, row in zip(plan.tickets, together, strict=True) if is_whole(row) or spec.id in due]
     found = review(whole, edges, session.settings.leasing.attempt_timeout_s)
-    return strangers + list(found.errors), list(found.concerns)
-
-
-def _is_due(id_: str, group: tuple[str, ...] | None) -> bool:
-    return group is not None and id_ in group
+    return Look(plan.tickets, (*strangers, *found.errors), found.concerns)
 
 
 def _strangers(group: tuple[str, ...], rows: tuple[Row, ...]) -> list[Problem]:
