@@ -25,7 +25,7 @@ from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress, report_error
 from codeswarm.cli.planned import MOST_TICKETS, as_yaml
 from codeswarm.domain.ids import SessionId
-from codeswarm.domain.policy import unanswered
+from codeswarm.domain.policy import asked_about
 from codeswarm.domain.session import Session
 from codeswarm.errors import CodeswarmError, RouterUnreachable, Suspended
 from codeswarm.router_client import RouterClient
@@ -220,8 +220,7 @@ class Conversation:
 
     async def _edit(self, session: Session, approval: Any) -> None:
         """The plan in the person's editor, again and again until it can be taken; left as it is, it is approved so."""
-        plan = next(plan for plan in unanswered(session) if str(plan.number) == approval.evidence)
-        text = as_yaml(session.goal, plan.tickets)
+        text = as_yaml(session.goal, asked_about(session, approval).tickets)
         while True:
             try:
                 text = await asyncio.to_thread(edit, self._here, text, "plan.yaml")
@@ -241,7 +240,7 @@ class Conversation:
         reasons = "".join(f"\n  - {reason}" for reason in approval.reasons)
         out.print(f"risk {approval.risk} of 100{':' if reasons else ''}{reasons}", markup=False)
         if approval.subject == "plan":
-            tickets = next(plan.tickets for plan in unanswered(session) if str(plan.number) == approval.evidence)
+            tickets = asked_about(session, approval).tickets
             for spec in tickets[:MOST_TICKETS]:
                 after = f" (after {', '.join(spec.blocked_by)})" if spec.blocked_by else ""
                 out.print(f"  {spec.id}: {spec.title}{after}", markup=False)

@@ -67,6 +67,11 @@ def unanswered(session: Session) -> list[PlanState]:
     return plan + list(session.additions.values())
 
 
+def asked_about(session: Session, approval: Approval) -> PlanState:
+    """The plan that an open approval is for."""
+    return next(plan for plan in unanswered(session) if str(plan.number) == approval.evidence)
+
+
 def plan_approval(session: Session, plan: int, tickets: tuple[TicketSpec, ...], now_ms: int) -> ev.ApprovalRequested:
     files = dict.fromkeys(file for spec in tickets for file in spec.files)
     risk = of_plan(session, tickets, _sensitive(session, files))
@@ -105,23 +110,22 @@ def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
         return events
     events.append(ev.ApprovalGranted(approval=approval.id))
     if approval.subject == "plan":
-        accepted = _plan_accepted(session, int(approval.evidence), command)
+        accepted = _plan_accepted(session, asked_about(session, approval), command)
         return accepted if isinstance(accepted, Rejection) else events + accepted
     if approval.ticket is not None:
         events.append(ev.TicketQueued(ticket=approval.ticket))
     return events
 
 
-def _plan_accepted(session: Session, number: int, command: cmd.GiveApproval) -> Decision:
+def _plan_accepted(session: Session, plan: PlanState, command: cmd.GiveApproval) -> Decision:
     """The plan as it was proposed; or as the person changed it, which is then a proposal of their own.
 
     It is looked at once more: the session may have got other tickets since it was proposed.
     """
-    plan = next(plan for plan in unanswered(session) if plan.number == number)
     if problems := problems_with(session, command.tickets or plan.tickets):
         return invalid("; ".join(map(str, problems[:MOST_TOLD])), "codeswarm approve --edit")
     if not command.tickets or command.tickets == plan.tickets:
-        return [ev.PlanAccepted(plan=number, by=command.by), *agreements(session, plan.tickets)]
+        return [ev.PlanAccepted(plan=plan.number, by=command.by), *agreements(session, plan.tickets)]
     edited = ev.PlanProposed(
         plan=session.plans + 1, tickets=command.tickets, by=command.by, planning=plan.planning, adds=plan.adds
     )
@@ -144,7 +148,7 @@ def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decisi
 
 def _plan_rejected(session: Session, approval: Approval, command: cmd.RejectApproval) -> list[ev.Event]:
     """Back to the planner with the reason, a few times. Without one, or then, a session without a plan is over."""
-    plan = next(plan for plan in unanswered(session) if str(plan.number) == approval.evidence)
+    plan = asked_about(session, approval)
     planning = session.tickets[plan.planning].planning if plan.planning is not None else None
     back = planning is not None and planning.rejections < MAX_REJECTIONS
     rejected = ev.PlanRejected(plan=plan.number, by=command.by, why=command.why, back=back)
