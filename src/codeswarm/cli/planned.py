@@ -27,7 +27,8 @@ def as_yaml(goal: str, tickets: Sequence[TicketSpec]) -> str:
 
 def measures(tickets: Sequence[TicketSpec], workers: int, default_s: float) -> dict[str, Any]:
     """Waves, the critical path, and the least time that it takes."""
-    blockers = {spec.id: tuple(b for b in spec.blocked_by if any(b == o.id for o in tickets)) for spec in tickets}
+    here = {spec.id for spec in tickets}
+    blockers = {spec.id: tuple(b for b in spec.blocked_by if b in here) for spec in tickets}
     seconds = {spec.id: spec.estimate_s or default_s for spec in tickets}
     path = dag.critical_path(blockers, seconds)
     work_s = sum(seconds.values())

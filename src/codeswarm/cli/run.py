@@ -238,9 +238,10 @@ def announce(
 
 def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
     """What would be used, and the waves; nothing is written."""
-    from codeswarm.domain import dag
+    from codeswarm.cli.planned import measures
     from codeswarm.domain.pipeline import SHIPPED
     from codeswarm.domain.plan import Plan, read_plan
+    from codeswarm.domain.settings import Settings
     from codeswarm.engine.beginning import begin_from
     from codeswarm.errors import TicketsInvalid
 
@@ -250,9 +251,8 @@ def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
     plan = read_plan(data["plan"], known) if "plan" in data else Plan(tickets=())
     if isinstance(plan, list):
         raise TicketsInvalid(wish.tickets or "tickets", [str(problem) for problem in plan])
-    blockers = {spec.id: spec.blocked_by for spec in plan.tickets}
-    seconds = {spec.id: spec.estimate_s or 600.0 for spec in plan.tickets}
-    waves, path = dag.waves(blockers), dag.critical_path(blockers, seconds)
+    figures = measures(plan.tickets, config.swarm.workers, Settings().default_estimate_s)
+    waves, path = figures["waves"], figures["critical_path"]
     document = {
         "base": {"branch": base.branch, "commit": base.commit},
         "unseen": list(here.home.project.unseen()),
