@@ -22,6 +22,7 @@ from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import program
 from codeswarm.process import KILLED, exited
 from codeswarm.sandbox.base import Running
+from codeswarm.waiting import first_of
 
 TYPES = frozenset({"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage"})
 TRY_LATER = 75
@@ -107,15 +108,7 @@ async def end_with_main(running: Running, stop: asyncio.Event | None = None) -> 
 
     With `stop` it is ended as soon as that is set: a program that takes no word can't be asked to come to an end.
     """
-    watched: list[asyncio.Future[Any]] = [asyncio.ensure_future(exited(running.process))]
-    if stop is not None:
-        watched.append(asyncio.ensure_future(stop.wait()))
-    try:
-        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for watch in watched:
-            watch.cancel()
-        await asyncio.gather(*watched, return_exceptions=True)
+    await first_of(exited(running.process), *([] if stop is None else [stop.wait()]))
     await running.end()
 
 

@@ -30,6 +30,7 @@ from codeswarm.domain.states import SuspendReason
 from codeswarm.errors import CodeswarmError, Refused
 from codeswarm.failpoints import reach
 from codeswarm.home import RouterLive
+from codeswarm.waiting import first_of
 from codeswarm.wiring import Post, WorkerPlan, router
 
 
@@ -63,9 +64,9 @@ async def _host(here: Here, order: Order) -> None:
             guests = Guests(hosted.engine.kernel, map(SessionId, order.sessions), wait=order.wait)
             reach("background.hosting")
             _say(order, Report(state=HOSTING))
-            await _either(starter.read(), told.wait())
+            await first_of(starter.read(), told.wait())
             staying = asyncio.ensure_future(guests.until_quiet())
-            await _either(staying, told.wait())
+            await first_of(staying, told.wait())
             if told.is_set():
                 await _stop(hosted.engine, guests.at_work)
             await guests.until_quiet()
@@ -93,16 +94,6 @@ async def _starter(fd: int) -> AsyncIterator[asyncio.StreamReader]:
         yield reader
     finally:
         transport.close()
-
-
-async def _either(*waits: Any) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _stop(engine: Any, sessions: list[SessionId]) -> None:

@@ -26,6 +26,7 @@ from codeswarm.cli.output import progress, report_error
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.failpoints import reach
 from codeswarm.router_client import RouterClient
+from codeswarm.waiting import first_of
 
 Begin = Callable[[RouterClient, bool], Awaitable[Conversation]]
 """(client, whether we joined) → the conversation about what was begun. Safe to ask again at the next router."""
@@ -123,7 +124,7 @@ class _Sharing:
                 "Ctrl+C hands it over"
             )
             with _told_to_leave(self._departure) as told:
-                await _first(guests.until_quiet(), told.wait())
+                await first_of(guests.until_quiet(), told.wait())
         if guests.alone or (self._left and guests.at_work):
             return await self._hand_over(hosted, guests)
         return None
@@ -149,13 +150,3 @@ def _told_to_leave(departure: Departure) -> Iterator[asyncio.Event]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-async def _first(*waits: Any) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

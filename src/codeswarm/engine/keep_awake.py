@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from codeswarm.clock import Clock, within
 from codeswarm.domain.session import Session
@@ -20,6 +19,7 @@ from codeswarm.engine.kernel import Kernel
 from codeswarm.environment import Environment
 from codeswarm.ledger.base import Recorded
 from codeswarm.process import exited, kill_unreaped, spawn
+from codeswarm.waiting import first_of
 
 LINGER_S = 10.0
 """Held so much longer than there is work: between two phases a ticket rests for a moment."""
@@ -92,16 +92,11 @@ class KeepAwake:
 
     async def _change(self) -> None:
         """Until something happens in a session, or the inhibitor has ended."""
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._news.wait())]
-        if self._held is not None:
-            waits.append(asyncio.ensure_future(exited(self._held)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-        if len(waits) > 1 and waits[1].done() and not waits[1].cancelled():
+        if self._held is None:
+            await self._news.wait()
+            return
+        _, has_ended = await first_of(self._news.wait(), exited(self._held))
+        if has_ended:
             await self._has_ended()
 
     async def _hold(self) -> None:
