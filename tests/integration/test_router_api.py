@@ -424,7 +424,7 @@ async def test_a_socket_that_a_dead_router_left_is_replaced(tmp_path: Path) -> N
     with router_lock(data):
         bind(data.socket).close()
         with contextlib.closing(bind(data.socket)), contextlib.closing(socket.socket(socket.AF_UNIX)) as caller:
-            caller.connect(str(data.socket))
+            assert caller.connect_ex(str(data.socket)) == 0
 
 
 async def test_the_socket_of_a_live_router_is_left_alone(tmp_path: Path) -> None:
