@@ -55,6 +55,6 @@ def _dead(session: Session, blocker: TicketId) -> str | None:
     return "which is cancelled: it never lands" if ticket.status is TicketStatus.CANCELLED else None
 
 
-def refused(problems: Sequence[Problem]) -> Rejection:
+def refused(problems: Sequence[Problem], hint: str = "codeswarm ticket list") -> Rejection:
     more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
-    return invalid("; ".join(map(str, problems[:MOST_TOLD])) + more, "codeswarm ticket list")
+    return invalid("; ".join(map(str, problems[:MOST_TOLD])) + more, hint)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from codeswarm.domain import commands as cmd, events as ev
-from codeswarm.domain.adding import problems_with
+from codeswarm.domain.adding import problems_with, refused
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
 from codeswarm.domain.paths import as_bytes
@@ -20,8 +20,6 @@ from codeswarm.domain.ticket import TicketSpec
 
 Decision = list[ev.Event] | Rejection
 
-MOST_TOLD = 20
-"""Problems in the reason of one refusal."""
 MAX_REJECTIONS = 3
 """How often a person's no sends a plan back to its planner."""
 
@@ -123,7 +121,7 @@ def _plan_accepted(session: Session, plan: PlanState, command: cmd.GiveApproval)
     It is looked at once more: the session may have got other tickets since it was proposed.
     """
     if problems := problems_with(session, command.tickets or plan.tickets):
-        return invalid("; ".join(map(str, problems[:MOST_TOLD])), "codeswarm approve --edit")
+        return refused(problems, "codeswarm approve --edit")
     if not command.tickets or command.tickets == plan.tickets:
         return [ev.PlanAccepted(plan=plan.number, by=command.by), *agreements(session, plan.tickets)]
     edited = ev.PlanProposed(
