@@ -24,6 +24,7 @@ from codeswarm.cli.host import tell_of_room
 from codeswarm.cli.last_words import leave_words
 from codeswarm.cli.order import HOSTING, LIVE, READY, Order, Report
 from codeswarm.cli.output import progress, report_error
+from codeswarm.clock import SystemClock
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.states import SuspendReason
@@ -118,7 +119,7 @@ def _leave(here: Here, kernel: Any, sessions: list[SessionId]) -> None:
         session = kernel.session(id_)
         if (rest := rest_of(session)) is not None:
             words = closing_words(session, rest)
-            leave_words(here.home.data.root, id_, session.version, _now_ms(), rest.exit_code, words)
+            leave_words(here.home.data.root, id_, session.version, SystemClock().now_ms(), rest.exit_code, words)
             progress(f"session {id_}: {'; '.join(words)}")
 
 
@@ -127,11 +128,9 @@ def _leave_error(here: Here, order: Order, error: CodeswarmError) -> None:
     for session in order.sessions:
         with contextlib.suppress(CodeswarmError):
             version = here.session(session)["version"]
-            leave_words(here.home.data.root, SessionId(session), version, _now_ms(), error.exit_code, words)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+            leave_words(
+                here.home.data.root, SessionId(session), version, SystemClock().now_ms(), error.exit_code, words
+            )
 
 
 if __name__ == "__main__":

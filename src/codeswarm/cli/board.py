@@ -4,7 +4,6 @@ one, what rests is a mark in its wave.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable
 
@@ -18,6 +17,7 @@ from codeswarm.cli.keys import Keys
 from codeswarm.cli.output import clock_time, console, duration
 from codeswarm.cli.until import time_left
 from codeswarm.cli.words import QUIET, describe, subject
+from codeswarm.clock import SystemClock
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import STOPS, TicketStatus
 
@@ -88,7 +88,7 @@ class Board:
         session = self._session
         if session is None:
             return Text("starting …")
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = SystemClock().now_ms()
         parts: list[RenderableType] = [_title(session, now_ms), _waves(session)]
         moving = _moving(session, now_ms)
         if moving.row_count:

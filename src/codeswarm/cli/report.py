@@ -12,6 +12,7 @@ import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import console, say, say_json
+from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import UsageError
 
@@ -48,7 +49,6 @@ def report(
 
 def collect(here: Here, wanted: str | None) -> Report:
     """The report of a session as the ledger stands, live or not: a live router is not kept from its work by it."""
-    import time
 
     from codeswarm.engine.receipts import Signer
     from codeswarm.git.store import Store
@@ -61,7 +61,7 @@ def collect(here: Here, wanted: str | None) -> Report:
     signer = Signer.open(data.key) if data.key.is_file() else None
     evidence = Kept(Store(data.store), Artifacts(data.artifacts), signer)
     with here.ledger() as ledger:
-        return report_of(ledger, id_, evidence, made_ms=time.time_ns() // 1_000_000, live=here.live)
+        return report_of(ledger, id_, evidence, made_ms=SystemClock().now_ms(), live=here.live)
 
 
 def typing_at(here: Here) -> Typing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from codeswarm.cli.output import progress
 from codeswarm.cli.roles import every_role
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.until import UntilOption, parse_until
+from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import UsageError
 from codeswarm.router_client import RouterClient
@@ -62,7 +62,7 @@ def resume(
         "budget_usd": budget_usd,
         "budget_tokens": budget_tokens,
         "roles": roles,
-        "until": until and parse_until(until, time.time_ns() // 1_000_000).model_dump(),
+        "until": until and parse_until(until, SystemClock().now_ms()).model_dump(),
     }
     raise typer.Exit(
         run_async(

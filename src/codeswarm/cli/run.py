@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from codeswarm.cli.roles import chosen_agents, told
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.specification import headline, read_specification
 from codeswarm.cli.until import UntilOption, parse_until, time_left
+from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.settings import Until
 from codeswarm.errors import UsageError
@@ -108,7 +108,7 @@ def run(
     if repo is not None:
         here = replace(here, directory=here.directory / repo)
     flags = _flags(agent, role, workers, pipeline, approve, budget_usd, budget_tokens, sandbox, no_keep_awake)
-    end = None if until is None else parse_until(until, time.time_ns() // 1_000_000)
+    end = None if until is None else parse_until(until, SystemClock().now_ms())
     wish = Wish(
         goal, spec, tickets, name, base, flags, no_gate, allow_red_base, save, wait, target, record, end, detach
     )
@@ -229,7 +229,7 @@ def announce(
         line += f"; agents won't see your uncommitted changes in {shown}"
     (progress if here.json else tell)(line)
     if wish.until is not None:
-        progress(time_left(wish.until.at_ms, time.time_ns() // 1_000_000))
+        progress(time_left(wish.until.at_ms, SystemClock().now_ms()))
     for note in started["notes"]:
         progress(note)
     if joined:

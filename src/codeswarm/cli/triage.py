@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import count, progress, say, say_json, table
+from codeswarm.clock import SystemClock
 
 if TYPE_CHECKING:
     from codeswarm.triage.ranking import Triage
@@ -36,7 +36,7 @@ def triage(
 
     here: Here = context.obj
     items = _of_source(here, tickets) if tickets is not None else _of_session(here, session)
-    found = triaged(items, time.time_ns() // 1_000_000)
+    found = triaged(items, SystemClock().now_ms())
     if here.json:
         say_json(document(found, limit))
         return
