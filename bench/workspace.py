@@ -66,6 +66,7 @@ class _Bench:
         for _ in range(self._scale.long_runs):
             ours.append(self._ours_ms(maker, kind))
             theirs.append(self._worktree_ms())
+        maker.close()
         note = f"{self._scale.files:,} files"
         return Figure(
             f"workspace, {kind}", "ms", "less", tuple(ours), None, PEER, tuple(theirs), ratio_bar=ratio_bar, note=note

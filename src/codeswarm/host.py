@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/snap", "/etc/alternatives")
+_SYSTEM_PARTS = tuple(Path(top).parts for top in SYSTEM)
 _PROGRAM_FOLDERS = {"bin", "sbin", "shims", "scripts", "libexec"}
 _SHARED_PREFIXES = {".local", ".cargo", "go", ".bun", ".deno"}
 """Folders of a HOME that hold more than a toolchain (credentials, data): of these only `bin` is shown."""
@@ -30,13 +31,14 @@ _DEEP, _MANY = 4, 20_000
 
 
 def is_system(path: Path) -> bool:
-    return any(path == Path(top) or Path(top) in path.parents for top in SYSTEM)
+    parts = path.parts
+    return any(parts[: len(top)] == top for top in _SYSTEM_PARTS)
 
 
 def toolchains(path_variable: str, home: Path) -> tuple[Path, ...]:
     """The folders on a PATH that are not part of the system, and for what their programs link to."""
     shown: dict[Path, None] = {}
-    for entry in path_variable.split(os.pathsep):
+    for entry in dict.fromkeys(path_variable.split(os.pathsep)):
         folder = Path(entry)
         if not entry.startswith("/") or not folder.is_dir() or is_system(folder):
             continue
@@ -120,12 +122,12 @@ def holds_checkout(folder: Path) -> bool:
 
     There is more in one than its files: what is not committed, credentials of remotes, the data of a session.
     """
-    seen = 0
+    seen, top = 0, str(folder).rstrip("/").count("/")
     for above, folders, files in os.walk(folder):
         seen += len(folders)
         if ".git" in folders or ".git" in files or seen > _MANY or _is_bare(folders, files):
             return True
-        deep = len(Path(above).relative_to(folder).parts) >= _DEEP
+        deep = above.count("/") - top >= _DEEP
         folders[:] = [] if deep else [name for name in folders if name not in _INNARDS]
     return False
 
@@ -169,15 +171,17 @@ def _is_shared(prefix: Path, home: Path) -> bool:
 def _links(folder: Path, home: Path) -> Iterator[Path]:
     """Where the links in a folder of programs lead: the toolchain there, or the one file."""
     with os.scandir(folder) as entries:
-        links = [Path(entry.path) for entry in entries if entry.is_symlink()]
-    for link in links:
-        target = link.resolve()
-        if not target.exists() or is_system(target):
+        targets = {Path(os.path.realpath(entry.path)) for entry in entries if entry.is_symlink()}
+    programs = set()
+    for target in targets:
+        if is_system(target) or not target.exists():
             continue
         if target.parent.name in _PROGRAM_FOLDERS:
-            yield from _with_prefix(target.parent, home)
+            programs.add(target.parent)
         elif target.is_file() or not holds_checkout(target):
             yield target
+    for shared in programs:
+        yield from _with_prefix(shared, home)
 
 
 def _without_nested(paths: Iterable[Path]) -> list[Path]:

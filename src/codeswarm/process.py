@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -164,6 +165,31 @@ class Outliving:
     def let_go(self) -> None:
         """It goes on without us, and nobody of us asks how it ends."""
         self._process.returncode = 0  # else Popen warns of a child that still runs
+
+
+class Server:
+    """A program of ours that answers over a socket. It is to end when the other end is closed, be it by our death."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Start it in a process session of its own; the number of its socket's descriptor is its last argument."""
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [*argv, str(theirs.fileno())],
+                cwd="/",
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=(theirs.fileno(),),
+            )
+
+    def end(self) -> None:
+        """Whatever it is at. Idempotent."""
+        self.socket.close()
+        self._process.kill()
+        self._process.wait()
 
 
 async def exited(process: asyncio.subprocess.Process) -> None:

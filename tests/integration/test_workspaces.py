@@ -130,6 +130,7 @@ def made_site(kind: Kind, tmp_path: Path) -> Iterator[Site]:
     yield made
     for workspace in made.made:
         workspace.let_go()
+    made.maker.close()
 
 
 MANY_KINDS: dict[bytes, Any] = {

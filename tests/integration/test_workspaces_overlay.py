@@ -124,6 +124,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     yield made
     for workspace in made.made:
         workspace.let_go()
+    made.maker.close()
 
 
 def state_of(folder: Path) -> dict[str, tuple[object, ...]]:
@@ -399,6 +400,7 @@ async def test_a_mount_that_fails_gives_a_checkout_unless_an_overlay_was_asked_f
     killed = source.replace("    folder = os.open(", "    os.kill(os.getpid(), 9)\n    folder = os.open(")
     assert killed != source
     (tmp_path / "mounter.py").write_text(killed)
+    site.maker.close()
     monkeypatch.setattr("codeswarm.worker.mounting.MOUNTER", tmp_path / "mounter.py")
     if kind == "overlay":
         with pytest.raises(OverlayFailed):
@@ -409,6 +411,37 @@ async def test_a_mount_that_fails_gives_a_checkout_unless_an_overlay_was_asked_f
         assert found_in(made.place.files) == tree(START)
         assert await site.take(made.place, made.view, start) == tree(START)
     assert mounted(site.root) == []
+
+
+async def test_a_workspace_over_a_checkout_that_is_there_starts_no_process(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = site.commit(START)
+    await site.make(start, "first")
+    monkeypatch.setattr(subprocess, "Popen", None)
+    made = await site.make(start)
+    assert found_in(made.files) == tree(START)
+
+
+async def test_who_mounts_is_started_anew_when_it_was_killed(site: Site) -> None:
+    start = site.commit(START)
+    one = await site.make(start, "one")
+    for pid in mounters():
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    two = await site.make(start, "two")
+    assert found_in(one.files) == found_in(two.files) == tree(START)
+    assert len(mounters()) == 1
+    site.maker.close()
+    assert found_in(two.files) == tree(START)
+    assert mounters() == []
+
+
+def mounters() -> list[int]:
+    """The programs of this very process that mount workspaces."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [int(word) for path in children for word in path.read_text().split()]
+    return [pid for pid in pids if b"mounter.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -463,6 +496,7 @@ async def test_where_overlays_dont_work_workspaces_are_checkouts(site: Site) -> 
     """Within another overlay: it can't be reached from a namespace beside its own, and the kernel stacks none on it."""
     start = site.commit(START)
     outer = await site.make(start, "outer")
+    site.maker.close()
     site.places = Places(outer.files / "cache")
     site.maker = WorkspaceMaker(site.places, site.sandbox, Environment({"PATH": "/usr/bin:/bin"}))
     found = await site.maker.overlays.probe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -62,7 +63,8 @@ async def clean_up(here: Here, found: list[Any]) -> list[Any]:
         maker = WorkspaceMaker(places, sandbox, here.environment)
         gates = GateRunner(sandbox, clock, line.log)
         tools = Tools(line, clock, places, sandbox, maker, gates, Outbox(here.home.data.outbox))
-        stays = await clean(found, tools)
+        with closing(maker):
+            stays = await clean(found, tools)
         if hosted is not None and hosted.engine.store.packs() > MOST_PACKS:
             await asyncio.to_thread(hosted.engine.store.tidy)
         return stays

@@ -49,13 +49,14 @@ class WorkerOrder(BaseModel):
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
     clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox)
-    async with RouterClient.open(order.socket) as client:
+    async with RouterClient.open(order.socket) as client, contextlib.AsyncExitStack() as at_the_end:
         line = Line(client, clock)
 
         @cache
         def tools(kind: str) -> Tools:
             sandbox = choose(kind)
             maker = WorkspaceMaker(places, sandbox, environment)
+            at_the_end.callback(maker.close)
             gates = GateRunner(sandbox, clock, line.log)
             return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record, clock.away_since)
 

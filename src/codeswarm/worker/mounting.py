@@ -6,15 +6,17 @@ Source: docs/design/overlay.md
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 import sys
 import tempfile
+import threading
 from contextlib import closing
 from pathlib import Path
 
 from codeswarm.errors import CodeswarmError
-from codeswarm.process import run_sync
+from codeswarm.process import Server
 from codeswarm.sandbox import bubblewrap
 from codeswarm.sandbox.base import Namespaces, Probe, Sandbox
 from codeswarm.worker import mounter
@@ -24,42 +26,91 @@ from codeswarm.worker.view import View
 MOUNTER = Path(mounter.__file__)
 FIX = 'workspaces are made as checkouts, which is slower and no worse; [workspace] kind = "checkout" asks for that'
 
+DEADLINE_S = 600.0
+LONGEST_ANSWER = 1 << 16
+TRIES = 3
+"""Before it is taken for certain that whoever mounts is killed each time. Nothing of a try is left when it failed."""
+
 
 class OverlayFailed(CodeswarmError):
     """A workspace can't be an overlay here; `why` says what stands in the way."""
 
 
-def mount(place: Place, lower: Path) -> View:
-    """Show `lower` with what stands in the place's own layers over it. Raises: OverlayFailed, OSError.
+class Mounter:
+    """A program that mounts for us (`mounter.py`), started when it is first needed. Any thread may use it."""
 
-    What the layers hold survives any end of the view, and may be mounted again.
-    """
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+
+    def mount(self, place: Place, lower: Path) -> View:
+        """Show `lower` with what stands in the place's own layers over it. Raises: OverlayFailed, OSError.
+
+        What the layers hold survives any end of the view, and may be mounted again.
+        """
+        user, inside, folder = self._ask(str(place.root), str(lower), place.name)
+        files = Path(f"/proc/{os.getpid()}/fd/{folder}", place.name)
+        return View(files, place.mount / place.name, Namespaces(user, inside), place.upper, [user, inside, folder])
+
+    def _ask(self, *words: str) -> array.array[int]:
+        question = os.fsencode("\0".join(words))
+        for _ in range(TRIES):
+            server = self._started()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                return _ask(server, question)
+            self._end(server)
+        raise _failed("who mounts it was killed")
+
+    def _started(self) -> Server:
+        with self._lock:
+            if self._server is None:
+                self._server = Server([sys.executable, "-I", "-S", str(MOUNTER)])
+            return self._server
+
+    def _end(self, server: Server | None) -> None:
+        with self._lock:
+            if server is not None and server is self._server:
+                server.end()
+                self._server = None
+
+    def close(self) -> None:
+        """What it has mounted stays. Idempotent."""
+        self._end(self._server)
+
+
+def _ask(server: Server, question: bytes) -> array.array[int]:
+    """Raises: OverlayFailed, BrokenPipeError and ConnectionResetError where nobody is there who could answer."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        argv = [sys.executable, "-I", "-S", str(MOUNTER), str(place.root), str(lower), place.name, str(theirs.fileno())]
-        done = run_sync(argv, cwd=Path("/"), env={}, pass_fds=(theirs.fileno(),))
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"it ended with {done.returncode}"
-            raise OverlayFailed("a workspace could not be mounted as an overlay", why, FIX)
-        user, inside, folder = _receive(ours)
-    namespaces = Namespaces(user, inside)
-    files = Path(f"/proc/{os.getpid()}/fd/{folder}", place.name)
-    return View(files, place.mount / place.name, namespaces, place.upper, [user, inside, folder])
+    with ours:
+        with theirs:
+            socket.send_fds(server.socket, [question], [theirs.fileno()])
+        ours.settimeout(DEADLINE_S)
+        try:
+            return _receive(ours)
+        except TimeoutError as error:
+            raise _failed(f"it took longer than {DEADLINE_S:g} s") from error
 
 
 def _receive(sender: socket.socket) -> array.array[int]:
     """The three descriptors that the mounter sends, closed in every program that is started from here."""
     received = array.array("i")
-    flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-    _, messages, _, _ = sender.recvmsg(1, socket.CMSG_SPACE(received.itemsize * 3), flags)
+    room = socket.CMSG_SPACE(received.itemsize * 3)
+    said, messages, _, _ = sender.recvmsg(LONGEST_ANSWER, room, socket.MSG_CMSG_CLOEXEC)
     for _, _, data in messages:
         received.frombytes(data)
-    if len(received) != 3:
-        for number in received:
-            os.close(number)
+    if len(received) == 3:
+        return received
+    for number in received:
+        os.close(number)
+    if not said:
+        raise ConnectionResetError
+    if said == b".":
         raise OverlayFailed("a workspace was mounted and could not be taken over", "too many files are open", FIX)
-    return received
+    raise _failed(said.decode(errors="replace"))
+
+
+def _failed(why: str) -> OverlayFailed:
+    return OverlayFailed("a workspace could not be mounted as an overlay", why, FIX)
 
 
 def probe(places: Places, sandbox: Sandbox) -> Probe:
@@ -89,7 +140,7 @@ def _try_out(trial: Path) -> str:
         (lower / name).write_text(name)
     place = Place(trial / "attempt")
     place.create_overlay("lower")
-    with closing(mount(place, lower)) as view:
+    with closing(Mounter()) as mounter, closing(mounter.mount(place, lower)) as view:
         (view.files / "changes").write_text("changed")
         (view.files / "goes").unlink()
         seen = sorted(path.name for path in view.files.iterdir())

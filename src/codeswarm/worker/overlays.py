@@ -15,7 +15,7 @@ from codeswarm.git.command import Git
 from codeswarm.git.identity import Identity
 from codeswarm.sandbox.base import Probe, Sandbox
 from codeswarm.worker.lowers import Lower, Lowers
-from codeswarm.worker.mounting import OverlayFailed, mount, probe
+from codeswarm.worker.mounting import Mounter, OverlayFailed, probe
 from codeswarm.worker.places import Place, Places
 from codeswarm.worker.snapshots import baseline_over
 from codeswarm.worker.view import View
@@ -26,6 +26,7 @@ class Overlays:
         self._places = places
         self._sandbox = sandbox
         self._lowers = Lowers(places.lower)
+        self._mounter = Mounter()
         self._trying = asyncio.Lock()
         self._tried: Probe | None = None
 
@@ -40,7 +41,7 @@ class Overlays:
         """Make a new place a workspace at `start`. Raises: OverlayFailed, GitError, OSError."""
         async with self._lowers.lock(place.session):
             lower, changes = await asyncio.to_thread(self._lowers.under, place, objects, start)
-        return await asyncio.to_thread(open_over, place, lower, changes, objects, start, branch, author)
+        return await asyncio.to_thread(open_over, self._mounter, place, lower, changes, objects, start, branch, author)
 
     async def reopen(self, place: Place, objects: Path) -> View:
         """What someone left behind, as they left it. Raises: OverlayFailed, GitError, OSError."""
@@ -49,10 +50,15 @@ class Overlays:
             raise OverlayFailed("a workspace that is an overlay can't be looked at here", tried.why)
         async with self._lowers.lock(place.session):
             lower = await asyncio.to_thread(self._lowers.again, place, objects)
-        return await asyncio.to_thread(mount, place, lower.files)
+        return await asyncio.to_thread(self._mounter.mount, place, lower.files)
+
+    def close(self) -> None:
+        """End what mounts for them; what is mounted stays. Idempotent."""
+        self._mounter.close()
 
 
 def open_over(
+    mounter: Mounter,
     place: Place,
     lower: Lower,
     changes: Mapping[bytes, bool],
@@ -62,7 +68,7 @@ def open_over(
     author: Identity,
 ) -> View:
     """Mount a place over its lower, and make of what it shows a workspace at `start`."""
-    view = mount(place, lower.files)
+    view = mounter.mount(place, lower.files)
     try:
         assert view.namespaces is not None
         git = Git(view.source / ".git", work_tree=view.source, entering=view.namespaces.entering)

@@ -149,6 +149,10 @@ class WorkspaceMaker:
         """Take a workspace away. The caller knows that nothing in it is needed any more."""
         remove(place.root)
 
+    def close(self) -> None:
+        """No more workspaces are made; those that are stay. Idempotent."""
+        self.overlays.close()
+
 
 async def _whole(laying: Coroutine[Any, Any, View]) -> View:
     """A view, made to its end even for a caller that is cancelled: then nothing is left open, and no thread writes on
