@@ -58,7 +58,8 @@ async def test_a_stop_for_longer_than_a_lease_lasts_costs_nobody_anything(
     assert await run.end() == 0, run.error
     kinds = [event["kind"] for event in run.events]
     assert kinds.count("TicketLanded") == 1
-    assert not {"AttemptFailed", "AttemptTimedOut"} & set(kinds)
+    failed = [event for event in run.events if event["kind"] in ("AttemptFailed", "AttemptTimedOut", "SlotRestarted")]
+    assert not failed
     if whom is not workers:  # of a worker that is silent for a whole term nobody can know more than that
         assert kinds.count("AttemptLeased") == 1
         assert "AttemptLost" not in kinds

@@ -32,6 +32,7 @@ from codeswarm.sandbox.base import WORKSPACE
 from codeswarm.worker.disk import lacks_room
 from codeswarm.worker.gate import GateContext
 from codeswarm.worker.line import complete_letter, release_letter
+from codeswarm.worker.locks import taken
 from codeswarm.worker.play import Play, Played
 from codeswarm.worker.salvage import salvage
 from codeswarm.worker.setup import SetupFailed
@@ -55,15 +56,22 @@ class Attempt:
         self._place = tools.places.attempt(offer.session, offer.subject, offer.epoch)
         self._home = tools.places.home(offer.session, offer.subject)
         self._brought_home = False
+        self._at_work = contextlib.ExitStack()
+        """Holds the folder, so that nobody else clears it up while an agent may still be in it."""
         self._began = tools.clock.monotonic()
 
     async def run(self) -> None:
         """Do the attempt and report it. Raises only what is a fault of ours; the report says so then, too."""
+        with self._at_work:
+            await self._run()
+
+    async def _run(self) -> None:
         offer = self.offer
         try:
             preparation = await under_lease(self._tools.line, offer, self._prepared())
             report = stopped(preparation) if isinstance(preparation, Stop) else await self._work(preparation)
         except LeaseLost:
+            self._at_work.close()
             await salvage(self._tools, self._place)
             return
         except RouterUnreachable:
@@ -112,6 +120,7 @@ class Attempt:
         if isinstance(workspace, Stop):
             return stopped(workspace)
         try:
+            self._at_work.enter_context(taken(self._place.held))
             self._place.remember(**self._facts(preparation, workspace))
             reach("worker.workspace_made")
             play = Play(self.offer, self._agent, preparation, workspace, self._tools)

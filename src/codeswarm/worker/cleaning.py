@@ -16,6 +16,7 @@ from pathlib import Path
 from codeswarm.domain.ids import SessionId
 from codeswarm.ledger.base import Ledger
 from codeswarm.process import run_sync
+from codeswarm.worker.locks import taken
 from codeswarm.worker.places import ATTEMPTS, HOMES, Place, Places
 from codeswarm.worker.salvage import salvage
 from codeswarm.worker.tools import Tools
@@ -111,9 +112,15 @@ async def clean(litter: Iterable[Litter], tools: Tools) -> list[Litter]:
         else:
             await salvage(tools, Place(item.path))
             if item.path.exists():
-                why = Place(item.path).facts().get("salvage_failed") or "it holds what no ref can"
-                stays.append(Litter(item.path, "keep", str(why), item.bytes))
+                stays.append(Litter(item.path, "keep", _why_it_stays(Place(item.path)), item.bytes))
     return stays
+
+
+def _why_it_stays(place: Place) -> str:
+    with taken(place.held) as nobodys:
+        if not nobodys:
+            return "somebody is still at work in it, and brings it home"
+        return str(place.facts().get("salvage_failed") or "it holds what no ref can")
 
 
 def _folders(root: Path) -> list[Path]:

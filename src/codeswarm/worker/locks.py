@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 POLL_S = 0.05
@@ -30,3 +31,26 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def taken(path: Path) -> Iterator[bool]:
+    """Hold a lock file to the end of the block, if nobody holds it; whether it is ours. Raises: OSError.
+
+    A lock file in a folder that is not there is nobody's: True, and nothing is held.
+    """
+    try:
+        file = path.open("a")
+    except FileNotFoundError:
+        yield True
+        return
+    with file:
+        yield _try_lock(file.fileno()) and _is_there(path, file.fileno())
+
+
+def _is_there(path: Path, fd: int) -> bool:
+    """Whether a lock file still stands where it was opened: who held it before may have removed its folder."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False

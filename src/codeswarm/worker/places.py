@@ -71,6 +71,11 @@ class Place:
         return self.root / "meta"
 
     @property
+    def held(self) -> Path:
+        """A lock file: whoever is at work in this folder, or clears it up, holds it for as long as it lives."""
+        return self.meta / "held"
+
+    @property
     def manifest(self) -> Path:
         return self.meta / "manifest"
 

@@ -1,4 +1,8 @@
-"""Brings home what a dead attempt left in its workspace: the worker that finds the folder sends it, then removes it."""
+"""Brings home what a dead attempt left in its workspace: the worker that finds the folder sends it, then removes it.
+
+An attempt whose lease is over may still be at work: its worker was stopped, or cut off, and has not heard of it. Such
+a folder is left to that worker, which brings it home itself once it hears; if it dies instead, the next one does.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 from codeswarm.errors import CodeswarmError
 from codeswarm.protocol import SnapshotAnswer
 from codeswarm.worker.commits import keep_commits
+from codeswarm.worker.locks import taken
 from codeswarm.worker.places import Place
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.tools import Tools
@@ -19,10 +24,15 @@ async def salvage(tools: Tools, place: Place) -> bool:
     """Send a left-over workspace to its attempt's wip ref and remove it; whether there was one and it is safe now.
 
     A folder that was never finished (no facts, no manifest) holds nothing of an agent's and is only removed. What can't
-    be sent stays, for the next one who comes by.
+    be sent stays, for the next one who comes by; so does a folder that someone else is at work in.
     """
     if not place.root.is_dir():
         return False
+    with taken(place.held) as ours:
+        return ours and await _salvage(tools, place)
+
+
+async def _salvage(tools: Tools, place: Place) -> bool:
     facts = place.facts()
     if not facts or not place.manifest.is_file():
         await asyncio.to_thread(tools.maker.remove, place)
