@@ -31,7 +31,7 @@ def status(
 
     here: Here = context.obj
     with here.tables() as tables:
-        found = views.overview(tables, views.find_session(tables, session))
+        found = views.overview(tables, views.find_session(tables, session), () if here.json else views.BRIEF)
     found["live"] = here.live
     words = (
         None if found["live"] else last_words(here.home.data.root, found["session"]["id"], found["session"]["version"])

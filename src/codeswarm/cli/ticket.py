@@ -34,7 +34,7 @@ def list_(
 
     here: Here = context.obj
     with here.tables() as tables:
-        overview = views.overview(tables, views.find_session(tables, session))
+        overview = views.overview(tables, views.find_session(tables, session), () if here.json else views.BRIEF)
     found = [row for row in overview["tickets"] if state in (None, row["status"])]
     if here.json:
         say_json(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -84,13 +84,14 @@ class MemoryLedger:
     def reply(self, key: str) -> str | None:
         return self._replies.get(key)
 
-    def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
+    def table(self, name: str, /, *, only: Sequence[str] = (), **where: object) -> list[dict[str, Any]]:
         table = TABLES[name]
-        if unknown := set(where) - set(table.columns):
+        if unknown := {*where, *only} - set(table.columns):
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
         rows = [dict(zip(table.columns, row, strict=True)) for row in self._tables[name].values()]
         rows = [row for row in rows if all(row[column] == value for column, value in where.items())]
-        return sorted(rows, key=lambda row: tuple(row[column] for column in table.order.split(", ")))
+        rows.sort(key=lambda row: tuple(row[column] for column in table.order.split(", ")))
+        return [{column: row[column] for column in only or table.columns} for row in rows]
 
     def close(self) -> None:
         """Nothing is held."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,16 @@ class Reader:
         rows = self.all(SQL["reply"], key)
         return rows[0][0] if rows else None
 
-    def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
+    def table(self, name: str, /, *, only: Sequence[str] = (), **where: object) -> list[dict[str, Any]]:
         table = TABLES[name]
-        if unknown := set(where) - set(table.columns):
+        columns = tuple(only) or table.columns
+        if unknown := {*where, *only} - set(table.columns):
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
         condition = " AND ".join(f"{column} = ?" for column in where)
         # The columns are named, not `*`: a newer program's tables may have more.
-        statement = f"SELECT {', '.join(self._readable(name, table.columns))} FROM {name}"  # noqa: S608 - our names
+        statement = f"SELECT {', '.join(self._readable(name, columns))} FROM {name}"  # noqa: S608 - our names
         statement += (f" WHERE {condition}" if where else "") + f" ORDER BY {table.order}"
-        return [dict(zip(table.columns, row, strict=True)) for row in self.all(statement, *where.values())]
+        return [dict(zip(columns, row, strict=True)) for row in self.all(statement, *where.values())]
 
     def _readable(self, name: str, columns: tuple[str, ...]) -> list[str]:
         """The columns of a table; those that an older program's ledger lacks are empty until it is migrated."""

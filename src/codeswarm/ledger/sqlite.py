@@ -240,8 +240,8 @@ class SqliteLedger:
     def reply(self, key: str) -> str | None:
         return self._reader.reply(key)
 
-    def table(self, name: str, /, **where: object) -> list[dict[str, Any]]:
-        return self._reader.table(name, **where)
+    def table(self, name: str, /, *, only: Sequence[str] = (), **where: object) -> list[dict[str, Any]]:
+        return self._reader.table(name, only=only, **where)
 
     def _recorded(self, row: Sequence[Any]) -> Recorded:
         seq, session, version, at_ms, kind, body = row

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import unknown
 from codeswarm.errors import Refused, UsageError
 from codeswarm.ledger.base import Recorded, Tables
+from codeswarm.ledger.tables import TABLES
 
 OVER = ("finalized", "cancelled")
 _LISTS = {
@@ -18,6 +20,8 @@ _LISTS = {
     "approvals": {"given_by", "reasons"},
 }
 """Table → the columns that hold a list as JSON."""
+BRIEF = ("id", "title", "place", "wave", "status", "phase", "epoch", "since_ms", "reason", "blocked_by")
+"""What lists for people tell of a ticket."""
 
 
 def wire(record: Recorded) -> dict[str, Any]:
@@ -32,10 +36,10 @@ def wire(record: Recorded) -> dict[str, Any]:
     }
 
 
-def rows(ledger: Tables, table: str, **where: object) -> list[dict[str, Any]]:
-    """Rows of a projection with their lists as lists."""
-    found = ledger.table(table, **where)
-    for name in _LISTS.get(table, ()):
+def rows(ledger: Tables, table: str, *, only: Sequence[str] = (), **where: object) -> list[dict[str, Any]]:
+    """Rows of a projection with their lists as lists; `only`: the columns that are wanted, if not all."""
+    found = ledger.table(table, only=only, **where)
+    for name in _LISTS.get(table, set()).intersection(only or TABLES[table].columns):
         lists = json.loads(f"[{','.join(row[name] for row in found)}]")  # a whole column at once: ten times as fast
         for row, value in zip(found, lists, strict=True):
             row[name] = value
@@ -93,10 +97,10 @@ def blocked_by_failure(tickets: list[dict[str, Any]]) -> dict[str, list[str]]:
     return {id_: sorted(found) for id_, found in causes.items()}
 
 
-def overview(ledger: Tables, session: dict[str, Any]) -> dict[str, Any]:
-    """All that `status` tells of a session."""
+def overview(ledger: Tables, session: dict[str, Any], only: Sequence[str] = ()) -> dict[str, Any]:
+    """All that `status` tells of a session; `only`: the columns that are wanted of its tickets, if not all."""
     where = {"session": session["id"]}
-    tickets = rows(ledger, "tickets", **where)
+    tickets = rows(ledger, "tickets", only=only, **where)
     blocked = blocked_by_failure(tickets)
     for row in tickets:
         row["blocked_by_failure"] = blocked.get(row["id"], [])

@@ -182,8 +182,16 @@ class LedgerContract:
         assert [(row["status"], row["reason"]) for row in found] == [("on_hold", "because")]
         assert ledger.table("tickets", session=TWO) == []
 
+    def test_a_row_has_the_columns_that_were_asked_for_in_that_order(self, ledger: Ledger) -> None:
+        _, rows = self.planned(ONE)
+        ledger.append(Batch(ONE, 0, 7, [started(ONE)], rows=rows)).result(10)
+        found = ledger.table("tickets", only=("wave", "id"), session=ONE)
+        assert [list(row.items()) for row in found] == [[("wave", 1), ("id", "b")], [("wave", 0), ("id", "a")]]
+
     def test_an_unknown_table_or_column_is_an_error(self, ledger: Ledger) -> None:
         with pytest.raises(KeyError):
             ledger.table("nothing")
         with pytest.raises(KeyError):
             ledger.table("tickets", colour="red")
+        with pytest.raises(KeyError):
+            ledger.table("tickets", only=("id", "colour"))
