@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import asyncio
+
 
 STREAM_LIMIT = 1 << 20
 KILLED = (-9, 137)
@@ -172,6 +172,8 @@ class Server:
 
     def __init__(self, argv: Sequence[str]) -> None:
         """Start it in a process session of its own; the number of its socket's descriptor is its last argument."""
+        import socket  # noqa: PLC0415 - most commands start none
+
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(

@@ -1,10 +1,5 @@
-"""The version of this program, as its package metadata has it."""
+"""The version of this program. Its package's metadata are made with it."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    VERSION = version("codeswarm")
-except PackageNotFoundError:
-    VERSION = "0+unknown"
+VERSION = "0.1.0"

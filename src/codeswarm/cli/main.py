@@ -55,7 +55,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def begin(
     context: typer.Context,
-    directory: Annotated[Path, typer.Option("-C", metavar="DIR", help="Run as if started there.")] = Path(),
+    directory: Annotated[Path | None, typer.Option("-C", metavar="DIR", help="Run as if started there.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document (or JSON Lines) on standard output.")] = False,
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The data directory.")] = None,
     router: Annotated[str | None, typer.Option("--router", metavar="URL", help="A shared router.")] = None,
@@ -71,7 +71,7 @@ def begin(
             "--router, --token and --context have no effect yet",
             without(sys.argv[1:], "--router", "--token", "--context"),
         )
-    context.obj = Here(directory.absolute(), json, data, tuple(sys.argv[1:]))
+    context.obj = Here((directory or Path()).absolute(), json, data, tuple(sys.argv[1:]))
 
 
 def hoist(arguments: list[str]) -> list[str]:

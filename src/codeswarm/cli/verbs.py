@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from codeswarm.cli.unchecked import check_what_is_given
 from codeswarm.environment import Environment
 
 
@@ -104,7 +105,9 @@ def _make(name: str, verb: Verb) -> Any:
     else:
         around.command(name)(found)
     command = typer.main.get_group(around).commands[name]
-    _let_complete(command)
+    for each in (command, *getattr(command, "commands", {}).values()):
+        check_what_is_given(each.get_params(typer.Context(each)))
+        _let_complete(each)
     return command
 
 
@@ -113,8 +116,7 @@ def _let_complete(command: Any) -> None:
     if Environment.read().completing:
         from codeswarm.cli.completion import offer
 
-        for each in (command, *getattr(command, "commands", {}).values()):
-            offer(each)
+        offer(command)
 
 
 class Verbs(TyperGroup):
@@ -123,6 +125,10 @@ class Verbs(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        check_what_is_given(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list in the help, from the tables alone. A verb without a group stands at the end."""

@@ -52,7 +52,7 @@ def loaded(folder: Path, *words: str) -> set[str]:
 
 def test_the_version_loads_nothing_but_the_parser(tmp_path: Path) -> None:
     found = loaded(tmp_path, "--version")
-    assert not found & {*SLOW, "pydantic", "sqlite3", "codeswarm.home"}
+    assert not found & {*SLOW, "pydantic", "sqlite3", "codeswarm.home", "importlib.metadata", "socket"}
     assert "codeswarm.cli.verbs" in found
 
 
@@ -65,8 +65,19 @@ def test_the_list_of_verbs_loads_none_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["ticket", "list"], ["session", "list"]])
 def test_what_only_looks_at_tables_loads_no_domain_and_no_router(words: list[str], one_session: Path) -> None:
     found = loaded(one_session, *words)
-    assert not found & set(SLOW)
+    assert not found & {*SLOW, "pydantic", "pydantic_core", "socket"}
     assert "sqlite3" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["plan", "x", "--workers", "many"], "'--workers'"), (["-C", "nowhere", "status"], "nowhere")],
+)
+def test_what_is_given_is_checked_all_the_same(words: list[str], told: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "codeswarm.cli", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
 
 
 @pytest.mark.parametrize("name", VERBS)
