@@ -21,7 +21,8 @@ from codeswarm.domain.results import GateOutcome, Receipt, Report, Work
 from codeswarm.domain.session import Session
 from codeswarm.domain.settings import Settings
 from codeswarm.domain.ticket import TicketSpec
-from codeswarm.engine.kernel import Kernel, Submitted
+from codeswarm.engine.gathering import Submitted
+from codeswarm.engine.kernel import Kernel
 from codeswarm.ledger.sqlite import SqliteLedger
 
 SESSION = SessionId("bench")

@@ -57,7 +57,7 @@ MUTANTS = (
            "spending.reserved_usd -= attempt.reserved_usd", "pass"),
     Mutant("a refused save is never over", session._save_refused, "session.save = None", "pass"),
     Mutant("a red gate has no consequence", landing.complete_gate, "if red else", "if False else"),
-    Mutant("what the disk never took is kept in memory", Kernel._forget, "self._sessions[lost] = None", "pass"),
+    Mutant("what the disk never took is kept in memory", Kernel._forget, "self._give_up(lost, error)", "pass"),
     Mutant("no lease ever runs out", Rescuer.rescue, "self._desk.overdue()", "[]"),
 )  # fmt: skip
 

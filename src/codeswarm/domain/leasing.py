@@ -69,11 +69,10 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
     waiting: list[ev.Event] = []
     while True:
         skip = {event.ticket for event in waiting if isinstance(event, ev.TicketWaiting)}
-        candidates = (id_ for id_ in claimable_tickets(session, now_ms, roles, command.labels) if id_ not in skip)
-        best = [session.tickets[id_] for id_ in islice(candidates, LOOK)]
-        if not best:
+        best = claimable_tickets(session, now_ms, roles, command.labels)
+        ticket = _finest(session, (id_ for id_ in best if id_ not in skip) if skip else best, command)
+        if ticket is None:
             return waiting
-        ticket = _finest(session, best, command)
         reservation = budget.reservation(session, ticket)
         if not budget.affordable(session, reservation):
             roles &= frozenset({Role.VERIFIER})  # no agent can be afforded; what starts none goes on
@@ -97,14 +96,15 @@ def claimable_tickets(
 
 
 def _open_roles(session: Session, command: cmd.Claim) -> frozenset[Role]:
-    """The worker's roles whose cap is not reached and whose agent it has."""
-    busy = list(session.in_progress.values())
-    return frozenset(
-        role
-        for role in command.roles
-        if busy.count(role) < session.settings.role_caps.get(role, 1_000_000)
-        and (role is Role.VERIFIER or _has_agent(session, role, command.agents))
-    )
+    """The worker's roles that tickets wait for, whose cap is not reached and whose agent it has."""
+    return frozenset(role for role in session.ready.roles() & command.roles if _open_to(session, role, command))
+
+
+def _open_to(session: Session, role: Role, command: cmd.Claim) -> bool:
+    cap = session.settings.role_caps.get(role)
+    if cap is not None and sum(busy is role for busy in session.in_progress.values()) >= cap:
+        return False
+    return role is Role.VERIFIER or _has_agent(session, role, command.agents)
 
 
 def _has_agent(session: Session, role: Role, kinds: frozenset[str]) -> bool:
@@ -112,22 +112,35 @@ def _has_agent(session: Session, role: Role, kinds: frozenset[str]) -> bool:
     return bool(specs) and (not kinds or specs[0].partition(":")[0] in kinds)
 
 
-def _finest(session: Session, best: list[Ticket], command: cmd.Claim) -> Ticket:
+def _finest(session: Session, best: Iterator[TicketId], command: cmd.Claim) -> Ticket | None:
     """Who has the right of way; then, among equals in priority: first those that touch no file which is being worked
     on, then those that this worker knows already (their HOME and conversation are there), then by score.
     """
-    first = best[0]
-    if first.id in session.right_of_way:
-        return first
-    busy = [session.tickets[id_].spec.files for id_ in session.in_progress]
-    peers = [ticket for ticket in best if ticket.spec.priority == first.spec.priority]
+    found: Ticket | None = None
+    least = 0
+    for id_ in islice(best, LOOK):
+        ticket = session.tickets[id_]
+        if found is None:
+            if id_ in session.right_of_way:
+                return ticket
+        elif ticket.spec.priority != found.spec.priority:
+            break  # and so has all that follows
+        elif least == 1 and not ticket.epoch:
+            continue  # nobody knows it, and it can't touch less than nothing
+        overlaps = _overlaps(session, ticket)
+        known = ticket.epoch > 0 and ticket.attempts[ticket.epoch].worker == command.worker
+        rank = 2 * overlaps + (not known)
+        if rank == 0:
+            return ticket  # there is no better one
+        if found is None or rank < least:
+            found, least = ticket, rank
+    return found
 
-    def coarse(ticket: Ticket) -> tuple[int, bool]:
-        overlaps = sum(may_overlap(ticket.spec.files, files) for files in busy) if ticket.spec.files else 0
-        last = ticket.attempts.get(ticket.epoch) if ticket.epoch else None
-        return overlaps, last is None or last.worker != command.worker
 
-    return min(peers, key=coarse)
+def _overlaps(session: Session, ticket: Ticket) -> int:
+    """How many tickets in progress may touch its files."""
+    files = ticket.spec.files
+    return sum(may_overlap(files, session.tickets[id_].spec.files) for id_ in session.in_progress) if files else 0
 
 
 def _lease(session: Session, ticket: Ticket, command: cmd.Claim, reservation: budget.Reservation) -> ev.AttemptLeased:

@@ -76,14 +76,18 @@ class ReadyQueue:
 
     def best(self, now_ms: int, roles: frozenset[Role], labels: frozenset[str] | None) -> Iterator[TicketId]:
         """Tickets that may be claimed now, best key first. `labels` None: any ticket, whatever it requires."""
-        streams = [
-            stream
-            for (role, requires), queue in self.lanes.items()
-            if role in roles and (labels is None or requires <= labels)
-            for stream in (queue.due, _now_due(queue, now_ms))
-            if stream
-        ]
-        return (ticket for _, ticket in merge(*streams))
+        streams = []
+        for (role, requires), queue in self.lanes.items():
+            if role in roles and (labels is None or requires <= labels):
+                streams.append(queue.due)
+                if queue.later and (due := _now_due(queue, now_ms)):
+                    streams.append(due)
+        only = streams[0] if len(streams) == 1 else merge(*streams)
+        return (ticket for _, ticket in only)
+
+    def roles(self) -> set[Role]:
+        """Those of the next phases of all that are here."""
+        return {role for role, _ in self.lanes}
 
     def next_due_ms(self, now_ms: int) -> int | None:
         """When the next ticket that still backs off becomes claimable."""

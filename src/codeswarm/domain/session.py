@@ -403,7 +403,7 @@ class Session:
     @property
     def planning(self) -> bool:
         """Whether a planner is at work or can be claimed."""
-        return any(id_ in self.ready or id_ in self.in_progress for id_ in self.plannings)
+        return bool(self.plannings) and any(id_ in self.ready or id_ in self.in_progress for id_ in self.plannings)
 
     @property
     def can_claim(self) -> bool:

@@ -11,8 +11,8 @@ import asyncio
 import gc
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,25 +24,16 @@ from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import Rejection, unknown
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import FINAL_SESSION
-from codeswarm.engine.arrivals import Arrivals
+from codeswarm.engine.gathering import Arrivals, Gathered, Submitted
 from codeswarm.errors import LedgerBroken, LedgerCorrupt, Refused, VersionConflict
 from codeswarm.ledger.base import Batch, Ledger, Recorded, Reply
-from codeswarm.ledger.projection import rows_after
+from codeswarm.ledger.projection import rows_of
 
 PAGE = 500
 """Events read from the ledger at once by a subscriber that has fallen behind."""
 
 BACKLOG = 10_000
 """A subscriber further behind than this reads from the ledger again instead of from memory."""
-
-
-@dataclass(slots=True)
-class Submitted:
-    """A decided command on its way to the disk."""
-
-    events: list[ev.Event]
-    future: Future[list[Recorded]] | None
-    """None: nothing new; what the answer rests on is committed already."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,12 +52,15 @@ class Kernel:
         self.clock = clock
         self._sessions: dict[SessionId, Session | None] = {}
         """None: dropped from memory, and read again when it is next looked at."""
-        self._pending: dict[SessionId, Future[list[Recorded]]] = {}
+        self._open: dict[SessionId, Gathered] = {}
+        """What this turn of the loop has gathered."""
+        self._last: dict[SessionId, Gathered] = {}
+        """What was handed over last, of each session."""
         self._generation = 0
         self._subscribers: list[_Subscriber] = []
         self._observers: list[Callable[[list[Recorded]], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._arrivals: Arrivals[list[Recorded]] | None = None
+        self._arrivals: Arrivals | None = None
 
     def start(self) -> None:
         """Bind to the running loop and load every session that is not over."""
@@ -101,9 +95,9 @@ class Kernel:
 
         What is still on its way to the disk must arrive first, or a state without it would be decided on.
         """
-        pending = self._pending.pop(id_, None)
-        if pending is not None:
-            wait((pending,))
+        on_its_way = self._last.pop(id_, None)
+        if on_its_way is not None and on_its_way.future is not None:
+            wait((on_its_way.future,))
         session = replay(self.ledger, id_)
         if session.version:
             self._sessions[id_] = session
@@ -128,51 +122,98 @@ class Kernel:
             session = self._sessions.get(id_) or self._load(id_)
         else:
             session = self.session(id_)
-        version, now_ms = session.version, self.clock.now_ms()
+        batch = self._batch(session, reply)
         try:
-            answer = handle(session, command, now_ms)
+            answer = handle(session, command, batch.at_ms)
         except Exception:
-            self._sessions[id_] = None
+            self._read_again(batch)
             raise
         if isinstance(answer, Rejection):
             raise Refused(answer)
         self._sessions[id_] = session
         if not answer:
-            return Submitted([], self._pending.get(id_))
-        return Submitted(answer, self._append(session, version, now_ms, answer, reply))
+            return Submitted([], self._open.get(id_) or self._last.get(id_))
+        return self._add(batch, session, answer)
 
     def record(self, id_: SessionId, *events: ev.Event) -> Submitted:
         """Record facts that nothing is decided about (a refused command, a remark)."""
         session = self.session(id_)
-        version, now_ms = session.version, self.clock.now_ms()
+        batch = self._batch(session, None)
         for event in events:
-            evolve(session, event, now_ms)
-        return Submitted(list(events), self._append(session, version, now_ms, list(events), None))
-
-    def _append(
-        self, session: Session, version: int, now_ms: int, events: list[ev.Event], reply: Reply | None
-    ) -> Future[list[Recorded]]:
-        rows = rows_after(session, events, now_ms)
-        future = self.ledger.append(Batch(session.id, version, now_ms, events, rows, reply))
-        self._pending[session.id] = future
-        future.add_done_callback(partial(self._settled, session.id, self._generation))
-        return future
+            evolve(session, event, batch.at_ms)
+        return self._add(batch, session, list(events))
 
     async def durable(self, submitted: Submitted) -> list[Recorded]:
         """Wait until a submitted command is on disk. Raises: LedgerError."""
-        if submitted.future is None:
-            return []
-        assert self._arrivals is not None
-        recorded = await self._arrivals.of(submitted.future)
-        return recorded if submitted.events else []
+        batch, begin = submitted.batch, submitted.begin
+        return [] if batch is None else await batch.wait(begin, begin + len(submitted.events))
 
-    def _settled(self, id_: SessionId, generation: int, future: Future[list[Recorded]]) -> None:
-        """Called in the ledger's thread, before whoever waits for the command is told, and if nobody does."""
-        error = future.exception()
-        if error is not None:
+    # ── batches ──
+
+    def _batch(self, session: Session, reply: Reply | None) -> Gathered:
+        """What the next command's events go into; a new one where the open one is of another moment."""
+        now_ms = self.clock.now_ms()
+        batch = self._open.get(session.id)
+        if batch is not None:
+            if batch.at_ms == now_ms and reply is None:
+                return batch
+            self._hand_over(batch)
+        return Gathered(session.id, session.version, now_ms, reply)
+
+    def _add(self, batch: Gathered, session: Session, events: list[ev.Event]) -> Submitted:
+        if not self._open:
             assert self._loop is not None
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._forget, id_, generation, error)
+            self._loop.call_soon(self.flush)
+        self._open[session.id] = batch
+        begin = len(batch.events)
+        batch.events += events
+        for event in events:
+            batch.touched.see(session, event)
+        return Submitted(events, batch, begin)
+
+    def flush(self) -> None:
+        """Hand over all that was gathered, as the end of each turn of the loop does."""
+        for batch in list(self._open.values()):
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: Gathered) -> None:
+        del self._open[batch.session]
+        session = self._sessions[batch.session]
+        assert session is not None, "what is dropped has no open batch"
+        rows = rows_of(session, batch.touched, batch.at_ms)
+        batch.generation = self._generation
+        self._last[batch.session] = batch
+        future = self.ledger.append(Batch(batch.session, batch.version, batch.at_ms, batch.events, rows, batch.reply))
+        batch.future = future
+        assert self._arrivals is not None
+        post = partial(self._arrivals.post, partial(self._arrived, batch))
+        future.add_done_callback(lambda _: post())  # in the ledger's thread
+
+    def _read_again(self, batch: Gathered) -> None:
+        """A session that a contradiction has left half changed; what its open batch holds is true and stays."""
+        self._sessions[batch.session] = None
+        if self._open.get(batch.session) is not batch:
+            return
+        session = self._load(batch.session)
+        if session.version != batch.version:  # what it was decided on is lost, and so is it
+            self._give_up(batch.session, VersionConflict("what came before it was not recorded"))
+            return
+        for event in batch.events:
+            evolve(session, event, batch.at_ms)
+        self._sessions[batch.session] = session
+
+    def _give_up(self, id_: SessionId, error: BaseException) -> None:
+        """Drop a session from memory, and with it what was decided on top of what is lost."""
+        self._sessions[id_] = None
+        if (batch := self._open.pop(id_, None)) is not None:
+            batch.give_up(error)
+
+    def _arrived(self, batch: Gathered) -> None:
+        """A batch is settled. What failed is made good first, whether anybody waits for it or not."""
+        assert batch.future is not None
+        if (error := batch.future.exception()) is not None:
+            self._forget(batch.session, batch.generation, error)
+        batch.tell()
 
     def _forget(self, id_: SessionId, generation: int, error: BaseException) -> None:
         """Drop all that ran ahead of the disk, once per failure, and let the ledger try again.
@@ -180,12 +221,12 @@ class Kernel:
         Not after an I/O error: what the disk holds is uncertain then, and nothing more is written by this process.
         """
         if isinstance(error, VersionConflict):
-            self._sessions[id_] = None
+            self._give_up(id_, error)
         elif generation == self._generation:
             self._generation += 1
-            for lost, future in self._pending.items():
-                if not future.done() or future.exception() is not None:
-                    self._sessions[lost] = None
+            for lost, batch in self._last.items():
+                if not batch.settled or batch.failed:
+                    self._give_up(lost, error)
         else:
             return
         if not isinstance(error, LedgerBroken | LedgerCorrupt):
@@ -198,14 +239,10 @@ class Kernel:
         self._observers.append(observer)
 
     def _committed(self, recorded: list[Recorded]) -> None:
-        """Called in the ledger's thread. A loop that was closed meanwhile has nobody left to tell.
-
-        Each is told by a call of its own: one that fails keeps the news from nobody else.
-        """
-        assert self._loop is not None
-        with suppress(RuntimeError):
-            for tell in (self._publish, *self._observers):
-                self._loop.call_soon_threadsafe(tell, recorded)
+        """Called in the ledger's thread, before its batches are settled: who observes hears of it first."""
+        assert self._arrivals is not None
+        for tell in (self._publish, *self._observers):
+            self._arrivals.post(partial(tell, recorded))
 
     def _publish(self, recorded: list[Recorded]) -> None:
         for subscriber in self._subscribers:

@@ -15,7 +15,8 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId, Subject, WorkerId, is_gate
 from codeswarm.domain.rejection import stale
 from codeswarm.domain.session import Message, Session
-from codeswarm.engine.kernel import Kernel, Submitted
+from codeswarm.engine.gathering import Submitted
+from codeswarm.engine.kernel import Kernel
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
 
@@ -111,8 +112,7 @@ class LeaseDesk:
 
     def _take_back(self, submission: _Submission, worker: WorkerId) -> None:
         """The claimant went away before it was told. Where the commit failed, there never was a lease."""
-        future = submission[1].future
-        if future is None or not future.done() or future.exception() is None:
+        if not submission[1].failed:
             self.give_back(_leased(*submission), f"{worker} went away")
 
     def give_back(self, leased: Leased, reason: str) -> None:

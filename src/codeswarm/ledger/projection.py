@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
@@ -25,8 +26,8 @@ _write_list = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
-class _Touched:
-    """What a batch of events changed, each named once and in order."""
+class Touched:
+    """The rows that events have changed, each named once and in order."""
 
     tickets: dict[TicketId, None] = field(default_factory=dict)
     attempts: dict[tuple[TicketId, int], None] = field(default_factory=dict)
@@ -37,14 +38,16 @@ class _Touched:
     receipts: list[Receipt] = field(default_factory=list)
 
     def see(self, session: Session, event: ev.Event) -> None:
-        named = {name: id_ for name in _naming(type(event)) if (id_ := getattr(event, name)) is not None}
-        if (ticket := named.get("ticket")) is not None:
+        """Take note of an event whose command was just applied to `session`."""
+        named = _naming(type(event))
+        if named.ticket and (ticket := event.ticket) is not None:  # type: ignore[attr-defined]
             self.tickets[ticket] = None
-            if (epoch := named.get("epoch")) is not None:
-                self.attempts[ticket, epoch] = None
-        for name in named.keys() & _OF_THEIR_OWN:
-            getattr(self, name + "s")[named[name]] = None
-        if isinstance(event, _REACHING_FURTHER):
+            if named.epoch:
+                self.attempts[ticket, event.epoch] = None  # type: ignore[attr-defined]
+        for name, rows in named.others:
+            if (id_ := getattr(event, name)) is not None:
+                getattr(self, rows)[id_] = None
+        if named.further:
             self._see_further(session, event)
 
     def _see_further(self, session: Session, event: ev.Event) -> None:
@@ -73,14 +76,11 @@ class _Touched:
                 self.receipts += event.receipts
 
 
-_OF_THEIR_OWN = {"gate", "landing", "approval", "checkpoint"}
-"""Fields that name a row of the table called alike."""
 _REACHING_FURTHER = (
     ev.PlanAccepted,
     ev.PlanningRequested,
     ev.TicketsAdded,
     ev.PlanRejected,
-    ev.PlanningRequested,
     ev.TicketEdited,
     ev.BlockersChanged,
     ev.TicketLanded,
@@ -89,20 +89,38 @@ _REACHING_FURTHER = (
     ev.GateFinished,
     ev.ReceiptsRecorded,
 )
+_OF_THEIR_OWN = ("gate", "landing", "approval", "checkpoint")
+"""Fields that name a row of the table called alike."""
+
+
+class _Naming(NamedTuple):
+    """What a kind of event says of rows."""
+
+    ticket: bool
+    epoch: bool
+    """Of an attempt at that ticket."""
+    others: tuple[tuple[str, str], ...]
+    """Its fields that name a row, and of what."""
+    further: bool
 
 
 @cache
-def _naming(kind: type[ev.Event]) -> tuple[str, ...]:
-    """The fields of a kind of event that name what has a row."""
-    names = ("ticket", "epoch", "gate", "landing", "approval", "checkpoint")
-    return tuple(name for name in names if name in kind.model_fields)
+def _naming(kind: type[ev.Event]) -> _Naming:
+    fields = kind.model_fields
+    others = tuple((name, name + "s") for name in _OF_THEIR_OWN if name in fields)
+    return _Naming("ticket" in fields, "epoch" in fields, others, issubclass(kind, _REACHING_FURTHER))
 
 
 def rows_after(session: Session, events: Iterable[ev.Event], at_ms: int) -> Rows:
-    """The rows that `events`, just applied to `session`, changed. The last row of a key counts."""
-    touched = _Touched()
+    """The rows that `events`, just applied to `session`, changed."""
+    touched = Touched()
     for event in events:
         touched.see(session, event)
+    return rows_of(session, touched, at_ms)
+
+
+def rows_of(session: Session, touched: Touched, at_ms: int) -> Rows:
+    """The rows of all that was touched, as they are now. `at_ms`: when the receipts among them came."""
     rows: Rows = {"sessions": [_session_row(session)]}
     rows["tickets"] = [_ticket_row(session, found) for id_ in touched.tickets if (found := session.tickets.get(id_))]
     rows["attempts"] = [

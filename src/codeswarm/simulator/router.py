@@ -16,7 +16,8 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import Commit, SessionId
 from codeswarm.domain.rejection import stale
 from codeswarm.domain.session import Checkpoint, Save, Session, Ticket
-from codeswarm.engine.kernel import Kernel, Submitted
+from codeswarm.engine.gathering import Submitted
+from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.lander import Lander
 from codeswarm.engine.leases import Leased, LeaseDesk
 from codeswarm.engine.receipts import Signer
@@ -77,6 +78,13 @@ class WatchedKernel(Kernel):
     def _forget(self, id_: SessionId, generation: int, error: BaseException) -> None:
         if not self.dead:
             super()._forget(id_, generation, error)
+
+    def flush(self) -> None:
+        if not self.dead:
+            super().flush()
+            return
+        while self._open:  # what a killed process has gathered is gone with it
+            self._open.popitem()[1].give_up(RouterDied())
 
     async def durable(self, submitted: Submitted) -> list[Recorded]:
         records = await super().durable(submitted)

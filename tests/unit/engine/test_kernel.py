@@ -169,8 +169,7 @@ async def test_a_failure_that_nobody_waits_for_is_made_good_too(ledger: SqliteLe
     kernel = await kernel_on(ledger, ONE)
     with TROUBLES["disk full"](ledger):
         submitted = kernel.submit(ONE, note(BIG))
-        assert submitted.future is not None
-        while not submitted.future.done():
+        while not submitted.failed:
             await asyncio.sleep(0)
         await settle()
     assert notes(await kernel.execute(ONE, note("at once"))) == ["at once"]
@@ -421,9 +420,11 @@ class _Readers:
 
     async def _hurry(self, number: int) -> None:
         """It is on disk before the loop has had time to tell anyone: who reads now, reads it there first."""
-        future = self.kernel.submit((ONE, TWO)[number % 2], note(str(number))).future
-        assert future is not None
-        future.result(10)
+        batch = self.kernel.submit((ONE, TWO)[number % 2], note(str(number))).batch
+        self.kernel.flush()
+        assert batch is not None
+        assert batch.future is not None
+        batch.future.result(10)
 
     async def _burst(self, number: int) -> None:
         """Many at once, without anyone reading in between."""
