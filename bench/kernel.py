@@ -1,48 +1,69 @@
 """Claim and complete: how many leases a second the kernel gives out and takes back, each one durable.
 
-Many claimers run at once in one process. Each claims a ticket, waits until its lease is on disk, completes it, waits
-again. An attempt must have been prepared and started before it can succeed: these two commands are part of each
-pair's time, durable as well; so a pair is four commands and five events, each decided, appended, added up and
-written to the tables.
+A hundred claimers, round by round: all of them ask for a ticket at once and wait until their lease is on disk; all
+prepare and start; all complete at once and wait again. An attempt must have been prepared and started before it can
+succeed, so that a lease's whole life is four commands and five events; the first row counts the time of claims and
+completions alone, the second one of all four. Each command is decided, appended, added up and written to the tables.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
-from bench.clocks import clocks, since
+from bench.clocks import Moment, clocks, since
 from bench.figure import Figure, Scale
 from bench.swarm import SESSION, alone, begin_commands, claim_command, complete_command, started
-from codeswarm.domain import events as ev
+from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.engine.kernel import Kernel
+from codeswarm.ledger.base import Recorded
 
 
 def measure(scale: Scale, folder: Path) -> list[Figure]:
-    took = [asyncio.run(_seconds(scale, folder / str(run))) for run in range(scale.runs)]
+    runs = [asyncio.run(_seconds(scale, folder / str(run))) for run in range(scale.runs)]
+    pairs, lives = zip(*runs, strict=True)
+    alone_note = f"{scale.claimers} claimers; two commands and three events"
+    return [
+        _figure("claim + complete", pairs, scale, alone_note, bar=20_000),
+        _figure("a lease's whole life", lives, scale, "the same claimers; four commands and five events"),
+    ]
+
+
+def _figure(name: str, took: tuple[Moment, ...], scale: Scale, note: str, bar: float | None = None) -> Figure:
     runs, processor = (tuple(scale.pairs / seconds for seconds in both) for both in zip(*took, strict=True))
-    note = f"{scale.claimers} claimers; a pair is four commands and five events, all durable"
-    return [Figure("claim + complete", "pairs/s", "more", runs, bar=20_000, note=note, processor=processor)]
+    return Figure(name, "pairs/s", "more", runs, bar=bar, note=note, processor=processor)
 
 
-async def _seconds(scale: Scale, folder: Path) -> tuple[float, float]:
-    """Of the clock, and of the processor."""
+async def _seconds(scale: Scale, folder: Path) -> tuple[Moment, Moment]:
+    """Of claims and completions, and of everything; each by the clock, and of the processor."""
+    alone_s = all_s = (0.0, 0.0)
     async with started(folder, alone(scale.pairs)) as kernel:
-        begun = clocks()
-        async with asyncio.TaskGroup() as group:
-            claimers = [group.create_task(_claimer(kernel, number)) for number in range(scale.claimers)]
-        took = since(begun)
-    assert sum(task.result() for task in claimers) == scale.pairs
-    return took
+        for begin in range(0, scale.pairs, scale.claimers):
+            claimers = range(min(scale.claimers, scale.pairs - begin))
+            begun = clocks()
+            recorded = await _at_once(kernel, [claim_command(number) for number in claimers])
+            claimed = since(begun)
+            leased = [_lease(records) for records in recorded]
+            prepare, start = zip(*map(begin_commands, leased), strict=True)
+            await _at_once(kernel, prepare)
+            await _at_once(kernel, start)
+            completing = clocks()
+            await _at_once(kernel, map(complete_command, leased))
+            alone_s = _sum(alone_s, claimed, since(completing))
+            all_s = _sum(all_s, since(begun))
+    return alone_s, all_s
 
 
-async def _claimer(kernel: Kernel, number: int) -> int:
-    done = 0
-    while recorded := await kernel.execute(SESSION, claim_command(number)):
-        leased = recorded[0].event
-        assert isinstance(leased, ev.AttemptLeased)
-        for command in begin_commands(leased):
-            await kernel.execute(SESSION, command)
-        await kernel.execute(SESSION, complete_command(leased))
-        done += 1
-    return done
+async def _at_once(kernel: Kernel, commands: Iterable[cmd.Command]) -> list[list[Recorded]]:
+    return await asyncio.gather(*(kernel.execute(SESSION, command) for command in commands))
+
+
+def _lease(recorded: list[Recorded]) -> ev.AttemptLeased:
+    leased = recorded[0].event
+    assert isinstance(leased, ev.AttemptLeased)
+    return leased
+
+
+def _sum(*moments: Moment) -> Moment:
+    return sum(moment[0] for moment in moments), sum(moment[1] for moment in moments)
