@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
 
 from codeswarm.domain import events
-from codeswarm.domain.events import Event
+from codeswarm.domain.events import Event, attempts, care, landing, people, planning, saving, session, tickets
 from codeswarm.domain.results import (
     Contract,
     Failure,
@@ -25,7 +24,7 @@ from codeswarm.domain.results import (
 from codeswarm.domain.settings import Until
 from codeswarm.domain.ticket import KeptSource
 from generate.markdown import code, document, paragraph, sentence, table
-from generate.sources import Undocumented, field_texts, headings, text_of
+from generate.sources import Undocumented, field_texts, text_of
 from generate.types import in_words
 
 INTRODUCTION = """\
@@ -97,20 +96,26 @@ def _kind(event: type[BaseModel]) -> Iterator[str]:
         yield table(("data", "meaning", "type"), fields(event))
 
 
+GROUPS = (session, planning, attempts, tickets, landing, saving, people, care)
+"""In the order in which people read of them."""
+
+
 def kinds() -> dict[str, list[type[Event]]]:
-    """Heading → the kinds below it, as they stand in the code."""
-    found: dict[str, list[type[Any]]] = {}
-    below = headings(events)
+    """Heading → the kinds below it. Raises: Undocumented, where a kind is in no group."""
+    found: dict[str, list[type[Event]]] = {str(group.__doc__): [] for group in GROUPS}
+    groups = {group.__name__: found[str(group.__doc__)] for group in GROUPS}
     for name, event in Event.registry.items():
-        if event.__module__ == events.__name__:
-            found.setdefault(below[name], []).append(event)
+        if event.__module__ in groups:
+            groups[event.__module__].append(event)
+        elif event.__module__.startswith(events.__name__):
+            raise Undocumented(f"{name} is in no group of events: add {event.__module__} to GROUPS in {__file__}")
     return found
 
 
 def page() -> str:
     parts = [INTRODUCTION]
     for heading, members in kinds().items():
-        parts.append(f"## {heading[0].upper()}{heading[1:]}")
+        parts.append(f"## {heading.removesuffix('.')}")
         parts += [part for event in members for part in _kind(event)]
     parts += ["## What data is made of", *(part for owner in VALUES for part in _kind(owner))]
     return document("Events", *parts)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 FOREIGN = {"pydantic", *sys.stdlib_module_names}
@@ -56,15 +54,3 @@ def text_of(owner: type[Any]) -> str:
     if not own:
         raise Undocumented(f"{owner.__name__} in {owner.__module__} has no docstring: say there what it means")
     return inspect.cleandoc(own)
-
-
-def headings(module: ModuleType) -> dict[str, str]:
-    """Class → the heading (`# ── heading ───`) that it stands below in its module."""
-    found: dict[str, str] = {}
-    heading = ""
-    for line in inspect.getsource(module).splitlines():
-        if title := re.match(r"# ── (.+?) ─+$", line):
-            heading = title[1]
-        elif (definition := re.match(r"class (\w+)", line)) and heading:
-            found[definition[1]] = heading
-    return found

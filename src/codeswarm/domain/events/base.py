@@ -1,0 +1,26 @@
+"""What every event is: a fact, named in the past, complete, never changed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from codeswarm.domain.model import Frozen
+
+
+class Event(Frozen):
+    """A fact of one session's stream."""
+
+    registry: ClassVar[dict[str, type[Event]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Event.registry[cls.__name__] = cls
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+
+def parse_event(kind: str, body: str | bytes) -> Event:
+    """Read an event back. Raises: KeyError for an unknown kind, pydantic.ValidationError for a damaged body."""
+    return Event.registry[kind].__pydantic_validator__.validate_json(body)  # type: ignore[no-any-return]

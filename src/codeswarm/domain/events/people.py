@@ -1,0 +1,88 @@
+"""People."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from codeswarm.domain.events.base import Event
+from codeswarm.domain.ids import ApprovalId, TicketId
+
+
+class ApprovalRequested(Event):
+    """A person must see something before it goes on."""
+
+    approval: ApprovalId
+    subject: str
+    """plan · landing"""
+    evidence: str
+    """plan: its number; landing: the work commit that the approval binds to."""
+    why: str
+    expires_at_ms: int
+    """From then on silence is a no, in milliseconds since 1970."""
+    needed: int = 1
+    """How many distinct people must say yes."""
+    ticket: TicketId | None = None
+    """Whose landing it is."""
+    risk: int = 0
+    """From 0 to 100: how much there is to look at."""
+    reasons: tuple[str, ...] = ()
+    """What the risk is made of, the heaviest first."""
+
+
+class ApprovalGiven(Event):
+    """One person's yes."""
+
+    approval: ApprovalId
+    by: str
+    note: str = ""
+    """A remark."""
+
+
+class ApprovalGranted(Event):
+    """Enough distinct people have said yes."""
+
+    approval: ApprovalId
+
+
+class ApprovalRejected(Event):
+    """A person's no."""
+
+    approval: ApprovalId
+    by: str
+    why: str
+
+
+class ApprovalExpired(Event):
+    """Nobody answered in time: that is a no."""
+
+    approval: ApprovalId
+
+
+class ApprovalVoided(Event):
+    """The question is moot."""
+
+    approval: ApprovalId
+    reason: str
+
+
+class MessageSent(Event):
+    """A person's word to agents."""
+
+    message: int
+    by: str
+    text: Annotated[str, Field(max_length=100_000)]
+    """The words."""
+    ticket: TicketId | None = None
+    """None: to every ticket's next attempt."""
+
+
+class MessageDelivered(Event):
+    """An agent got it."""
+
+    message: int
+    ticket: TicketId
+    epoch: int
+    how: str
+    """injected into a running turn · prompt of a new attempt"""
