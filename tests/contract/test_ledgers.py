@@ -24,3 +24,9 @@ class TestSqliteLedger(LedgerContract):
         ledger = SqliteLedger(tmp_path / "ledger.sqlite3")
         yield ledger
         ledger.close()
+
+
+class TestSqliteLedgerReadInSmallPages(TestSqliteLedger):
+    @pytest.fixture(autouse=True)
+    def _pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("codeswarm.ledger.sqlite.PAGE", 2)

@@ -288,13 +288,15 @@ class Kernel:
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
     """Python looks for garbage after each few hundred new objects: more than half of the time of a replay, which
-    makes a million of them and no garbage.
+    makes a million of them and no garbage. They count as old at once, else the next look would begin with them.
     """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
+        gc.unfreeze()
         if was_on:
             gc.enable()
 

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from codeswarm.domain.events import parse_event
+from codeswarm.domain.events import Event, parse_event
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import (
     CodeswarmError,
@@ -35,6 +35,8 @@ from codeswarm.ledger.tables import TABLES, Row
 
 GROUP = 1024
 """At most this many batches share a transaction."""
+PAGE = 1000
+"""So many events of a history are read at a time: what is read stays within the processor's caches."""
 
 UPSERT = {
     name: f"INSERT OR REPLACE INTO {name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608 - our names
@@ -222,14 +224,20 @@ class SqliteLedger:
     # ── reading ──
 
     def history(self, session: SessionId) -> Iterator[Recorded]:
-        return (self._recorded(row) for row in self._reader.all(SQL["history"], session))
+        version = 0
+        while rows := self._reader.all(SQL["history"], session, version, PAGE):
+            for seq, version, at_ms, kind, body in rows:
+                yield Recorded(seq, session, version, at_ms, self._parsed(seq, kind, body))
 
     def after(self, seq: int, limit: int, session: SessionId | None = None) -> list[Recorded]:
         if session is None:
             rows = self._reader.all(SQL["after"], seq, limit)
         else:
             rows = self._reader.all(SQL["after_in_session"], session, seq, limit)
-        return [self._recorded(row) for row in rows]
+        return [
+            Recorded(seq, SessionId(session), version, at_ms, self._parsed(seq, kind, body))
+            for seq, session, version, at_ms, kind, body in rows
+        ]
 
     def head(self) -> tuple[int, str]:
         return self._reader.head()
@@ -243,16 +251,14 @@ class SqliteLedger:
     def table(self, name: str, /, *, only: Sequence[str] = (), **where: object) -> list[dict[str, Any]]:
         return self._reader.table(name, only=only, **where)
 
-    def _recorded(self, row: Sequence[Any]) -> Recorded:
-        seq, session, version, at_ms, kind, body = row
+    def _parsed(self, seq: int, kind: str, body: str) -> Event:
         try:
-            event = parse_event(kind, body)
+            return parse_event(kind, body)
         except (KeyError, ValueError) as error:
             self._reader.check_understood()
             raise LedgerCorrupt(
                 f"event {seq} of the ledger can't be read (kind {kind})", str(error), "codeswarm ledger verify"
             ) from error
-        return Recorded(seq, SessionId(session), version, at_ms, event)
 
     def close(self) -> None:
         if self._writer is not None and self._writer.is_alive():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import ClassVar
 
 from codeswarm.domain.model import Frozen
@@ -23,4 +25,9 @@ class Event(Frozen):
 
 def parse_event(kind: str, body: str | bytes) -> Event:
     """Read an event back. Raises: KeyError for an unknown kind, pydantic.ValidationError for a damaged body."""
-    return Event.registry[kind].__pydantic_validator__.validate_json(body)  # type: ignore[no-any-return]
+    return _reader_of(kind)(body)
+
+
+@cache
+def _reader_of(kind: str) -> Callable[[str | bytes], Event]:
+    return Event.registry[kind].__pydantic_validator__.validate_json

@@ -97,6 +97,17 @@ def blockers(session: Session, id_: TicketId) -> Mapping[TicketId, None]:
     return dict.fromkeys(session.tickets[id_].spec.blocked_by)
 
 
+class _Waits(dict[TicketId, Mapping[TicketId, None]]):
+    """Ticket → what it waits for, as long as nobody changes that; each is looked at once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __missing__(self, id_: TicketId) -> Mapping[TicketId, None]:
+        self[id_] = found = blockers(self._session, id_)
+        return found
+
+
 def _count_open(session: Session, id_: TicketId) -> None:
     still = (session.tickets[blocker].status is not TicketStatus.COMPLETE for blocker in blockers(session, id_))
     session.tickets[id_].open_blockers = sum(still)
@@ -107,19 +118,19 @@ def _renew(session: Session, changed: Sequence[TicketId], before: Sequence[Ticke
 
     `before`: what they waited for until now.
     """
+    tickets, waits = session.tickets, _Waits(session)
     behind = _reach(changed, session.dependents.__getitem__)
-    ahead = _reach([*changed, *before], lambda id_: blockers(session, id_))
-    onward = _in_order(session, behind)
+    ahead = _reach([*changed, *before], waits.__getitem__)
+    onward = _in_order(waits, behind)
     for id_ in onward:
-        waves = (session.tickets[blocker].wave for blocker in blockers(session, id_))
-        session.tickets[id_].wave = 1 + max(waves, default=-1)
-    back = onward if ahead.keys() == behind.keys() else _in_order(session, ahead)
+        tickets[id_].wave = 1 + max([tickets[blocker].wave for blocker in waits[id_]], default=-1)
+    back = onward if ahead.keys() == behind.keys() else _in_order(waits, ahead)
     for id_ in reversed(back):
         _renew_road(session, session.tickets[id_])
 
 
 def _renew_road(session: Session, ticket: Ticket) -> None:
-    behind = (session.tickets[dependent].road_s for dependent in session.dependents[ticket.id])
+    behind = [session.tickets[dependent].road_s for dependent in session.dependents[ticket.id]]
     road_s = (ticket.spec.estimate_s or session.settings.default_estimate_s) + max(behind, default=0.0)
     if road_s == ticket.road_s:
         return
@@ -142,8 +153,8 @@ def _reach(start: Iterable[TicketId], beyond: Callable[[TicketId], Iterable[Tick
     return found
 
 
-def _in_order(session: Session, among: dict[TicketId, None]) -> list[TicketId]:
-    return dag.in_order({id_: [b for b in blockers(session, id_) if b in among] for id_ in among})
+def _in_order(waits: _Waits, among: dict[TicketId, None]) -> list[TicketId]:
+    return dag.in_order({id_: [blocker for blocker in waits[id_] if blocker in among] for id_ in among})
 
 
 def _phases(session: Session, spec: TicketSpec) -> tuple[Phase, ...]:

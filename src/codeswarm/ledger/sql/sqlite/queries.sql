@@ -14,7 +14,7 @@ SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1
 SELECT session, MAX(version) FROM events GROUP BY session
 
 -- name: history
-SELECT seq, session, version, at_ms, kind, body FROM events WHERE session = ? ORDER BY version
+SELECT seq, version, at_ms, kind, body FROM events WHERE session = ? AND version > ? ORDER BY version LIMIT ?
 
 -- name: after
 SELECT seq, session, version, at_ms, kind, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?
