@@ -17,8 +17,6 @@ class Scale:
     pairs: int = 5_000
     claimers: int = 100
     tickets: int = 10_000
-    peer_tasks: int = 2_000
-    """A peer that takes milliseconds a task gets a smaller graph, in which a task costs it less."""
     few_tickets: int = 100
     events: int = 100_000
     files: int = 20_000
@@ -35,7 +33,6 @@ TINY = Scale(
     pairs=60,
     claimers=10,
     tickets=60,
-    peer_tasks=60,
     few_tickets=20,
     events=300,
     files=40,

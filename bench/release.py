@@ -2,7 +2,7 @@
 
 A graph of tickets with two blockers each on average is built and landed to its end. Timed are the landings alone, from
 the merge's record to the moment in which the commit point and the released dependents are on disk; claims and
-completions run between them, untimed. The peer runs a graph of the same shape, made of functions that do nothing,
+completions run between them, untimed. The peer runs the same graph, made of functions that do nothing,
 through its scheduler: there nothing is durable.
 """
 
@@ -29,7 +29,7 @@ def measure(scale: Scale, folder: Path) -> list[Figure]:
     for run in range(scale.long_runs):
         took.append(asyncio.run(_landings_us(tickets, folder / str(run))))
         if peers.there():
-            theirs.append(_dask_us(dag(scale.peer_tasks)))
+            theirs.append(_dask_us(tickets))
     ours, processor = zip(*took, strict=True)
     return [
         Figure(
@@ -41,7 +41,7 @@ def measure(scale: Scale, folder: Path) -> list[Figure]:
             peer=PEER,
             peers=tuple(theirs),
             ratio_bar=20,
-            note=f"{scale.tickets:,} tickets; the peer {scale.peer_tasks:,} tasks",
+            note=f"{scale.tickets:,} tickets",
             processor=processor,
         )
     ]

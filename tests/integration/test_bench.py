@@ -24,13 +24,12 @@ def figure(**fields: object) -> Figure:
 @pytest.mark.parametrize("name", BUILT)
 def test_a_row_yields_figures_that_can_be(name: str, tmp_path: Path) -> None:
     rows = import_module(f"bench.{name}").measure(TINY, tmp_path / name)
-    assert rows
+    assert any(isinstance(row, Missing) or row.bar is not None or row.ratio_bar is not None for row in rows)
     for row in rows:
         assert len(report.cells(row)) == len(report.COLUMNS)
         if isinstance(row, Missing):
             assert row.why
             continue
-        assert row.bar is not None or row.ratio_bar is not None
         assert len(row.ours) in (TINY.runs, TINY.long_runs)
         assert all(math.isfinite(value) and value > 0 for value in (*row.ours, *row.processor, *row.peers))
 
