@@ -22,6 +22,8 @@ _COMPANIONS = {".cargo": (".rustup",)}
 """What a toolchain needs beside its own folder."""
 _TOLD_BY = {".rustup": "RUSTUP_HOME"}
 """How such a toolchain is told where that is: else it would look in the HOME inside, which is not the person's."""
+_TOLD_TO = {"uv": (".local/share/uv/python", "UV_PYTHON_INSTALL_DIR")}
+"""Program → where in a HOME it keeps what else it needs, and how it is told where that is."""
 _VERSION_MANAGERS = {".asdf", ".goenv", ".jenv", ".nodenv", ".nvm", ".phpenv", ".pyenv", ".rbenv", ".sdkman", ".tfenv"}
 """Toolchains of a HOME that are checkouts themselves: nobody works in them."""
 _INNARDS = {"node_modules", "site-packages", "dist-packages", "pkgs"}
@@ -54,7 +56,9 @@ def variables(path_variable: str, home: Path, told: Mapping[str, str]) -> dict[s
     """
     prefixes = {Path(entry).parent.name for entry in path_variable.split(os.pathsep) if Path(entry).is_dir()}
     usual = {_TOLD_BY[name]: home / name for prefix in prefixes for name in _COMPANIONS.get(prefix, ())}
-    places = {name: Path(told.get(name) or usual.get(name) or "") for name in _TOLD_BY.values()}
+    usual |= {name: home / place for tool, (place, name) in _TOLD_TO.items() if which(tool, path_variable)}
+    names = (*_TOLD_BY.values(), *(name for _, name in _TOLD_TO.values()))
+    places = {name: Path(told.get(name) or usual.get(name) or "") for name in names}
     return {name: str(place) for name, place in places.items() if place.is_absolute() and place.is_dir()}
 
 

@@ -46,3 +46,12 @@ def test_rustup_is_told_where_its_toolchains_are_since_home_is_another_one_insid
     }
     assert variables("/usr/bin", tmp_path, {}) == {}
     assert variables("/usr/bin", tmp_path, {"RUSTUP_HOME": "/nowhere"}) == {}
+
+
+def test_uv_is_told_where_the_pythons_are_that_it_fetched_for_the_person(tmp_path: Path) -> None:
+    (tmp_path / ".local/share/uv/python").mkdir(parents=True)
+    assert variables("/usr/bin", tmp_path, {}) == {}
+    uv = tmp_path / "tools" / "uv"
+    uv.parent.mkdir()
+    uv.touch(mode=0o755)
+    assert variables(str(uv.parent), tmp_path, {}) == {"UV_PYTHON_INSTALL_DIR": f"{tmp_path}/.local/share/uv/python"}

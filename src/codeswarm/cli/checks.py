@@ -19,6 +19,7 @@ from codeswarm.errors import CodeswarmError
 MOST_LOGIN_BYTES = 100_000
 REACH_S = 3.0
 LEAST_FREE_MIB = 200
+TELL_NAME = "git config --global user.name 'YOUR NAME' && git config --global user.email YOU@EXAMPLE.COM"
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ class Finding:
 def checks(here: Here) -> Iterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
     yield _git()
+    yield from _name(here)
     yield _sandbox()
     yield from _workspaces(here)
     yield from _agents(here)
+    yield from _registries(here)
     yield from _repository(here)
     yield _room(here)
 
@@ -53,6 +56,18 @@ def _git() -> Finding:
         return Finding("git", True, ".".join(map(str, git_version())))
     except CodeswarmError as error:
         return Finding("git", False, f"{error.what}; {error.why}", error.hint)
+
+
+def _name(here: Here) -> Iterator[Finding]:
+    """Git asks for a name at a person's first commit, and the road begins with commits."""
+    from codeswarm.git.command import UserGit
+
+    if not here.environment.has("git") or here.environment.variables.get("GIT_AUTHOR_NAME"):
+        return
+    asked = UserGit(_nearest(here.directory)).run_full("var", "GIT_AUTHOR_IDENT", ok=(0, 128))
+    if asked.returncode != 0:
+        detail = "git does not know who you are, and the road begins with a commit"
+        yield Finding("name", False, detail, TELL_NAME, needed=False)
 
 
 def _sandbox() -> Finding:
@@ -149,6 +164,20 @@ def _endpoint(login: Any) -> Finding:
     return Finding("endpoint claude", True, f"{url.hostname}:{port} answers")
 
 
+def _registries(here: Here) -> Iterator[Finding]:
+    """What of the person's own proxies, mirrors and certificates reaches set-up and agents, where there is any."""
+    from codeswarm.registries import registries
+
+    found = registries(here.environment.home, here.environment.variables)
+    if found.variables:
+        yield Finding("registries", True, f"set-up and agents are told your {', '.join(sorted(found.variables))}")
+    for name in found.withheld:
+        detail = f"your {name} holds a password, so set-up and agents are not told of it"
+        yield Finding(
+            "registries", False, detail, f"export {name}=…   # the address without the password", needed=False
+        )
+
+
 # ── the repository ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -172,7 +201,7 @@ def _settings(base: Any, loaded: Any) -> Iterator[Finding]:
     gate = gates.fast or gates.full
     if gate is None:
         detail = f"none in the settings on {base.branch}, and none was detected"
-        yield Finding("gate", False, detail, "codeswarm init && ${EDITOR:-vi} codeswarm.toml")
+        yield Finding("gate", False, detail, "codeswarm init")
         return
     source = loaded.origins.get("gates.fast") or loaded.origins.get("gates.full", "")
     yield Finding("gate", True, f"{gate}   ({source})")

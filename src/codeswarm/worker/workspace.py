@@ -18,6 +18,7 @@ from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import SETUP, TRACKED
 from codeswarm.host import is_system, toolchains, variables
 from codeswarm.protocol import WorkspaceOrder
+from codeswarm.registries import registries
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, exclude, free_ports
 from codeswarm.worker.masks import masks
@@ -40,7 +41,7 @@ class Workspace:
     view: View
     box: Box
     environment: dict[str, str]
-    """PATH, what its toolchains must be told, and ports."""
+    """PATH, what its toolchains must be told, and ports; with the network also how registries are reached."""
     secrets: tuple[str, ...] = ()
     """Copied files, which must reach no ref."""
     sockets: list[socket.socket] = field(default_factory=list)
@@ -64,6 +65,7 @@ class WorkspaceMaker:
         self._sandbox = sandbox
         self._environment = environment
         self._told = variables(environment.path, environment.home, environment.variables)
+        self._registries = registries(environment.home, environment.variables)
         self._setup = SetupCache(places.setup, sandbox)
         self.overlays = Overlays(places, sandbox)
 
@@ -86,10 +88,11 @@ class WorkspaceMaker:
             await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
             ports, workspace.sockets = free_ports(order.settings.ports)
             workspace.environment |= ports
+            online = {**self._registries.variables, **workspace.environment}
             if order.settings.setup:
-                await self._setup.apply(
-                    place, view.files, box, order.settings, order.settings.setup, workspace.environment
-                )
+                await self._setup.apply(place, view.files, box, order.settings, order.settings.setup, online)
+            if network:
+                workspace.environment = online
             workspace.secrets = await asyncio.to_thread(_copy_secrets, place, view.files, order)
             if order.settings.setup or workspace.secrets:
                 await asyncio.to_thread(baseline, view.files, place.manifest, SETUP, view.upper)
@@ -127,7 +130,8 @@ class WorkspaceMaker:
     def box(self, place: Place, view: View, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
         """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
         told = (folder for folder in map(Path, self._told.values()) if not is_system(folder))
-        shown = map(Mount, (*toolchains(self._environment.path, self._environment.home), *told))
+        tools = toolchains(self._environment.path, self._environment.home)
+        shown = map(Mount, (*tools, *told, *self._registries.certificates()))
         extra = tuple(Mount(Path(path)) for path in order.settings.visible)
         mounts = (*shown, *extra, Mount(Path(order.objects)))
         return Box(
