@@ -6,10 +6,11 @@ import asyncio
 import shlex
 
 from codeswarm.cli.again import again
-from codeswarm.cli.follow import Follower, Rest
+from codeswarm.cli.follow import Follower, Rest, began_nothing
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import Conversation, choose, is_terminal
-from codeswarm.cli.output import duration, say
+from codeswarm.cli.output import count, duration, say
+from codeswarm.detection.base import FILE
 from codeswarm.domain.events import GateFinished
 from codeswarm.domain.results import GateOutcome, GateRun
 from codeswarm.domain.session import Session
@@ -32,7 +33,7 @@ async def finish(here: Here, client: RouterClient, conversation: Conversation, r
             f"codeswarm resume {follower.session.id}",
         )
     if not here.json:
-        for line in _red_base(here, follower.session):
+        for line in _unfit_base(here, follower.session):
             say(line)
         _tell(follower.session, rest)
     if _may_ask_to_save(here, follower.session):
@@ -40,14 +41,35 @@ async def finish(here: Here, client: RouterClient, conversation: Conversation, r
     return conversation.interrupts.exit_code or rest.exit_code
 
 
-def _red_base(here: Here, session: Session) -> list[str]:
-    """Where the gate is red on the base, and nothing was begun: what it said, what failed, and the three ways out."""
-    if session.status is not SessionStatus.FINALIZED or "red on the base" not in session.detail:
+def _unfit_base(here: Here, session: Session) -> list[str]:
+    """Where nothing was begun since the base is red, or can't be set up: what was said, what failed, the ways out."""
+    if session.status is not SessionStatus.FINALIZED or not began_nothing(session):
         return []
     with here.ledger() as ledger:
         finished = [record.event for record in ledger.history(session.id) if isinstance(record.event, GateFinished)]
-    red = [run for event in finished for run in event.runs if run.outcome is GateOutcome.RED]
-    return _explained(here, session, red[-1]) if red else []
+    runs = [run for event in finished for run in event.runs]
+    for run in reversed(runs):
+        if run.setup_failed:
+            return _set_up_explained(here, session, run)
+        if run.outcome is GateOutcome.RED:
+            return _explained(here, session, run)
+    return []
+
+
+def _set_up_explained(here: Here, session: Session, run: GateRun) -> list[str]:
+    typed = shlex.join(["codeswarm", *here.typed])
+    ways = (
+        ("codeswarm doctor", "what a set-up is told of your proxies, mirrors and certificates"),
+        ("codeswarm init --force", f"detect it anew; or change [workspace] setup in {FILE}; commit, and run again"),
+        (f"CODESWARM_WORKSPACE_SETUP=true {typed}", "with a set-up that does nothing"),
+    )
+    return [
+        *(f"  {line}" for line in run.tail.splitlines()[-MOST_TAIL:]),
+        f"{run.reason} on {session.base_branch} as it is, before any agent's work",
+        "it runs behind walls: nothing of your HOME is there but the tools on your PATH",
+        "three ways out:",
+        *(f"  {command}   # {told}" for command, told in ways),
+    ]
 
 
 def _explained(here: Here, session: Session, run: GateRun) -> list[str]:
@@ -102,8 +124,8 @@ def closing_words(session: Session, rest: Rest) -> list[str]:
     planned = session.plan.tickets if session.plan is not None else ()
     landed, whole = len(session.landed), session.to_land or len(planned)
     took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
-    came = f"{landed} of {whole} tickets landed in {took}" if whole else f"there is no plan after {took}"
-    words = [f"{came}; {_cost(session)}"]
+    came = f"{landed} of {count(whole, 'ticket')} landed in {took}" if whole else f"there is no plan after {took}"
+    words = [f"{'nothing was begun' if began_nothing(session) else came}; {_cost(session)}"]
     for ticket in session.tickets.values():
         if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD):
             verb = "retry" if ticket.status is TicketStatus.FAILED else "release"

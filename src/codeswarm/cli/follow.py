@@ -59,7 +59,12 @@ def _suspended(session: Session) -> Rest | None:
 def _final_code(session: Session) -> int:
     if session.outcome in (Outcome.SAVED, Outcome.PLANNED):
         return 0
-    return 2 if not session.to_land or "red on the base" in session.detail else 1
+    return 2 if began_nothing(session) or not session.to_land else 1
+
+
+def began_nothing(session: Session) -> bool:
+    """Whether it ended at its base: the gate is red there, or the set-up fails."""
+    return "red on the base" in session.detail or session.detail.startswith("on the base ")
 
 
 def _review_code(session: Session) -> int:

@@ -8,7 +8,7 @@ from codeswarm.domain import budget, commands as cmd, events as ev, gates
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
 from codeswarm.domain.leasing import all_cancelled, gate_holder, gate_interrupted
-from codeswarm.domain.outcome import describe, passes, red_findings
+from codeswarm.domain.outcome import broke_setup, describe, passes, red_findings
 from codeswarm.domain.policy import before_landing
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
 from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt, first_names
@@ -141,13 +141,23 @@ def complete_gate(session: Session, command: cmd.CompleteGate, now_ms: int) -> D
     gate = gate_holder(session, command.gate, command.epoch)
     if isinstance(gate, Rejection):
         return gate
-    if problem := _not_run(session, gate, command.runs):
+    if (problem := _not_run(session, gate, command.runs)) and not _setup_is_red(session, gate, command.runs):
         return gate_interrupted(session, gate, problem, now_ms)
     red = [run for run in command.runs if not passes(session, run)]
     finished = ev.GateFinished(
         gate=gate.id, epoch=gate.epoch, runs=command.runs, receipts=command.receipts, green=not red
     )
     return [finished, *_after_red(session, gate, red, now_ms)] if red else [finished]
+
+
+def _setup_is_red(session: Session, gate: Gate, runs: tuple[GateRun, ...]) -> bool:
+    """Whether a set-up that fails is no accident: on the base, where nobody has done anything yet and a person must
+    know at once; and before a landing that changes what the set-up reads.
+    """
+    if gate.purpose == "base":
+        return any(run.setup_failed for run in runs)
+    files = session.tickets[gate.ticket].files if gate.purpose == "landing" and gate.ticket is not None else ()
+    return any(broke_setup(session, run, files) for run in runs)
 
 
 def _not_run(session: Session, gate: Gate, runs: tuple[GateRun, ...]) -> str | None:
@@ -165,7 +175,8 @@ def _not_run(session: Session, gate: Gate, runs: tuple[GateRun, ...]) -> str | N
 def _after_red(session: Session, gate: Gate, red: list[GateRun], now_ms: int) -> list[ev.Event]:
     what = "; ".join(f"`{run.command}` {describe(run)}" for run in red)
     if gate.purpose == "base":
-        reason = f"the gate is red on the base: {what}"
+        broken = next((run.reason for run in red if run.setup_failed), None)
+        reason = f"the gate is red on the base: {what}" if broken is None else f"on the base {broken}"
         ends = [*all_cancelled(session, reason, now_ms), *loose_ends(session, reason, but=gate.id)]
         return [*ends, ev.SessionFinalized(outcome=Outcome.FAILED, reason=reason)]
     if gate.purpose == "full":

@@ -5,6 +5,8 @@ Success needs all of it: the agent said so, git shows it, the gate agrees. Any o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.leasing import holder, interruption_bound
 from codeswarm.domain.pipeline import Role
@@ -151,7 +153,10 @@ def _proves_nothing(command: str, red: list[GateRun]) -> Failure:
 
 def _unavailable(session: Session, ticket: Ticket, report: Report) -> Failure | None:
     """A gate that could not run, or was not run at all though nothing before it was red."""
+    changed = report.work.changed_files if report.work is not None else ()
     for run in report.gate_runs:
+        if broke_setup(session, run, (*changed, *ticket.files)):
+            return Failure(failure_class=FailureClass.SETUP_BROKEN, message=run.reason)
         if run.outcome is GateOutcome.UNAVAILABLE:
             message = f"the gate `{run.command}` could not run: {run.reason or describe(run)}"
             return Failure(failure_class=FailureClass.GATE_UNAVAILABLE, message=message)
@@ -161,6 +166,14 @@ def _unavailable(session: Session, ticket: Ticket, report: Report) -> Failure | 
         message = f"the gate `{skipped[0]}` was not run"
         return Failure(failure_class=FailureClass.GATE_UNAVAILABLE, message=message)
     return None
+
+
+def broke_setup(session: Session, run: GateRun, changed: Iterable[str]) -> bool:
+    """Whether the set-up fails by what was changed: it went well on the base, and reads a file that is another now.
+
+    Else the network may be at fault, or the machine: that says nothing about the work.
+    """
+    return run.setup_failed and not set(session.settings.workspace.setup_inputs).isdisjoint(changed)
 
 
 def passes(session: Session, run: GateRun) -> bool:

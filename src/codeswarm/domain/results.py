@@ -166,6 +166,8 @@ class GateRun(Frozen):
     """Names of tests that were skipped, where a report says so."""
     findings: tuple[Finding, ...] = ()
     """What it remarked."""
+    setup_failed: bool = False
+    """It could not run since the project's set-up failed on this very tree; `tail` is the end of that output."""
 
 
 class Receipt(Frozen):
@@ -248,6 +250,8 @@ class FailureClass(StrEnum):
     """Its worker fell silent or died."""
     SETUP_FAILED = "setup_failed"
     """The set-up command failed."""
+    SETUP_BROKEN = "setup_broken"
+    """It changed what the set-up reads (a lock file, say), and on its work the set-up fails."""
     GATE_UNAVAILABLE = "gate_unavailable"
     """The gate could not be run."""
     WORKER_ERROR = "worker_error"
@@ -263,6 +267,7 @@ CHARGED = frozenset(
         FailureClass.TIMED_OUT,
         FailureClass.NOTHING_CHANGED,
         FailureClass.GATE_RED,
+        FailureClass.SETUP_BROKEN,
         FailureClass.CONTRACT_PASSES,
         FailureClass.CONFLICT_MARKERS,
         FailureClass.BAD_RESULT,

@@ -11,6 +11,7 @@ AT_ONCE = frozenset(
     {
         FailureClass.NOTHING_CHANGED,
         FailureClass.GATE_RED,
+        FailureClass.SETUP_BROKEN,
         FailureClass.CONTRACT_PASSES,
         FailureClass.CONFLICT_MARKERS,
         FailureClass.BAD_RESULT,

@@ -13,6 +13,7 @@ from codeswarm.router_client import RouterRefused
 from codeswarm.worker.gate import GateContext
 from codeswarm.worker.line import complete_letter, release_letter
 from codeswarm.worker.outbox import Letter
+from codeswarm.worker.setup import SetupFailed
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.watch import Stop, under_lease
 
@@ -38,11 +39,11 @@ async def run_gates(
 async def _run_patiently(
     tools: Tools, offer: Offer, commands: tuple[GateCommand, ...], context: GateContext
 ) -> tuple[GateRun, ...]:
-    """Once more where a gate could not run: that says nothing about the work."""
+    """Once more where a gate could not run: that says nothing about the work. A set-up may take minutes: twice."""
     pause = FIRST_PAUSE_S
     for _ in range(TRIES - 1):
         runs = await _run(tools, offer, commands, context)
-        if runs[-1].outcome is not GateOutcome.UNAVAILABLE:
+        if runs[-1].outcome is not GateOutcome.UNAVAILABLE or (runs[-1].setup_failed and pause > FIRST_PAUSE_S):
             return runs
         await tools.clock.sleep(pause)
         pause *= 2
@@ -64,6 +65,10 @@ async def _run(
             return await tools.gates.run(workspace, commands, context)
         finally:
             workspace.let_go()
+    except SetupFailed as failed:
+        first = commands[0]
+        unset = GateRun(name=first.name, command=first.command, outcome=GateOutcome.UNAVAILABLE, setup_failed=True)
+        return (unset.model_copy(update={"reason": failed.what, "tail": failed.why}),)
     except (CodeswarmError, OSError) as error:
         first, reason = commands[0], str(error)[-3000:]
         return (GateRun(name=first.name, command=first.command, outcome=GateOutcome.UNAVAILABLE, reason=reason),)

@@ -17,7 +17,7 @@ from codeswarm.domain.results import (
     Report,
     Verdict,
 )
-from codeswarm.domain.settings import Bounds, Gates
+from codeswarm.domain.settings import Bounds, Gates, Settings, WorkspaceSettings
 from codeswarm.domain.states import AttemptStatus, TicketStatus
 from codeswarm.domain.ticket import ContractKind
 from tests.support.sessions import CONTRACT, FAST, FULL, VERIFIERS, Swarm, gate_run, receipt, settings, spec
@@ -31,6 +31,7 @@ OWN_FAULT = {
     F.TIMED_OUT,
     F.NOTHING_CHANGED,
     F.GATE_RED,
+    F.SETUP_BROKEN,
     F.CONTRACT_PASSES,
     F.CONFLICT_MARKERS,
     F.BAD_RESULT,
@@ -663,6 +664,50 @@ def test_a_red_base_ends_the_session_before_it_begins() -> None:
     swarm.gate("red", failing=("t::old",))
     assert (swarm.session.status, swarm.session.outcome) == ("finalized", "failed")
     assert "red on the base" in swarm.session.detail
+
+
+NOT_SET_UP = {"outcome": "unavailable", "setup_failed": True, "reason": "the set-up `npm ci` exited with 1"}
+
+
+def with_lock_file() -> Settings:
+    return settings(gates=Gates(fast=FAST), workspace=WorkspaceSettings(setup="npm ci", setup_inputs=("lock",)))
+
+
+def test_a_base_that_can_not_be_set_up_ends_the_session_before_it_begins() -> None:
+    swarm = Swarm("a", base_gate=None, settings=with_lock_file())
+    swarm.gate(NOT_SET_UP)
+    assert (swarm.session.status, swarm.session.outcome) == ("finalized", "failed")
+    assert swarm.session.detail == "on the base the set-up `npm ci` exited with 1"
+
+
+def test_a_base_gate_that_could_not_run_for_another_reason_is_tried_again() -> None:
+    swarm = Swarm("a", base_gate=None)
+    swarm.gate("unavailable")
+    assert swarm.session.status == "draft"
+    swarm.later(60)
+    swarm.gate("green")
+    assert swarm.session.status == "active"
+
+
+@pytest.mark.parametrize(("changed", "charged"), [(("lock",), True), (("code",), False)])
+def test_only_who_changed_what_the_set_up_reads_is_blamed_where_it_fails(
+    changed: tuple[str, ...], charged: bool
+) -> None:
+    swarm = Swarm("a", settings=with_lock_file())
+    swarm.phase("a", gates={"fast": NOT_SET_UP}, files=changed)
+    failure = swarm.attempt("a").failure
+    assert failure is not None
+    assert (failure.failure_class is F.SETUP_BROKEN) == charged
+    assert swarm.ticket("a").failures == int(charged)
+    assert swarm.ticket("a").work is None or not charged, "the next one does not begin where nothing can be set up"
+
+
+def test_a_merge_that_can_not_be_set_up_comes_back_to_the_ticket_that_changed_the_lock_file() -> None:
+    swarm = Swarm("a", settings=with_lock_file())
+    swarm.phase("a", files=("lock",))
+    swarm.merge()
+    bounced = next(event for event in swarm.gate(NOT_SET_UP) if isinstance(event, ev.LandingBounced))
+    assert "the set-up `npm ci` exited with 1" in bounced.detail
 
 
 def test_a_red_base_that_a_person_allows_is_begun_with_and_its_failing_tests_are_known() -> None:

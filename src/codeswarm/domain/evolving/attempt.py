@@ -227,7 +227,7 @@ def _lasting(feedback: list[Feedback]) -> list[Feedback]:
 
 
 def _failure_feedback(event: ev.AttemptFailed | ev.AttemptTimedOut) -> Feedback:
-    runs = [run for run in event.report.gate_runs if run.outcome == "red"]
+    runs = [run for run in event.report.gate_runs if run.outcome == "red" or run.setup_failed]
     findings = tuple(finding for run in runs for finding in run.findings)
     tails = "\n\n".join(f"$ {run.command}\n{run.tail}" for run in runs)
     text = event.failure.message + (f"\n\n{tails}" if tails else "")
