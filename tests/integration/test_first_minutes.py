@@ -139,7 +139,7 @@ def test_a_file_that_is_there_is_kept_and_the_difference_is_shown(tmp_path: Path
     assert (done.code, (place.repository / "codeswarm.toml").read_text()) == (0, mine)
     assert '-fast = "make mine"' in done.out
     assert '+fast = "make test"' in done.out
-    assert "codeswarm init --force" in done.out
+    assert "codeswarm init --yes --force" in done.out
     assert place.run("init", "--yes", "--force").code == 0
     assert (place.repository / "codeswarm.toml.old").read_text() == mine
     assert "make test" in (place.repository / "codeswarm.toml").read_text()
@@ -306,6 +306,40 @@ def test_a_red_base_is_explained_with_three_ways_out_that_can_be_pasted(tmp_path
     place.write({"tests/test_two.py": RED.replace("3", "2")})
     place.git("commit", "-aqm", "Mend it")
     assert "landed as" in type_in(place, same)
+
+
+SETUP = """\
+[gates]
+fast = "test -f made"
+[workspace]
+setup = "read word < lock && echo the lock says $word && test $word = good && touch made"
+setup_inputs = ["lock"]
+"""
+BREAKS_IT_ONCE = """\
+#!/bin/sh
+if [ "$CODESWARM_ATTEMPT" = 1 ]; then echo bad > lock; else grep -q 'the lock says bad' && echo mended > hello.txt; fi
+"""
+
+
+def test_a_set_up_that_fails_on_the_base_is_told_at_once_with_ways_out_that_can_be_pasted(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"codeswarm.toml": SETUP.replace("-f made", "-f lock"), "lock": "bad\n"})
+    done = place.run(*go(place))
+    assert done.code == 2
+    assert "  the lock says bad\n" in done.out
+    assert "exited with 1 on main as it is, before any agent's work" in done.out
+    ways = [line.strip() for line in done.out.partition("three ways out:\n")[2].splitlines()[:3]]
+    assert ways[0].startswith("codeswarm doctor")
+    assert "landed as" in type_in(place, ways[2])
+
+
+def test_who_breaks_the_set_up_is_told_so_and_may_try_again(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"codeswarm.toml": SETUP, "lock": "good\n", ".gitignore": "made\n"})
+    (tmp_path / "agent.sh").write_text(BREAKS_IT_ONCE)
+    done = place.run(*go(place, "--save"))
+    assert done.code == 0, done.out + done.err
+    assert "attempt 1 failed: setup_broken: the set-up `read word" in done.out
+    assert (place.repository / "hello.txt").read_text() == "mended\n"
+    assert (place.repository / "lock").read_text() == "good\n"
 
 
 def test_the_examples_are_what_they_say(tmp_path: Path) -> None:

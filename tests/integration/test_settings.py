@@ -54,7 +54,7 @@ def test_without_a_terminal_a_plan_that_waits_for_a_person_is_the_end_of_the_run
     done = run(place, "--approve", "plan")
     assert done.code == 3
     assert "codeswarm approve a1" in done.out + done.err
-    assert "0 of 1 tickets landed" in done.out
+    assert "0 of 1 ticket landed" in done.out
     assert "still at work" not in done.err
 
 

@@ -16,6 +16,11 @@ def again(words: Sequence[str], flags: str) -> str:
     return f"codeswarm {shlex.join([*kept, *given])}{mark}{remark}"
 
 
+def words_of(command: str) -> list[str]:
+    """What was typed after `codeswarm` in a command of ours."""
+    return shlex.split(command)[1:]
+
+
 def without(words: Sequence[str], *names: str) -> str:
     """The same command without some options that have a value."""
     kept = list(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from codeswarm.cli.again import again
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import choose, is_terminal
 from codeswarm.cli.output import progress, say
@@ -46,7 +47,7 @@ def settle_settings(here: Here, base: str | None, flags: Mapping[str, Any], *, n
     if loaded.detected is None:
         return
     if loaded.detected.gate is None and not no_gate:
-        raise no_gate_found(loaded.detected)
+        raise no_gate_found(here, loaded.detected)
     tell(f"there is no {FILE} on the base; this was detected:")
     tell_detected(loaded.detected, tell)
     if is_terminal() and not here.json:
@@ -60,13 +61,13 @@ def _ask() -> None:
         raise UsageError("nothing was begun", "you did not want these settings", "codeswarm init")
 
 
-def no_gate_found(detected: Detected) -> ConfigError:
+def no_gate_found(here: Here, detected: Detected) -> ConfigError:
     why = "; ".join(detected.notes) or "nothing in the repository says how it is tested"
     return ConfigError(
         f"no gate was found, and there is no {FILE}: nothing would show that a change works",
         f"{why}; landings are only made on a green gate",
         f"codeswarm init && ${{EDITOR:-vi}} {FILE} && git add {FILE} && git commit -m 'Name the gate'"
-        "   # or, at your own risk, the same command with --no-gate",
+        f"   # or, at your own risk: {again(here.typed, '--no-gate')}",
     )
 
 

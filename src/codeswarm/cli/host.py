@@ -213,7 +213,7 @@ class Conversation:
         if answer == "later":
             progress(f"later: codeswarm approve {approval_id}; or: codeswarm reject {approval_id} --why '…'")
             return
-        note = await asyncio.to_thread(_line, "why: ") if answer == "reject" else ""
+        note = (await asyncio.to_thread(_line, "why: ")).strip() if answer == "reject" else ""
         body = {"answer": answer, "by": self._here.by, "note": note}
         with contextlib.suppress(CodeswarmError):
             await self._client.post(f"/sessions/{self._id}/approvals/{approval_id}", body)
@@ -250,20 +250,31 @@ class Conversation:
             out.print(f"  see it: codeswarm diff {session.id}/{approval.ticket}", markup=False)
 
 
-def choose(question: str, choices: tuple[str, ...]) -> str:
-    """One of `choices`, by any unambiguous beginning; the last one where there is no answer."""
+def choose(question: str, choices: tuple[str, ...], enter: str = "") -> str:
+    """One of `choices`, by any unambiguous beginning; `enter` (else the last one) where nothing is typed, as is shown.
+
+    Where the input has ended it is the last one, which is the careful one.
+    """
+    enter = enter or choices[-1]
     while True:
-        answer = _line(f"{question}? ").strip().lower()
+        line = _line(f"{question} [{enter}]? ")
+        answer = line.strip().lower()
         if not answer:
-            return choices[-1]
+            return enter if line else choices[-1]
         found = [choice for choice in choices if choice.startswith(answer)]
         if len(found) == 1:
             return found[0]
 
 
+def ask(question: str) -> str:
+    """What a person types, without the blanks around it; nothing where the input has ended."""
+    return _line(f"{question}: ").strip()
+
+
 def _line(question: str) -> str:
+    """A line with its end; nothing where the input has ended."""
     try:
-        return input(question)
+        return input(question) + "\n"
     except (EOFError, OSError):  # the input has ended, or the terminal is gone
         return ""
 

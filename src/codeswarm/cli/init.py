@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from codeswarm.cli.again import again, words_of
 from codeswarm.cli.agents_here import agents_here, first_run, tell_agents
 from codeswarm.cli.detected import tell_detected
 from codeswarm.cli.here import Here
-from codeswarm.cli.host import choose, is_terminal
+from codeswarm.cli.host import ask, choose, is_terminal
 from codeswarm.cli.output import next_step, say, say_json
 from codeswarm.detection.base import FILE
 from codeswarm.errors import RepositoryUnfit, UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from codeswarm.detection.detect import Detected
     from codeswarm.engine.project import Base
 
+ASK_FOR_GATE = "gate, the command that must pass, such as `make test` [none yet]"
 NEW, SAME, KEPT, REPLACED, DECLINED = "written", "up to date", "kept", "replaced", "not written"
 
 
@@ -43,6 +45,10 @@ class _Plan:
 def init(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; a file that is there is kept.")] = False,
+    gate: Annotated[
+        str | None,
+        typer.Option("--gate", metavar="COMMAND", help="The command that must pass; else what is detected."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a codeswarm.toml that is there; the old one stays as a copy.")
     ] = False,
@@ -52,21 +58,22 @@ def init(
     Example: codeswarm init --yes
     """
     here: Here = context.obj
-    plan = _plan(here)
+    plan = _plan(here, gate)
     agents = agents_here(here)
     if not here.json:
         _show(plan)
         tell_agents(agents)
-    outcome = _write(plan, yes=yes or here.json or not is_terminal(), force=force)
+    asks = not (yes or here.json) and is_terminal()
+    if asks and plan.old is None and plan.detected.gate is None and (said := ask(ASK_FOR_GATE)):
+        plan = _gated(plan, said)
+    outcome = _write(plan, yes=not asks, force=force)
     if here.json:
         say_json(_document(plan, outcome, [asdict(agent) for agent in agents]))
         return
-    _tell(plan, outcome, first_run(agents))
+    _tell(here, plan, outcome, first_run(agents))
 
 
-def _plan(here: Here) -> _Plan:
-    from codeswarm.config import Source, check
-    from codeswarm.detection.settings_file import render
+def _plan(here: Here, gate: str | None) -> _Plan:
     from codeswarm.engine.beginning import look_at
 
     project = here.home.project
@@ -80,10 +87,24 @@ def _plan(here: Here) -> _Plan:
     usual = project.usual_branch()
     pinned = base.branch if usual in (None, base.branch) else None
     detected = look_at(project, here.environment, base)
+    if gate:
+        detected = detected.with_gate(gate)
     path = project.checkout / FILE
-    new = render(pinned, detected)
-    check(Source(FILE, _parsed(new)))
-    return _Plan(base, pinned, detected, path, _old(path), new)
+    return _Plan(base, pinned, detected, path, _old(path), _file(pinned, detected))
+
+
+def _gated(plan: _Plan, gate: str) -> _Plan:
+    detected = plan.detected.with_gate(gate)
+    return replace(plan, detected=detected, new=_file(plan.pinned, detected))
+
+
+def _file(pinned: str | None, detected: Detected) -> str:
+    from codeswarm.config import Source, check
+    from codeswarm.detection.settings_file import render
+
+    text = render(pinned, detected)
+    check(Source(FILE, _parsed(text)))
+    return text
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -113,7 +134,7 @@ def _write(plan: _Plan, *, yes: bool, force: bool) -> str:
     if plan.old == plan.new:
         return SAME
     if plan.old is None:
-        if not yes and choose(f"write {FILE}? yes / no", ("yes", "no")) == "no":
+        if not yes and choose(f"write {FILE}? yes / no", ("yes", "no"), enter="yes") == "no":
             return DECLINED
         _put(plan.path, plan.new)
         return NEW
@@ -162,13 +183,14 @@ def _diff(plan: _Plan) -> list[str]:
     return list(difflib.unified_diff(old, new, FILE, "detected", lineterm="", n=1))
 
 
-def _tell(plan: _Plan, outcome: str, run: list[str]) -> None:
+def _tell(here: Here, plan: _Plan, outcome: str, run: list[str]) -> None:
     say(f"{plan.path}: {outcome}")
     if outcome == KEPT:
-        say(f"to replace it (the old one stays as {_free(plan.path).name}): codeswarm init --force")
+        say(f"to replace it (the old one stays as {_free(plan.path).name}): {again(here.typed, '--force')}")
     commit = f"git add {FILE} && git commit -m 'Tell Codeswarm how to build and test'"
     if outcome != DECLINED and plan.detected.gate is None:
-        next_step(f"${{EDITOR:-vi}} {FILE}   # name your test command in it", commit, *run)
+        next_step("codeswarm init --force --gate 'make test'   # with your own test command", commit, *run)
+        say(f"or begin without one, and nothing shows that what lands works: {again(words_of(run[-1]), '--no-gate')}")
     elif outcome in (NEW, REPLACED):
         next_step(commit, *run)
     else:

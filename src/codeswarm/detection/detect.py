@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codeswarm.detection import go, make, node, python, rust
 from codeswarm.detection.base import Files, Has, Proposal, Proposed
@@ -37,6 +37,11 @@ class Detected:
 
     def value(self, key: str) -> str | list[str] | None:
         return next((found.value for found in self.values if found.key == key), None)
+
+    def with_gate(self, command: str) -> Detected:
+        """The same, with the gate that a person named."""
+        others = tuple(found for found in self.values if found.key not in ("gates.fast", "gates.full"))
+        return replace(self, values=(Proposed("gates.fast", command, "as you said"), *others))
 
 
 def detect(files: Files, has: Has) -> Detected:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from codeswarm.domain.ids import Commit, is_object_id
 from codeswarm.domain.paths import as_bytes, as_text
 from codeswarm.engine import refs
+from codeswarm.environment import Environment
 from codeswarm.errors import GitError, NotARepository, RepositoryUnfit
 from codeswarm.git.command import TRUSTING, UserGit, git_version
 
@@ -27,6 +28,15 @@ class Base:
 
     branch: str
     commit: Commit
+
+
+def _to_begin(directory: Path) -> str:
+    """How a folder becomes a repository. What holds all that a person or everyone has must never become one."""
+    home = Environment.read().home
+    if directory in (home, *home.parents, Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - compared with
+        return "git init my-project && cd my-project && git commit --allow-empty -m Begin   # or cd to one of yours"
+    place = "" if directory == Path.cwd() else f" -C {_quoted(directory)}"
+    return f"git{place} init && git{place} add -A && git{place} commit --allow-empty -m Begin"
 
 
 class Project:
@@ -57,8 +67,7 @@ class Project:
             raise NotARepository(
                 f"{directory} is not inside a git repository",
                 said,
-                f"git init {_quoted(directory)} && git -C {_quoted(directory)} add -A"
-                f" && git -C {_quoted(directory)} commit --allow-empty -m Begin",
+                _to_begin(directory),
             )
         git_dir = Path(done.stdout.decode(errors="surrogateescape").strip("\n"))
         top = here.run_full("rev-parse", "--path-format=absolute", "--show-toplevel", ok=(0, 128))
