@@ -2,8 +2,8 @@
 
 A graph of tickets with two blockers each on average is built and landed to its end. Timed are the landings alone, from
 the merge's record to the moment in which the commit point and the released dependents are on disk; claims and
-completions run between them, untimed. The peer runs the same graph, made of functions that do nothing,
-through its scheduler: there nothing is durable.
+completions run between them, untimed. The peers run the same graph, made of functions or commands that do nothing,
+through their schedulers: there nothing is durable.
 """
 
 from __future__ import annotations
@@ -11,40 +11,63 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import peers
-from bench.clocks import clocks, since
+from bench.clocks import Moment, clocks, since
 from bench.figure import Figure, Scale
 from bench.swarm import SESSION, dag, started, submit_build, submit_landing
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.engine.kernel import Kernel
 
-PEER = "dask.distributed"
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A scheduler of task graphs, and how it is held to us."""
+
+    name: str
+    script: str
+    share: int = 1
+    """Its graph has so many times fewer tasks than ours."""
+    ratio_bar: float | None = None
+
+
+PEERS = (
+    Peer("dask.distributed", "dask_graph.py", ratio_bar=20),
+    Peer("ray", "ray_graph.py"),
+    Peer("ninja", "ninja_graph.py"),
+    # Its worker looks through all of its tasks for the next one: ten thousand would take it the better part of an hour.
+    Peer("luigi", "luigi_graph.py", share=10),
+)
 
 
 def measure(scale: Scale, folder: Path) -> list[Figure]:
     tickets = dag(scale.tickets)
-    took, theirs = [], []
+    took: list[Moment] = []
+    theirs: dict[Peer, list[float]] = {peer: [] for peer in PEERS}
     for run in range(scale.long_runs):
         took.append(asyncio.run(_landings_us(tickets, folder / str(run))))
-        if peers.there():
-            theirs.append(_dask_us(tickets))
+        for peer in PEERS if peers.there() else ():
+            theirs[peer].append(_peer_us(peer, dag(scale.tickets // peer.share)))
+    return [_figure(peer, scale, took, theirs[peer]) for peer in PEERS]
+
+
+def _figure(peer: Peer, scale: Scale, took: list[Moment], theirs: list[float]) -> Figure:
     ours, processor = zip(*took, strict=True)
-    return [
-        Figure(
-            "release of dependents",
-            "µs/ticket",
-            "less",
-            ours,
-            bar=100,
-            peer=PEER,
-            peers=tuple(theirs),
-            ratio_bar=20,
-            note=f"{scale.tickets:,} tickets",
-            processor=processor,
-        )
-    ]
+    smaller = f"; {scale.tickets // peer.share:,} tasks for {peer.name}" if peer.share > 1 else ""
+    return Figure(
+        "release of dependents",
+        "µs/ticket",
+        "less",
+        ours,
+        bar=100 if peer.ratio_bar else None,
+        peer=peer.name,
+        peers=tuple(theirs),
+        ratio_bar=peer.ratio_bar,
+        note=f"{scale.tickets:,} tickets{smaller}",
+        processor=processor,
+    )
 
 
 async def _landings_us(tickets: Sequence[TicketSpec], folder: Path) -> tuple[float, float]:
@@ -73,6 +96,6 @@ async def _build_what_is_ready(kernel: Kernel) -> bool:
     return last is not None
 
 
-def _dask_us(tickets: Sequence[TicketSpec]) -> float:
+def _peer_us(peer: Peer, tickets: Sequence[TicketSpec]) -> float:
     edges = {ticket.id: list(ticket.blocked_by) for ticket in tickets}
-    return peers.run("dask_graph.py", json.dumps(edges)) / len(tickets) * 1e6
+    return peers.run(peer.script, json.dumps(edges)) / len(tickets) * 1e6
