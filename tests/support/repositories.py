@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.testing.sandbox_contract import run
 from codeswarm.worker.lowers import Lowers
-from codeswarm.worker.mounting import probe as probe_overlays
+from codeswarm.worker.mounting import Mounter, probe as probe_overlays
 from codeswarm.worker.overlays import open_over
 from codeswarm.worker.places import Place, Places
 from codeswarm.worker.snapshots import Limits, Scope, Snapshotter, baseline
@@ -290,7 +291,8 @@ class Bench:
         lowers.under(Place(self.root / "attempts" / f"{self.name}.below.1"), objects, below)
         lower, changes = lowers.under(self.place, objects, self.start)
         assert lower.commit == below
-        return open_over(self.place, lower, changes, objects, self.start, "task/t", AGENT)
+        with closing(Mounter()) as mounter:
+            return open_over(mounter, self.place, lower, changes, objects, self.start, "task/t", AGENT)
 
     @property
     def files(self) -> Path:
