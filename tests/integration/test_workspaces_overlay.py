@@ -376,7 +376,7 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("moment", ["lay_under", "baseline", "_sync", "Path.rename"])
+@pytest.mark.parametrize("moment", ["lay_under", "baseline_of_checkout", "_sync", "Path.rename"])
 async def test_who_is_killed_while_making_the_checkout_leaves_nothing_half_made(moment: str, site: Site) -> None:
     start = site.commit(START)
     target = moment if "." in moment else f"lowers.{moment}"

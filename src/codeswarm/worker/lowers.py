@@ -18,11 +18,10 @@ from codeswarm.domain.ids import Commit
 from codeswarm.errors import CodeswarmError
 from codeswarm.git.checkout import lay_under
 from codeswarm.git.command import Git
-from codeswarm.git.walker import TRACKED
 from codeswarm.process import run_sync
 from codeswarm.worker.locks import locked
 from codeswarm.worker.places import Place, remove
-from codeswarm.worker.snapshots import baseline
+from codeswarm.worker.snapshots import baseline_of_checkout
 
 GROWING = ".growing"
 MOST_CHANGES = 2000
@@ -104,7 +103,7 @@ class Lowers:
         remove(growing.root)
         growing.files.mkdir(parents=True)
         lay_under(growing.files, objects, lower.commit)
-        baseline(growing.files, growing.manifest, TRACKED)
+        baseline_of_checkout(growing.files, growing.manifest)
         _sync(growing.root)
         _settle(growing.files / ".git" / "index")
         growing.root.chmod(0o555)

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from codeswarm.errors import CodeswarmError
 from codeswarm.git import walker
 from codeswarm.git.changes import Changes, read_changes
-from codeswarm.git.checkout import judge_directory
+from codeswarm.git.checkout import judge_directory, paths
 from codeswarm.git.paths import as_bytes
 from codeswarm.host import interpreter
 from codeswarm.process import run_sync
@@ -200,6 +200,16 @@ def baseline(files: Path, manifest: Path, kind: int, upper: Path | None = None) 
     manifest.with_suffix(".next").replace(manifest)
 
 
+def baseline_of_checkout(files: Path, manifest: Path) -> None:
+    """What `baseline` makes of a checkout that nobody has touched, in half of its time: git tells what there is.
+
+    Raises: GitError, OSError.
+    """
+    known: walker.Manifest = {}
+    _remember(files, paths(files), known)
+    manifest.write_bytes(marshal.dumps(known))
+
+
 def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[bytes, bool]) -> None:
     """What `baseline` makes of a commit's files, from the manifest of others that differ from them by `changes`.
 
@@ -208,17 +218,25 @@ def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[byt
     if not changes:
         shutil.copyfile(below, manifest)
         return
-    known, newest_ns = _read_manifest(below), 0
+    known = _read_manifest(below)
+    for path in changes:
+        known.pop(path, None)
+    _remember(files, (path for path, is_there in changes.items() if is_there), known)
+    manifest.write_bytes(marshal.dumps(known))
+
+
+def _remember(files: Path, paths: Iterable[bytes], known: walker.Manifest) -> None:
+    """Add files that have just been checked out, as they stand. A submodule's folder is none."""
+    newest_ns = 0
     root = os.open(files, os.O_PATH | os.O_DIRECTORY)  # beneath it, a path may be as long as git makes them
     try:
-        for path, is_there in changes.items():
-            known.pop(path, None)
-            if is_there and not stat.S_ISDIR((info := os.stat(path, dir_fd=root, follow_symlinks=False)).st_mode):
+        for path in paths:
+            info = os.stat(path, dir_fd=root, follow_symlinks=False)
+            if not stat.S_ISDIR(info.st_mode):
                 known[path] = (walker.TRACKED, walker.signature_of(info))
                 newest_ns = max(newest_ns, info.st_ctime_ns)
     finally:
         os.close(root)
-    manifest.write_bytes(marshal.dumps(known))
     walker.let_the_tick_pass(newest_ns)
 
 

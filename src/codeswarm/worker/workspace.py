@@ -15,7 +15,7 @@ from codeswarm.environment import Environment
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity
 from codeswarm.git.paths import as_bytes
-from codeswarm.git.walker import SETUP, TRACKED
+from codeswarm.git.walker import SETUP
 from codeswarm.host import is_system, toolchains, variables
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.registries import registries
@@ -26,7 +26,7 @@ from codeswarm.worker.mounting import OverlayFailed
 from codeswarm.worker.overlays import Overlays
 from codeswarm.worker.places import Place, Places, remove
 from codeswarm.worker.setup import SetupCache
-from codeswarm.worker.snapshots import baseline, tracked_paths
+from codeswarm.worker.snapshots import baseline, baseline_of_checkout, tracked_paths
 from codeswarm.worker.view import View
 
 OVERLAY, CHECKOUT = "overlay", "checkout"
@@ -175,7 +175,7 @@ async def _whole(laying: Coroutine[Any, Any, View]) -> View:
 def _check_out(place: Place, objects: Path, start: Commit, branch: str, author: Identity) -> View:
     place.create()
     lay_out(place.files, objects, start, branch, author)
-    baseline(place.files, place.manifest, TRACKED)
+    baseline_of_checkout(place.files, place.manifest)
     return View.of_checkout(place)
 
 
