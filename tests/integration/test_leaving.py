@@ -80,6 +80,24 @@ def test_a_bug_report_shows_what_it_holds_and_holds_no_secret(looked_at: Place) 
     assert (again.code, path.read_text()) == (2, text), "a file that is there is never written over"
 
 
+def test_a_bug_report_names_no_gate_no_host_and_no_session(looked_at: Place) -> None:
+    """Commands hold logins, hosts tell who one works for, and a session bears the name that a person gave it."""
+    (looked_at.root / "home" / ".config" / "codeswarm").mkdir(parents=True, exist_ok=True)
+    own = looked_at.root / "home" / ".config" / "codeswarm" / "config.toml"
+    own.write_text(
+        '[gates]\nfast = "curl -u joe:pw9 https://ci.corp-internal.test/x"\n'
+        '[roles]\nreviewer = ["command:./contoso --key k"]\n[pipeline]\ndefault = "single"\n'
+    )
+    env = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9/v1", "HTTPS_PROXY": "http://llm-gw.corp-internal.test:8080"}
+    done = looked_at.run("bug-report", "--yes", "--output", str(looked_at.root / "names.txt"), env=env)
+    own.unlink()
+    assert done.code == 0, done.err
+    for private in ("joe", "pw9", "corp-internal", "contoso", "harbour", "curl"):
+        assert private not in done.out, private
+    for kept in ("gates.fast = ", 'pipeline.default = "single"', '"reserve_tokens": 100000', '"name": "fast"'):
+        assert kept in done.out, kept
+
+
 def test_a_bug_report_can_be_made_where_everything_is_broken(tmp_path: Path) -> None:
     place = Place(tmp_path)
     (tmp_path / "home").mkdir()

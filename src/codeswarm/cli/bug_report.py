@@ -6,21 +6,28 @@ import contextlib
 import getpass
 import json
 import platform
+import re
 import socket
 import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import choose, is_terminal
 from codeswarm.cli.output import count, say, say_json
-from codeswarm.cli.redaction import Redactor, outline
+from codeswarm.cli.redaction import Redactor, outline, words_in
 from codeswarm.errors import CodeswarmError, UsageError
+from codeswarm.tightening import CLIS
 
+if TYPE_CHECKING:
+    from codeswarm.cli.checks import Finding
+
+PRIVATE = ("forge", "notify", "telemetry", "ledger", "cluster", "launch_providers")
+"""Sections that are about places outside: of these only that they are set is told."""
 MOST_SESSIONS, MOST_EVENTS = 3, 200
 MOST_LOG_BYTES = 20_000
 MOST_LOGS = 8
@@ -98,7 +105,15 @@ def _versions(here: Here) -> str:
 def _doctor(here: Here) -> str:
     from codeswarm.cli.checks import checks
 
-    return "\n".join(f"{found.mark} {found.what}: {found.detail}" for found in checks(here))
+    return "\n".join(f"{found.mark} {found.what}: {_shown(found)}" for found in checks(here))
+
+
+def _shown(found: Finding) -> str:
+    """A check's line, without the commands and the names of branches that people chose."""
+    if found.what in ("gate", "set-up") and found.ok:
+        command, _, source = found.detail.rpartition("   (")
+        return f"{outline(command, ())}   ({source}"
+    return re.sub(r"\bbranch \S+|(?<=settings on )\S+(?=,)", "branch ‹name›", found.detail)
 
 
 def _settings(here: Here) -> str:
@@ -106,13 +121,44 @@ def _settings(here: Here) -> str:
 
     _, loaded = begin_from(here.home.project, here.environment)
     values = loaded.config.model_dump(mode="json", by_alias=True)
+    ours = _ours()
     lines = []
     for key, source in sorted(loaded.origins.items()):
         section, _, name = key.partition(".")
         value = values[section][name] if name and isinstance(values[section], dict) else values[section]
-        shown = "‹set›" if section in ("forge", "notify", "telemetry", "ledger") else json.dumps(value)
-        lines.append(f"{key} = {shown}   ({source})")
-    return "\n".join([*lines, *(f"ignored: {what}" for what in loaded.ignored)]) or "everything stands at its default"
+        named = section if section in PRIVATE or name not in ours else key
+        lines.append(f"{named} = {_value(section, value, ours)}   ({source})")
+    # Not `key: why`: the rule for secrets would take the why for one.
+    lines += [f"ignored: {key} ({why})" for key, _, why in (what.partition(": ") for what in loaded.ignored)]
+    return "\n".join(lines) or "everything stands at its default"
+
+
+def _value(section: str, value: Any, ours: frozenset[str]) -> str:
+    """Commands, names, globs and addresses that people wrote are told by their length."""
+    if section in PRIVATE:
+        return "‹set›"
+    if section == "roles":
+        return json.dumps([_agent(spec) for spec in value], ensure_ascii=False)
+    return json.dumps(outline(value, ours, "value", ("value", *ours)), ensure_ascii=False)
+
+
+def _agent(spec: str) -> str:
+    """Its kind, and the model of a coding CLI: anything else behind the colon is a command, a folder or an endpoint."""
+    kind, _, rest = spec.partition(":")
+    plain = kind in CLIS and re.fullmatch(r"[\w.-]{0,40}", rest)
+    return spec if plain else f"{kind}:{outline(rest, ())}"
+
+
+def _ours() -> frozenset[str]:
+    """The words of Codeswarm's own, as its events and settings list them."""
+    from codeswarm.config import Config
+    from codeswarm.domain.events import Event
+    from codeswarm.domain.pipeline import SHIPPED, Role
+    from codeswarm.sandbox.factory import KINDS
+
+    phases = {phase.name for pipeline in SHIPPED.values() for phase in pipeline.phases}
+    schemas = [Config.model_json_schema(), *(kind.model_json_schema() for kind in Event.registry.values())]
+    return words_in(*schemas) | {*SHIPPED, *phases, *Role, *KINDS}
 
 
 def _states(here: Here) -> str:
@@ -129,12 +175,13 @@ def _events(here: Here) -> str:
         latest = [SessionId(row["id"]) for row in ledger.table("sessions")][-MOST_SESSIONS:]
         found = [views.wire(record) for session in latest for record in ledger.history(session)]
     last = sorted(found, key=lambda one: int(one["seq"]))[-MOST_EVENTS:]
-    return "\n".join(map(_event, last))
+    ours = _ours()
+    return "\n".join(_event(one, ours) for one in last)
 
 
-def _event(one: dict[str, Any]) -> str:
+def _event(one: dict[str, Any], ours: frozenset[str]) -> str:
     known = {key: one[key] for key in ("seq", "session", "at_ms", "kind")}
-    return json.dumps({**known, "data": outline(one["data"])}, ensure_ascii=False)
+    return json.dumps({**known, "data": outline(one["data"], ours)}, ensure_ascii=False)
 
 
 def _logs(here: Here) -> str:
