@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -58,6 +59,11 @@ def socket_address(path: Path) -> Iterator[str]:
         os.close(fd)
 
 
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""On a private socket there is none. It trusts nobody, and nothing is loaded for it: a person's own SSL_CERT_FILE may
+be broken, and that is nothing to us."""
+
+
 class RouterClient:
     """Requests to one router. Errors: RouterRefused for an answer that is a problem, RouterUnreachable for none."""
 
@@ -68,9 +74,11 @@ class RouterClient:
     @asynccontextmanager
     async def open(cls, socket: Path, *, timeout_s: float = 30.0) -> AsyncIterator[RouterClient]:
         with socket_address(socket) as address:
-            transport = httpx2.AsyncHTTPTransport(uds=address, retries=0)
+            transport = httpx2.AsyncHTTPTransport(uds=address, retries=0, verify=_NO_TLS)
             limits = httpx2.Timeout(timeout_s, connect=5.0)
-            async with httpx2.AsyncClient(transport=transport, base_url="http://router", timeout=limits) as http:
+            async with httpx2.AsyncClient(
+                transport=transport, base_url="http://router", timeout=limits, trust_env=False
+            ) as http:
                 yield cls(http)
 
     async def get(self, path: str, **params: Any) -> Any:
