@@ -215,6 +215,51 @@ def test_on_a_terminal_the_detected_settings_are_shown_and_asked_about(tmp_path:
     assert (place.repository / "hello.txt").is_file()
 
 
+def test_a_gate_can_be_named_and_stands_in_the_file_as_the_persons_own_word(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"README.md": "# It\n"})
+    without = place.run("init", "--yes").out
+    assert offered(without)[0].startswith("codeswarm init --force --gate 'make test'")
+    assert "codeswarm run 'write down what was asked' --agent command:../agent.sh --no-gate" in without
+    assert place.run("init", "--yes", "--force", "--gate", "test -f README.md").code == 0
+    text = (place.repository / "codeswarm.toml").read_text()
+    assert '# as you said\nfast = "test -f README.md"' in text
+
+
+def test_on_a_terminal_init_asks_for_the_gate_that_it_did_not_find_and_enter_means_yes(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"README.md": "# It\n"})
+    with Terminal(place, "init") as terminal:
+        terminal.until("such as `make test` [none yet]: ")
+        terminal.type("test -f README.md\n")
+        terminal.until("write codeswarm.toml? yes / no [yes]? ")
+        terminal.type("\n")
+        assert terminal.end() == 0
+    assert "test -f README.md" in (place.repository / "codeswarm.toml").read_text()
+
+
+def test_what_holds_all_that_a_person_has_is_never_offered_to_become_a_repository(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"README.md": "# It\n"})
+    (tmp_path / "plain").mkdir()
+    home = place.run("-C", str(tmp_path / "home"), "init").err
+    assert "do: git init my-project && cd my-project && git commit --allow-empty -m Begin" in home
+    plain = place.run("-C", str(tmp_path / "plain"), "init").err
+    assert f"do: git -C {tmp_path}/plain init && git -C {tmp_path}/plain add -A" in plain
+
+
+def test_the_command_alone_fits_on_a_terminal_and_says_where_to_begin(tmp_path: Path) -> None:
+    done = a_place(tmp_path, {"README.md": "# It\n"}).run()
+    assert done.code == 0
+    assert len(done.out.splitlines()) <= 20
+    assert offered(done.out) == ["codeswarm doctor"]
+    assert "codeswarm --help" in done.out
+
+
+def test_ctrl_c_while_the_program_loads_is_not_answered_with_a_stack_trace(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"README.md": "# It\n"})
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    done = place.run("status", env={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
 # ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -242,6 +287,15 @@ def test_doctor_tells_of_the_persons_own_login_only_plan_and_expiry(tmp_path: Pa
     shown = place.run("--json", "doctor").out
     assert "the plan max, until 2027-01-15 08:00 UTC" in shown
     assert "hidden" not in shown
+
+
+def test_doctor_says_that_git_does_not_know_the_persons_name_before_a_commit_does(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["make"][1])
+    place.git("config", "user.useConfigOnly", "true")
+    assert str(checks_of(place)["name"]["fix"]).startswith("git config --global user.name ")
+    place.git("config", "user.name", "Ada")
+    place.git("config", "user.email", "ada@example.invalid")
+    assert "name" not in checks_of(place)
 
 
 def test_doctor_says_that_a_place_can_not_be_written(tmp_path: Path) -> None:

@@ -57,4 +57,4 @@ async def test_it_can_be_left_out(place: Place, how: str) -> None:
     let_go(place, "a")
     assert await run.end() == 0, run.error
     assert told(place) == []
-    assert not any("kept awake" in line for line in run.told)
+    assert not any("fall asleep" in line for line in run.told)

@@ -1,5 +1,5 @@
 """`python -m codeswarm.cli`: the same as `codeswarm`."""
 
-from codeswarm.cli.main import main
+from codeswarm.cli.start import main
 
 main()

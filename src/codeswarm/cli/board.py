@@ -14,7 +14,7 @@ from rich.text import Text
 
 from codeswarm.cli.follow import Wire
 from codeswarm.cli.keys import Keys
-from codeswarm.cli.output import clock_time, console, duration
+from codeswarm.cli.output import clock_time, console, count, duration
 from codeswarm.cli.until import time_left
 from codeswarm.cli.words import QUIET, describe, subject
 from codeswarm.clock import SystemClock
@@ -107,7 +107,9 @@ def _title(session: Session, now_ms: int) -> Text:
     came = f"{len(session.landed)}/{session.to_land} landed" if session.to_land else "no plan yet"
     title.append(f"  {came}", style="green")
     title.append(f"  {duration((now_ms - session.started_ms) / 1000)}")
-    title.append(f"  {len(session.in_progress)} agents at work")
+    title.append(f"  {count(len(session.in_progress), 'agent')} at work")
+    if gating := sum(gate.live_epoch is not None for gate in session.gates.values()):
+        title.append(f", {count(gating, 'gate')}")
     if session.spending.usd or session.settings.budget.usd:
         cap = f" of {session.settings.budget.usd:.2f}" if session.settings.budget.usd else ""
         title.append(f"  ${session.spending.usd:.2f}{cap}")

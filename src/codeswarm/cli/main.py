@@ -11,8 +11,9 @@ import typer
 
 from codeswarm.cli.again import again, without
 from codeswarm.cli.here import Here
-from codeswarm.cli.output import report_error, say
+from codeswarm.cli.output import next_step, report_error, say
 from codeswarm.cli.verbs import Verbs
+from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError, UsageError
 
 INTERRUPTED = 130
@@ -31,6 +32,18 @@ FEW_COLLECTIONS = 50_000
 """New objects between two looks for garbage: Python's own number has it look all the time while tables are read."""
 EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1, "--json": 0}
 """Options that every command takes, before or behind its name, and how many values each has."""
+
+FIRST_PAGE = """\
+Codeswarm turns a goal and a git repository into landed, tested commits, by many coding agents at once.
+
+  codeswarm doctor                what is here, and what is missing
+  codeswarm init                  find out how this project is built and tested
+  codeswarm run 'WHAT YOU WANT'   plan it, build it, test it, land it
+  codeswarm report                what came of it: why, diff, proof, cost, undo
+  codeswarm save                  move your branch to all that landed
+
+No project at hand: codeswarm demo      All commands: codeswarm --help"""
+"""What `codeswarm` alone says; the whole list of commands does not fit on a terminal."""
 
 app = typer.Typer(
     help="Turns tickets and a git repository into landed, tested commits by many agents, and loses nothing on the way.",
@@ -95,9 +108,10 @@ def hoist(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """The entry point. Exits with 0 done, 1 failed, 2 wrong usage, 3 a person decides, 4 suspended, 130 Ctrl+C."""
     gc.set_threshold(FEW_COLLECTIONS)
-    words = hoist(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    words = hoist(sys.argv[1:] if arguments is None else arguments)
+    asked_by_shell = Environment.read().completing
     try:
-        code = app(words, standalone_mode=False, prog_name="codeswarm")
+        code = app(words, standalone_mode=False, prog_name="codeswarm") if words or asked_by_shell else _first_page()
     except CodeswarmError as error:
         error.hint = again(words, error.hint) if error.hint.startswith("--") else error.hint
         code = report_error(error, as_json="--json" in words)
@@ -108,6 +122,12 @@ def main(arguments: list[str] | None = None) -> None:
     except (typer.TyperException, typer.Abort) as error:
         code = _usage(error, as_json="--json" in words)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _first_page() -> int:
+    say(FIRST_PAGE)
+    next_step("codeswarm doctor")
+    return 0
 
 
 def _usage(error: Exception, *, as_json: bool) -> int:

@@ -66,7 +66,7 @@ def of_plan(session: Session, tickets: Sequence[TicketSpec], sensitive: Sequence
             (30 if sensitive else 0, f"will touch sensitive files: {_named(sensitive)}"),
             *_gates(session),
             (20 if len(tickets) > MANY_TICKETS else 0, f"it has {len(tickets)} tickets"),
-            (15 if vague else 0, f"without a word of when they are done: {_named(vague)}"),
+            (15 if vague else 0, f"no acceptance criteria, so nobody can tell when they are done: {_named(vague)}"),
             (10 if budget.usd is None and budget.tokens is None else 0, "no budget is set"),
             (5 if untested else 0, f"without a contract: {_named(untested)}"),
         ]

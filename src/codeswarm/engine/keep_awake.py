@@ -128,7 +128,7 @@ class KeepAwake:
 
     def _give_up(self, why: str) -> None:
         self._tries = MOST_TRIES
-        self._note(f"this machine is not kept awake while agents work ({why}); --no-keep-awake says so no more")
+        self._note(f"this machine may fall asleep while agents work ({why}); with --no-keep-awake it is not tried")
 
     async def _let_go(self) -> None:
         process, self._held = self._held, None

@@ -145,6 +145,8 @@ class Sessions:
         notes = [f"ignored from {FILE}: {what}" for what in loaded.ignored]
         notes += [f"{key} is set and has no effect in this version" for key in loaded.without_effect]
         notes += await in_thread(self._engine.project.not_copied, loaded.config.workspace.copy_)
+        if setup := settings.workspace.setup:
+            notes.append(f"set-up: `{setup}` runs first, and what it makes is kept; later ones take a moment")
         return Started(session, base, unseen, (*notes, f"sandbox {sandbox.kind}: {sandbox.promises}"))
 
     async def add(self, session: SessionId, request: TicketsRequest) -> list[Recorded]:

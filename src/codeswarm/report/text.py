@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from codeswarm.domain.states import TicketStatus
-from codeswarm.plain import clock_time, day_and_time, duration, visible
+from codeswarm.plain import clock_time, count, day_and_time, duration, visible
 from codeswarm.report.document import Bar, Report, TicketPart
 from codeswarm.report.lanes import Scale, lanes, scale_of
 from codeswarm.report.outcome import money
@@ -234,7 +234,7 @@ class _Page:
         yield from self.section("The cost")
         for row in report.costs:
             agent = row.agent or "no agent"
-            what = f"{row.role.replace('_', ' ')}, {agent}: {row.attempts} attempts, {row.failed} in vain"
+            what = f"{row.role.replace('_', ' ')}, {agent}: {count(row.attempts, 'attempt')}, {row.failed} in vain"
             yield from self.prose(f"{what}, {duration(row.seconds)}; {money(row.cost)}", indent=2)
 
     def notes(self, report: Report) -> Iterator[Text]:

@@ -51,8 +51,8 @@ makes it a wall. `--die-with-parent` follows the thread that spawns."""
 class Bubblewrap:
     kind = "bubblewrap"
     promises = (
-        "own namespaces, read-only system, own HOME and TMPDIR, nothing of your HOME; gates without network; "
-        "agents share the host's network until allow-lists come"
+        "agents and gates see a read-only system and a HOME of their own, nothing of yours; "
+        "gates have no network, agents have this machine's"
     )
 
     def __init__(self, executable: str | None = None) -> None:

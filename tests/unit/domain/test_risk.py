@@ -44,7 +44,7 @@ def test_a_plan_is_looked_at_before_it_is_built() -> None:
     swarm = Swarm(*tickets, settings=settings(policy=policy))
     assert asked(swarm).reasons == (
         "will touch sensitive files: db/migrations/1.sql",
-        "without a word of when they are done: a",
+        "no acceptance criteria, so nobody can tell when they are done: a",
         "no budget is set",
     )
     calm = Swarm(spec("b", acceptance=("done",)), settings=settings(policy=policy, budget=BudgetSettings(usd=9.0)))
