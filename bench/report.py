@@ -39,12 +39,14 @@ def bar_of(row: Figure) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits that mean something."""
+    """Three digits that mean something; four from one to ten, where bars stand close to one."""
     if value is None:
         return ""
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.3g}"
 
 
 def markdown(rows: Sequence[Row]) -> str:

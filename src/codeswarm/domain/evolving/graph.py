@@ -21,11 +21,12 @@ def enter(session: Session, specs: Sequence[TicketSpec], at_ms: int) -> None:
     for spec in specs:
         session.tickets[spec.id] = _ticket(session, spec, len(session.tickets), at_ms)
         session.dependents[spec.id] = []
+    waits = _Waits(session)
     for spec in specs:
-        for blocker in blockers(session, spec.id):
+        for blocker in waits[spec.id]:
             session.dependents[blocker].append(spec.id)
-        _count_open(session, spec.id)
-    _renew(session, [spec.id for spec in specs])
+        _count_open(session, spec.id, waits)
+    _renew(session, [spec.id for spec in specs], waits=waits)
     for spec in specs:
         _enqueue(session, session.tickets[spec.id])
 
@@ -42,9 +43,10 @@ def put_before(session: Session, ticket: Ticket, behind: Sequence[TicketId]) -> 
         follower = session.tickets[id_]
         session.ready.discard(id_)
         follower.spec = follower.spec.model_copy(update={"blocked_by": (*follower.spec.blocked_by, ticket.id)})
+    waits = _Waits(session)
     for id_ in (ticket.id, *behind):
-        _count_open(session, id_)
-    _renew(session, [ticket.id])
+        _count_open(session, id_, waits)
+    _renew(session, [ticket.id], waits=waits)
     enqueue(session, ticket)
 
 
@@ -58,8 +60,9 @@ def rewrite(session: Session, spec: TicketSpec, at_ms: int) -> None:
     ticket.spec, ticket.changed_ms = spec, at_ms
     session.ready.discard(spec.id)
     _relink(session, spec.id, before)
-    _count_open(session, spec.id)
-    _renew(session, [spec.id], before)
+    waits = _Waits(session)
+    _count_open(session, spec.id, waits)
+    _renew(session, [spec.id], before, waits=waits)
     if was_pending and not ticket.open_blockers:
         ticket.ready_ms = at_ms
     _enqueue(session, ticket)
@@ -108,17 +111,17 @@ class _Waits(dict[TicketId, Mapping[TicketId, None]]):
         return found
 
 
-def _count_open(session: Session, id_: TicketId) -> None:
-    still = (session.tickets[blocker].status is not TicketStatus.COMPLETE for blocker in blockers(session, id_))
-    session.tickets[id_].open_blockers = sum(still)
+def _count_open(session: Session, id_: TicketId, waits: _Waits) -> None:
+    still = [blocker for blocker in waits[id_] if session.tickets[blocker].status is not TicketStatus.COMPLETE]
+    session.tickets[id_].open_blockers = len(still)
 
 
-def _renew(session: Session, changed: Sequence[TicketId], before: Sequence[TicketId] = ()) -> None:
+def _renew(session: Session, changed: Sequence[TicketId], before: Sequence[TicketId] = (), *, waits: _Waits) -> None:
     """The waves of the changed tickets and of all that wait for them; the roads of them and of all they wait for.
 
     `before`: what they waited for until now.
     """
-    tickets, waits = session.tickets, _Waits(session)
+    tickets = session.tickets
     behind = _reach(changed, session.dependents.__getitem__)
     ahead = _reach([*changed, *before], waits.__getitem__)
     onward = _in_order(waits, behind)

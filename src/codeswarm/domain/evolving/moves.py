@@ -43,10 +43,11 @@ def move_session(session: Session, to: SessionStatus) -> None:
 def move(session: Session, ticket: Ticket, to: TicketStatus) -> None:
     if to not in TICKET_MOVES[ticket.status]:
         raise IllegalMove(f"ticket {ticket.id}: {ticket.status} → {to}")
-    session.ready.discard(ticket.id)
-    session.landing_queue.pop(ticket.id, None)
+    id_ = ticket.id
+    session.ready.discard(id_)
+    session.landing_queue.pop(id_, None)
     if to not in _UNDER_WAY:
-        session.right_of_way.pop(ticket.id, None)
+        session.right_of_way.pop(id_, None)
     ticket.status = to
     ticket.waiting = None
     ticket.waiting_detail = ""
