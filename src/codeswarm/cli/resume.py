@@ -11,6 +11,7 @@ from codeswarm.cli.detach import begin_detached
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation
 from codeswarm.cli.output import progress
+from codeswarm.cli.recorded import recording_folder
 from codeswarm.cli.roles import every_role
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.until import UntilOption, parse_until
@@ -56,6 +57,7 @@ def resume(
             f"codeswarm run 'WHAT YOU WANT'   # a new one; or look: codeswarm status {row['id']}",
         )
     roles = every_role(agent or [])
+    record = recording_folder(here, record)
     body = {
         "command": "resume",
         "by": here.by,
@@ -88,8 +90,7 @@ async def _resume(
 
         slots = workers or _configured_workers(here, session)
         awake = not no_keep_awake and load(here.environment).config.engine.keep_awake
-        folder = None if record is None else here.directory / record
-        return WorkerPlan(slots, here.directory, record=folder, keep_awake=awake)
+        return WorkerPlan(slots, here.directory, record=record, keep_awake=awake)
 
     async def begin(client: RouterClient, joined: bool) -> Conversation:
         await client.post(f"/sessions/{session}/commands", body)

@@ -15,6 +15,7 @@ from codeswarm.cli.detected import settle_settings
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation, is_terminal
 from codeswarm.cli.output import progress, say, say_json
+from codeswarm.cli.recorded import recording_folder
 from codeswarm.cli.roles import chosen_agents, told
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.specification import headline, read_specification
@@ -117,6 +118,7 @@ def run(
     if dry_run:
         _show_dry_run(here, wish, plan)
         return
+    wish = replace(wish, record=recording_folder(here, record))
     settle_settings(here, base, flags, no_gate=no_gate)
     raise typer.Exit(run_async(_run(here, wish, plan)))
 
@@ -196,9 +198,8 @@ def worker_plan(here: Here, wish: Wish) -> Any:
     from codeswarm.wiring import WorkerPlan
 
     _, loaded = begin_from(here.home.project, here.environment, wish.base, wish.flags)
-    record = None if wish.record is None else here.directory / wish.record
     config = loaded.config
-    return WorkerPlan(config.swarm.workers, here.directory, record=record, keep_awake=config.engine.keep_awake)
+    return WorkerPlan(config.swarm.workers, here.directory, record=wish.record, keep_awake=config.engine.keep_awake)
 
 
 def request_of(here: Here, wish: Wish, plan: dict[str, Any]) -> dict[str, Any]:
