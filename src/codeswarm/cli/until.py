@@ -14,14 +14,14 @@ from codeswarm.errors import UsageError
 if TYPE_CHECKING:
     from codeswarm.domain.settings import Until
 
-FORMS = "--until 07:00; or: --until 8h; or: --until 90m; or: --until 2026-12-01T09:00"
+FORMS = "--until 07:00   # or 8h, 90m, 2026-12-01T09:00"
 UntilOption = Annotated[
     str | None,
     typer.Option(metavar="TIME|LENGTH", help="No new work from then on: 07:00, 8h, 90m or 2026-12-01T09:00."),
 ]
 LONGEST = timedelta(days=366)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
-_LASTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+_LASTS = re.compile(r"(?:(\d{1,99})d)?(?:(\d{1,99})h)?(?:(\d{1,99})m(?:in)?)?(?:(\d{1,99})s)?")
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?")
 
 
@@ -38,8 +38,12 @@ def parse_until(text: str, now_ms: int, zone: tzinfo | None = None) -> Until:
     if moment <= now:
         raise UsageError(f"--until {text} is over already", f"it is {now:%Y-%m-%d %H:%M} now", FORMS)
     if moment - now > LONGEST:
-        raise UsageError(f"--until {text} is more than a year away", "that is no end at all", FORMS)
+        raise _too_far(text)
     return Until(at_ms=round(moment.timestamp() * 1000), said=_said(moment, now))
+
+
+def _too_far(text: str) -> UsageError:
+    return UsageError(f"--until {text} is more than a year away", "that is no end at all", FORMS)
 
 
 def _moment(text: str, now: datetime, zone: tzinfo | None) -> datetime:
@@ -54,7 +58,9 @@ def _moment(text: str, now: datetime, zone: tzinfo | None) -> datetime:
         if _DATED.fullmatch(text):
             named = datetime.fromisoformat(text)
             return named.astimezone(zone) if named.tzinfo else _local(named, zone)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise _too_far(text) from error
+    except ValueError as error:
         raise UsageError(f"--until {text} is no time", str(error), FORMS) from error
     raise UsageError(f"--until {text} is no time", "it is neither a time of day, nor a length, nor a date", FORMS)
 

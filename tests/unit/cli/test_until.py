@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from codeswarm.cli.again import again
 from codeswarm.cli.until import parse_until, time_left
 from codeswarm.errors import UsageError
 
@@ -58,7 +59,9 @@ def test_a_time_of_day_a_length_and_a_date_are_understood(typed: str, moment: st
         ("0h", "now"),
         ("2026-11-20T22:29", "now"),
         ("400d", "no end"),
-        ("99999999999999999999h", ""),
+        ("99999999999d", "no end"),
+        ("99999999999999999999h", "no end"),
+        ("9" * 5000 + "h", "neither"),
         ("2036-12-01T09:00", "no end"),
     ],
 )
@@ -68,7 +71,9 @@ def test_nonsense_and_what_is_over_are_refused_in_three_lines(typed: str, why: s
     assert typed in refused.value.what
     assert why in refused.value.why
     assert refused.value.why
-    assert "--until 07:00" in refused.value.hint
+    assert again(["resume", "x", "--until", typed], refused.value.hint).startswith(
+        "codeswarm resume x --until 07:00   # "
+    )
     assert refused.value.exit_code == 2
 
 
