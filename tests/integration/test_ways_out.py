@@ -211,6 +211,13 @@ BEFORE: dict[str, Fault] = {
     "a role without an agent": Fault(f"{TRY} --role implementer", ("not KEY=VALUE",), gone="-"),
     "an agent that is not there": Fault(f"{GO} --agent 'command:../mine.sh'", ("there is no program",)),
     "an agent that can't be executed": Fault(GO, ("can't be executed",), unset_executable),
+    "a recording that can't be made": Fault(
+        f"{GO} --record /proc/nothing", ("nothing can be recorded into /proc/nothing",), gone="-"
+    ),
+    "an end beyond all years": Fault(f"{GO} --until 99999999999d", ("more than a year away",), gone="-"),
+    "half a character in a ticket": Fault(
+        TRY, ("title holds half a character",), tickets(r'{"tickets": [{"id": "a", "title": "\ud800"}]}'), mended=TICKET
+    ),
     "a name that is none": Fault(f"{GO} --name 'My Name'", ("can't be a session's name",), gone="-"),
     "an unknown key in the settings": Fault(
         "codeswarm config check",
@@ -347,6 +354,9 @@ AFTER: dict[str, Fault] = {
     "no work to show": Fault("codeswarm diff later", ("no work",), fix_code=2, gone="codeswarm diff hello"),
     "a name that is taken": Fault(f"{GO} --name harbour", ("bears the name",), asks_for_approval, gone="-"),
     "going on with what is over": Fault("codeswarm resume harbour", ("nothing in it can change",), saved, gone="-"),
+    "going on with a recording that can't be made": Fault(
+        "codeswarm resume harbour --record /proc/nothing", ("nothing can be recorded",), gone="-", fix_code=1
+    ),
     "saving what is saved": Fault("codeswarm save harbour", ("finalized",), saved, gone="codeswarm checkpoints"),
     "a file of yours in the way of a save": Fault(
         "codeswarm save", ("not saved", "asked-hello.txt"), in_the_way, code=3

@@ -19,6 +19,7 @@ from codeswarm.domain.ids import name_problem
 from codeswarm.errors import TicketsInvalid, UsageError
 from codeswarm.sources.base import Found, Original
 from codeswarm.sources.beads_graph import Graph, Issue, graph_of
+from codeswarm.sources.json_text import HALF, halves, why_unreadable
 
 KIND = "beads"
 MOST_TITLE = 200
@@ -60,7 +61,7 @@ def read(name: str, data: bytes, *, lenient: bool = False) -> Found:
     if problems and not lenient:
         raise _invalid(name, problems)
     if not tickets:
-        raise UsageError(f"{name} has no open issue", f"{len(document.issues)} are closed or no work", "bd list")
+        raise _nothing_left(name, problems, len(document.issues))
     notes += [f"left out: {problem}" for problem in problems]
     return Found(
         {"tickets": list(tickets.values())},
@@ -70,6 +71,15 @@ def read(name: str, data: bytes, *, lenient: bool = False) -> Found:
         tuple((tickets[one]["id"], tickets[other]["id"]) for one, other in cut),
         {ticket["id"]: _updated_ms(document.issues[ref]) for ref, ticket in tickets.items()},
     )
+
+
+def _nothing_left(name: str, problems: list[str], others: int) -> UsageError:
+    rest = f"{others} are closed or no work"
+    if not problems:
+        return UsageError(f"{name} has no open issue", rest, "bd list")
+    error = TicketsInvalid(name, problems)
+    error.what, error.why = f"{name} has no open issue left", f"{rest}; left out:\n{error.why}"
+    return error
 
 
 def _invalid(name: str, problems: list[str]) -> TicketsInvalid:
@@ -120,15 +130,16 @@ def _shape(document: Document, found: object) -> str | None:
         for key in keys:
             if (value := found.get(key)) is not None and (not isinstance(value, kind) or isinstance(value, bool)):
                 return f"has a {key!r} that is no {told}"
+    if where := next(halves(found), None):
+        return f"holds {HALF}, in {where}"
     if not 0 <= (found.get("priority") or 0) <= LOWEST:
         return f"has a priority beyond 0 to {LOWEST}"
     return None
 
 
 def _short(error: Exception) -> str:
-    return (
-        f"{type(error).__name__}: {error}".split("\n")[0][:120] if isinstance(error, UnicodeError) else str(error)[:120]
-    )
+    said = why_unreadable(error)
+    return f"{type(error).__name__}: {said}"[:120] if isinstance(error, UnicodeError) else said[:120]
 
 
 # ── tickets ──

@@ -6,12 +6,48 @@ Order of keys, spelling of numbers, escapes and white space are none of our busi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+HALF = "half a character (a lone surrogate), which can't be written down"
+_HALF = re.compile("[\ud800-\udfff]")
 _DECODER = json.JSONDecoder()
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 """As Go writes them, in whose files these members stand."""
+
+
+def halves(found: object) -> Iterator[str]:
+    """Where half a character (a lone surrogate) stands: valid JSON and YAML, but nothing can be written down with it.
+
+    Without recursion and each piece once: a file may nest deep, and YAML may say a thing in many places.
+    """
+    left: list[tuple[str, object]] = [("", found)]
+    seen: set[int] = set()
+    while left:
+        where, value = left.pop()
+        if isinstance(value, str) and not _is_whole(value):
+            yield where
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, dict):
+                yield from (f"a key of {where or 'it'}" for key in value if isinstance(key, str) and not _is_whole(key))
+                left += [(f"{where}.{_HALF.sub('?', str(key))}".lstrip("."), one) for key, one in value.items()]
+            else:
+                left += [(f"{where}[{place}]", one) for place, one in enumerate(value)]
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() or not _HALF.search(text)
+
+
+def why_unreadable(error: Exception) -> str:
+    """In our words where Python speaks of itself."""
+    if isinstance(error, RecursionError):
+        return "it nests too deep"
+    if "int_max_str_digits" in str(error):
+        return "it holds a number of thousands of digits"
+    return " ".join(str(error).split())[:300]
 
 
 def dump(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from codeswarm.errors import TicketsInvalid
+from codeswarm.sources.json_text import HALF, halves, why_unreadable
 
 Data = dict[str, Any]
 
@@ -21,19 +22,21 @@ def _json(name: str, text: str) -> Data:
     try:
         return _mapping_of(name, json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise TicketsInvalid(name, [f"it is not JSON: {_short(error)}"]) from error
+        raise TicketsInvalid(name, [f"it is not JSON: {why_unreadable(error)}"]) from error
 
 
 def _yaml(name: str, text: str) -> Data:
     try:
         return _mapping_of(name, yaml.load(text, Loader=_Loader))  # noqa: S506 - it is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise TicketsInvalid(name, [f"it is not YAML: {_short(error)}"]) from error
+        raise TicketsInvalid(name, [f"it is not YAML: {why_unreadable(error)}"]) from error
 
 
 def _mapping_of(name: str, found: object) -> Data:
     if not isinstance(found, dict):
         raise TicketsInvalid(name, ["it must be a mapping with the key 'tickets'"])
+    if problems := [f"{where} holds {HALF}" for where in sorted(halves(found))]:
+        raise TicketsInvalid(name, problems)
     return found
 
 
@@ -61,10 +64,6 @@ def _time(loader: _Loader, node: yaml.ScalarNode) -> str:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _time)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 # ── writing ──

@@ -263,3 +263,24 @@ def test_an_issue_that_was_claimed_elsewhere_and_is_released_here_is_open_again(
     swarm = swarm_of(data)
     swarm.release("a")
     assert exported(swarm, data)["a"]["status"] == "open"
+
+
+HALF = b'{"id":"half","title":"t \\ud800 x","status":"open"}\n'
+DEEP = b'{"id":"deep","title":' + b"[" * 100_000 + b"\n"
+LONG = b'{"id":"long","priority":' + b"9" * 5000 + b"}\n"
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"), [(HALF, "half a character"), (DEEP, "nests too deep"), (LONG, "thousands of digits")]
+)
+def test_a_line_that_nobody_can_use_is_left_out_and_named_even_where_nothing_else_is_left(bad: bytes, why: str) -> None:
+    found = read("issues.jsonl", bad + lines(issue("a")), lenient=True)
+    assert [ticket["id"] for ticket in found.plan["tickets"]] == ["a"]
+    assert [note for note in found.notes if note.startswith("left out: line 1 ") and why in note]
+    for lenient in (False, True):
+        with pytest.raises(TicketsInvalid) as told:
+            read("issues.jsonl", bad, lenient=lenient)
+        assert f"line 1 {'holds' if bad is HALF else 'is not JSON'}" in told.value.why
+        assert why in told.value.why
+        str(told.value).encode()
+    assert told.value.what == "issues.jsonl has no open issue left"

@@ -89,6 +89,33 @@ def test_what_is_neither_is_told_by_name(name: str, word: str) -> None:
     assert told.value.problems[0].startswith(f"it is not {word}: ")
 
 
+@pytest.mark.parametrize("name", ["t.json", "t.yaml"])
+def test_half_a_character_is_told_with_its_place(name: str) -> None:
+    """A lone surrogate is valid JSON and valid YAML; what holds one can neither be sent nor written."""
+    with pytest.raises(TicketsInvalid) as told:
+        parse_tickets(name, r'{"tickets": [{"id": "a", "title": "t \ud800 x", "\udfff": {"\ud801": ["\ud802"]}}]}')
+    assert [problem.partition(" holds half a character")[0] for problem in told.value.problems] == [
+        "a key of tickets[0]", "a key of tickets[0].?", "tickets[0].?.?[0]", "tickets[0].title",
+    ]  # fmt: skip
+    str(told.value).encode()
+
+
+def test_a_whole_pair_is_one_character(tmp_path: Path) -> None:
+    assert parse_tickets("t.json", r'{"goal": "\ud83d\ude00"}')["goal"].encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("[" * 100_000, "it nests too deep"), ("[" + "9" * 5000 + "]", "thousands of digits")]
+)
+@pytest.mark.parametrize("name", ["t.json", "t.yaml"])
+def test_the_reasons_are_ours_and_not_pythons(name: str, text: str, why: str) -> None:
+    with pytest.raises(TicketsInvalid) as told:
+        parse_tickets(name, text)
+    (problem,) = told.value.problems
+    assert why in problem
+    assert "sys." not in problem
+
+
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 
 
