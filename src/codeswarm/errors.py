@@ -85,10 +85,19 @@ class TicketsInvalid(UsageError):
         self.problems = problems
 
 
+_EXAMPLE = "codeswarm example tickets   # what one looks like"
+_NO_FILES = {
+    **dict.fromkeys(("-", "standard input", "tickets", "the planner"), _EXAMPLE),
+    "the ticket": "codeswarm ticket add --help",
+    "the edited plan": "codeswarm approve --edit",
+}
+"""Sources that are no files → what to do instead of opening one."""
+
+
 def _to_mend(source: str) -> str:
-    """A command that opens the file that is meant; what has no file is shown an example of."""
-    if source in ("-", "standard input", "tickets", "the planner"):
-        return "codeswarm example tickets   # what one looks like"
+    """A command that opens the file that is meant."""
+    if source in _NO_FILES:
+        return _NO_FILES[source]
     return f"${{EDITOR:-vi}} {shlex.quote(source)}   # then the same again"
 
 

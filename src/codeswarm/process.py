@@ -91,9 +91,12 @@ def run_for_head(
         return subprocess.CompletedProcess(list(argv), code, out, errors.read(most))
 
 
-def run_in_foreground(argv: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run a command that has our terminal to itself (an editor), and answer its exit code. Raises: OSError."""
-    return subprocess.run(argv, env=dict(env), check=False).returncode
+def run_in_foreground(argv: Sequence[str], env: Mapping[str, str], stdout: int | None = None) -> int:
+    """Run a command that has our terminal to itself (an editor), and answer its exit code; below 0: minus a signal.
+
+    Raises: OSError.
+    """
+    return subprocess.run(argv, env=dict(env), stdout=stdout, check=False).returncode
 
 
 async def spawn(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +108,99 @@ def test_an_editor_changes_a_ticket_and_splits_one(place: Place) -> None:
     place.environment["EDITOR"] = "sed -i s/a-2/other/"
     ok(place.run("ticket", "split", "a"))
     assert states(place) == {"a": "cancelled", "b": "pending", "a-1": "ready", "other": "ready"}
-    place.environment["EDITOR"] = "false"
-    assert place.run("ticket", "edit", "b").code == 2
+
+
+def editor(place: Place, name: str, script: str) -> None:
+    """Have an editor that does to the file `$1` what a script says."""
+    path = place.root / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    place.environment["EDITOR"] = str(path)
+
+
+def offered(done: Finished) -> list[str]:
+    """What the third line of an error offers, as words behind `codeswarm`."""
+    assert re.findall(r"^(error|why|do): +\S", done.err, re.MULTILINE) == ["error", "why", "do"], done.err
+    *_, line = done.err.splitlines()
+    assert line.startswith("do: codeswarm "), line
+    return shlex.split(line)[2:]
+
+
+@pytest.mark.parametrize(
+    ("verb", "mistake", "wanted"),
+    [
+        ("edit", "blocked_by: [b]", "id: a\ntitle: Mine"),
+        ("split", "titel: Mine", "tickets: [{id: part, title: Mine}]"),
+    ],
+)
+def test_what_was_written_in_an_editor_outlives_its_mistakes_and_is_gone_on_from(
+    verb: str, mistake: str, wanted: str, place: Place
+) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a"), ticket("b", "a")])), *DRAFT))
+    editor(place, "breaks", "printf '# two hours of work\\ntickets: [\\n' > $1")
+    first = place.run("ticket", verb, "a")
+    (kept,) = (place.data / "edited").iterdir()
+    editor(place, "breaks", f"grep -q hours $1 && printf '# three hours\\n{mistake}\\n' > $1")
+    second = place.run(*offered(first))
+    for done in (first, second):
+        assert (done.code, f"what you wrote is kept: {kept}\n" in done.err) == (2, True), done.err
+        assert offered(done) == offered(first), "the same file, as often as it takes"
+    editor(place, "mends", f"grep -q three $1 && printf '%s\\n' '{wanted}' > $1")
+    ok(place.run(*offered(second)))
+    assert list((place.data / "edited").iterdir()) == [], "what was taken is not kept"
+    assert "Mine" in ok(place.run("ticket", "list"))
+
+
+def test_a_file_of_ones_own_is_opened_and_stays(place: Place) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a")])), *DRAFT))
+    mine = place.root / "mine.yaml"
+    mine.write_text("id: a\ntitle: none")
+    editor(place, "mends", "sed -i s/none/edited/ $1")
+    ok(place.run("ticket", "edit", "a", "--edit", "--from", str(mine)))
+    assert "edited" in mine.read_text()
+    assert "a: edited" in ok(place.run("ticket", "show", "a"))
+    editor(place, "breaks", "echo id: b > $1")
+    assert offered(place.run("ticket", "edit", "a", "--edit", "--from", str(mine)))[-2:] == ["--from", str(mine)]
+
+
+def test_an_editor_that_fails_says_how_and_another_one_is_offered(place: Place) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a")])), *DRAFT))
+    typed = "codeswarm -C . ticket edit a --edit"
+    for script, why, offer in (
+        ("exit 3", "why: it ended with exit code 3", f"do: EDITOR=vi {typed}\n"),
+        ("kill -9 $$", "why: it was killed by SIGKILL", f"do: EDITOR=vi {typed}\n"),
+        ("rm $1", "is not there any more", f"do: {typed}\n"),
+        (": > $1", "why: the text is empty", f"do: {typed}\n"),
+        ("echo 'title: x' > $1; exit 1", "what you wrote is kept", f"do: EDITOR=vi {typed} --from /"),
+    ):
+        editor(place, "fails", script)
+        done = place.run("-C", ".", "ticket", "edit", "a")
+        assert (done.code, why in done.err, offer in done.err) == (2, True, True), (script, done.err)
+    for name in ('"unterminated', "/nowhere/editor"):
+        place.environment["EDITOR"] = name
+        done = place.run("-C", ".", "ticket", "edit", "a")
+        assert (done.code, f"do: EDITOR=vi {typed}\n" in done.err) == (2, True), done.err
+    assert place.run("ticket", "split", "a").code == 2
+
+
+def test_an_editor_never_draws_into_an_answer_and_none_is_opened_where_nobody_sits(place: Place) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a")])), *DRAFT))
+    editor(place, "draws", "echo drawn; sed -i s/^title:.*/title:\\ drawn/ $1")
+    done = place.run("ticket", "edit", "a", "--json", stdin="")
+    assert json.loads(done.out)["events"]
+    del place.environment["EDITOR"]
+    refused = place.run("ticket", "edit", "a", "--json", stdin="")
+    assert refused.code == 2
+    assert json.loads(refused.out)["error"]["do"] == "codeswarm ticket edit a --json --from FILE"
 
 
 def test_mistakes_are_told_in_three_lines_and_change_nothing(place: Place) -> None:
     ok(place.run("ticket", "import", str(place.tickets([ticket("a"), ticket("b", "a")])), *DRAFT))
     for words, told in (
         (("add", "--title", "x", "--blocked-by", "nobody"), "which is no ticket here"),
-        (("add",), "a ticket needs a title"),
+        (("add",), "do: codeswarm ticket add --title 'WHAT IS WANTED'"),
+        (("add", "--title", " "), "do: codeswarm ticket add --title 'WHAT IS WANTED'"),
+        (("add", "--title", "x", "--id", "A B"), "do: codeswarm ticket add --title x --id a-b"),
         (("link", "a", "--blocked-by", "b"), "in a cycle"),
         (("link", "a"), "needs a ticket to wait for"),
         (("unlink", "a", "--blocked-by", "b"), "does not wait for"),

@@ -106,6 +106,24 @@ def test_a_plan_is_edited_on_the_terminal_until_it_can_be_built(place: Place) ->
     assert landed(place) == {"one.py"}
 
 
+def test_a_plan_that_was_edited_outlives_its_mistakes_and_a_file_can_be_approved(place: Place) -> None:
+    editor = place.root / "editor"
+    editor.write_text(EDITOR)
+    editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+    place.environment["EDITOR"] = str(editor)
+    assert place.run(*planned(place, "run", "one thing\ntwo things"), "--approve", "plan").code == 3
+    first = place.run("approve", "a1", "--edit")
+    assert (first.code, "cycle: one → two → one" in first.err) == (2, True), first.err
+    (kept,) = (place.data / "edited").iterdir()
+    assert first.err.endswith(f"what you wrote is kept: {kept}\ndo: codeswarm approve a1 --edit --from {kept}\n")
+    as_it_is = place.run("approve", "--from", str(kept))
+    assert (as_it_is.code, kept.exists()) == (2, True), "the mistake still stands in it"
+    assert place.run("approve", "a1", "--edit", "--from", str(kept)).code == 0
+    assert not kept.exists()
+    accepted = [event["data"] for event in timeline(place) if event["kind"] == "PlanAccepted"]
+    assert len(accepted) == 1, accepted
+
+
 def test_a_plan_alone_is_shown_and_kept_and_nothing_is_built(place: Place) -> None:
     out = place.root / "plan.yaml"
     done = place.run(*planned(place, "--json", "plan", "one thing\ntwo things"), "--out", str(out))

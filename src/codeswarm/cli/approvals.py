@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -47,16 +49,23 @@ def approve(
     edit: Annotated[
         bool, typer.Option("--edit", help="Change a plan in $EDITOR first; what you save is built.")
     ] = False,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE", help="Take the plan of a file; with --edit that file is opened."),
+    ] = None,
 ) -> None:
-    """Say yes; to a plan also in another form, with --edit.
+    """Say yes; to a plan also in another form, with --edit or --from.
 
     Example: codeswarm approve a1 --edit
     """
     here: Here = context.obj
     body: dict[str, Any] = {"answer": "approve", "note": note}
-    if edit:
-        body["plan"] = _edited(here, _choose(here, approval))
-    _answer(here, approval, body)
+    found = _choose(here, approval)
+    if not edit and from_ is None:
+        _answer(here, found, body)
+        return
+    with _plan(here, found, edit, from_) as plan:
+        _answer(here, found, {**body, "plan": plan})
 
 
 def reject(
@@ -70,13 +79,16 @@ def reject(
     """
     if not why.strip():
         raise UsageError("a rejection needs a reason", "the agent works on with it", "--why 'WHAT IS WRONG'")
-    _answer(context.obj, approval, {"answer": "reject", "note": why})
+    here: Here = context.obj
+    _answer(here, _choose(here, approval), {"answer": "reject", "note": why})
 
 
-def _edited(here: Here, approval: dict[str, Any]) -> dict[str, Any]:
-    """The plan that is asked about, as the person's editor leaves it. Raises: UsageError, TicketsInvalid."""
-    from codeswarm.cli.editor import edit
+@contextmanager
+def _plan(here: Here, approval: dict[str, Any], edit: bool, from_: str | None) -> Iterator[dict[str, Any]]:
+    """The plan in the form that the person gives it: by their editor, by a file, or both. Raises: UsageError."""
+    from codeswarm.cli.editor import command_of, edited, lay_out, named
     from codeswarm.cli.planned import as_yaml
+    from codeswarm.sources.read import read_source
     from codeswarm.sources.tickets_file import parse_tickets
 
     if approval["subject"] != "plan":
@@ -85,9 +97,20 @@ def _edited(here: Here, approval: dict[str, Any]) -> dict[str, Any]:
             "only a plan can be edited",
             "codeswarm approvals",
         )
-    session = here.session(approval["session"])
-    tickets = proposed_plan(here, approval["session"], int(approval["evidence"]))
-    return parse_tickets("plan.yaml", edit(here, as_yaml(session["goal"], tickets), "plan.yaml"))
+    command = command_of(here)
+    if from_ == "-":
+        if edit:
+            raise UsageError("standard input can't be edited", "--from - and --edit don't go together", command)
+        yield read_source(from_, here.directory).plan
+        return
+    if from_ is not None:
+        paper = named(here, from_, command)
+    else:
+        session = here.session(approval["session"])
+        tickets = proposed_plan(here, approval["session"], int(approval["evidence"]))
+        paper = lay_out(here, "plan", as_yaml(session["goal"], tickets), command)
+    with edited(here, paper, opened=edit) as text:
+        yield parse_tickets(from_ or paper.path.name, text)
 
 
 def proposed_plan(here: Here, session: str, number: int) -> tuple[Any, ...]:
@@ -109,10 +132,9 @@ def _open(here: Here) -> list[dict[str, Any]]:
         return [row for row in views.rows(tables, "approvals", state="open") if row["session"] not in over]
 
 
-def _answer(here: Here, wanted: str | None, body: dict[str, Any]) -> None:
+def _answer(here: Here, found: dict[str, Any], body: dict[str, Any]) -> None:
     from codeswarm.ledger import views
 
-    found = _choose(here, wanted)
     path = f"/sessions/{found['session']}/approvals/{found['id']}"
     answer = here.ask(path, {**body, "by": here.by})
     if here.json:

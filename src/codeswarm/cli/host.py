@@ -17,7 +17,7 @@ from typing import Any
 
 from codeswarm.cli.board import Board
 from codeswarm.cli.departure import Departure
-from codeswarm.cli.editor import edit
+from codeswarm.cli.editor import Paper, lay_out, open_editor
 from codeswarm.cli.follow import Follower, Rest, Show, Wire
 from codeswarm.cli.here import Here
 from codeswarm.cli.keys import Keys
@@ -221,17 +221,26 @@ class Conversation:
     async def _edit(self, session: Session, approval: Any) -> None:
         """The plan in the person's editor, again and again until it can be taken; left as it is, it is approved so."""
         text = as_yaml(session.goal, asked_about(session, approval).tickets)
+        command = f"codeswarm approve {session.id}/{approval.id} --edit"
+        paper: Paper | None = None
         while True:
             try:
-                text = await asyncio.to_thread(edit, self._here, text, "plan.yaml")
-                body = {"answer": "approve", "by": self._here.by, "plan": parse_tickets("plan.yaml", text)}
+                if paper is None or not paper.path.exists():
+                    paper = lay_out(self._here, "plan", text, command)
+                await asyncio.to_thread(open_editor, self._here, paper)
+                plan = parse_tickets("plan.yaml", paper.read())
+                body = {"answer": "approve", "by": self._here.by, "plan": plan}
                 await self._client.post(f"/sessions/{self._id}/approvals/{approval.id}", body)
             except CodeswarmError as error:
+                if paper is not None:
+                    paper.keep(error)
                 report_error(error, as_json=False)
                 again = await asyncio.to_thread(choose, "edit again / later", ("edit again", "later"))
                 if again == "edit again":
                     continue
-                progress(f"later: codeswarm approve {approval.id} --edit")
+                progress(f"later: {paper.again if paper is not None and paper.path.exists() else command}")
+            else:
+                paper.drop()
             return
 
     def _tell(self, session: Session, approval: Any) -> None:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import progress, say, say_json
 from codeswarm.cli.ticket_files import SessionOption, state_of
+from codeswarm.domain.ids import name_problem
 from codeswarm.errors import UsageError
 
+if TYPE_CHECKING:
+    from codeswarm.cli.editor import Paper
+
+TITLE = "--title 'WHAT IS WANTED'"
 HIDDEN = ("hold", "origin")
 """Keys that no editor shows: they are not edited."""
 
 TicketArgument = Annotated[str, typer.Argument(metavar="TICKET", help="[SESSION/]ID")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="FILE", help="A YAML or JSON file, or -.")]
+EditOption = Annotated[bool, typer.Option("--edit", help="Open it in $EDITOR first, also what --from or --into names.")]
 TitleOption = Annotated[str | None, typer.Option(help="Becomes the subject of the commit.")]
 DescriptionOption = Annotated[str | None, typer.Option(help="What is wanted.")]
 AcceptanceOption = Annotated[list[str] | None, typer.Option(help="A sentence that must be true in the end; again …")]
@@ -55,9 +63,9 @@ def add(
     if from_ is not None:
         tickets = _rows(_read(here, from_))
     elif title is not None:
-        tickets = [{"id": id_ or _id_from(title, state_of(here, row["id"]).tickets), **typed}]
+        tickets = [{"id": _id(title, id_, state_of(here, row["id"]).tickets), **typed}]
     else:
-        raise UsageError("a ticket needs a title", "", "codeswarm ticket add --title '…'; or: --from FILE")
+        raise UsageError("a ticket needs a title", "neither --title nor --from was typed", TITLE)
     body = {"by": here.by, "plan": {"tickets": tickets}, "source": from_ or "the ticket"}
     answer = here.ask(f"/sessions/{row['id']}/tickets", body)
     ids = ", ".join(str(ticket.get("id")) for ticket in tickets if isinstance(ticket, dict))
@@ -78,6 +86,7 @@ def edit(
     gate: GateOption = None,
     pipeline: PipelineOption = None,
     from_: FromOption = None,
+    edit: EditOption = False,
 ) -> None:
     """Change a ticket from its next attempt on: what is typed, what a file says, or what you make of it in $EDITOR.
 
@@ -85,10 +94,14 @@ def edit(
     """
     here: Here = context.obj
     changes = _typed(title, description, acceptance, blocked_by, file, label, priority, estimate, gate, pipeline)
-    if from_ is not None:
-        changes |= _read(here, from_)
-    elif not changes:
-        changes = _edited(here, ticket)
+    if edit or not (changes or from_):
+        with _edited(here, ticket, changes, from_) as changes:
+            _change(here, ticket, changes)
+        return
+    _change(here, ticket, changes | (_read(here, from_) if from_ is not None else {}))
+
+
+def _change(here: Here, ticket: str, changes: dict[str, Any]) -> None:
     changes = {key: value for key, value in changes.items() if key != "id"}
     answer = _ask(here, ticket, "edit", changes=changes)
     if not answer["events"]:
@@ -101,6 +114,7 @@ def split(
     context: typer.Context,
     ticket: TicketArgument,
     into: Annotated[str | None, typer.Option(metavar="FILE", help="The parts, as a tickets file; or -.")] = None,
+    edit: EditOption = False,
 ) -> None:
     """Put several tickets in the place of one: what waited for it waits for all of them, and it is cancelled.
 
@@ -109,7 +123,14 @@ def split(
     Example: codeswarm ticket split parser --into parts.yaml
     """
     here: Here = context.obj
-    parts = _rows(_read(here, into)) if into is not None else _parts(here, ticket)
+    if edit or into is None:
+        with _parts(here, ticket, into) as parts:
+            _split(here, ticket, parts)
+    else:
+        _split(here, ticket, _rows(_read(here, into)))
+
+
+def _split(here: Here, ticket: str, parts: list[Any]) -> None:
     answer = _ask(here, ticket, "split", parts=parts)
     ids = ", ".join(str(part.get("id")) for part in parts if isinstance(part, dict))
     _tell(here, answer, f"ticket {ticket}: split into {ids}; what was done on it is kept: codeswarm work {ticket}")
@@ -133,7 +154,11 @@ def unlink(context: typer.Context, ticket: TicketArgument, blocked_by: BlockedBy
 
 def _relink(here: Here, ticket: str, verb: str, blocked_by: list[str] | None, told: str) -> None:
     if not blocked_by:
-        raise UsageError(f"{verb} needs a ticket to wait for", "", f"codeswarm ticket {verb} {ticket} --blocked-by ID")
+        raise UsageError(
+            f"{verb} needs a ticket to wait for",
+            "none was named with --blocked-by",
+            f"codeswarm ticket {verb} {ticket} --blocked-by ID",
+        )
     answer = _ask(here, ticket, verb, blocked_by=blocked_by)
     _tell(here, answer, f"ticket {ticket}: {told.format(', '.join(blocked_by))}")
 
@@ -203,39 +228,68 @@ def _rows(data: dict[str, Any]) -> list[Any]:
     return tickets if isinstance(tickets, list) else [tickets]
 
 
-def _edited(here: Here, ticket: str) -> dict[str, Any]:
-    """What the person changed of a ticket in their editor; a key that is gone is taken away."""
-    from codeswarm.cli.editor import edit as in_editor
-    from codeswarm.domain.planning.steps import without_planners
-    from codeswarm.sources.export import spec_data
+@contextmanager
+def _edited(here: Here, ticket: str, typed: dict[str, Any], from_: str | None) -> Iterator[dict[str, Any]]:
+    """What the person changes of a ticket in their editor; a key that is gone is taken away."""
+    from codeswarm.cli.editor import edited
     from codeswarm.sources.tickets_file import parse_tickets, write_yaml
 
-    session, row = here.ticket(ticket)
-    state = state_of(here, session["id"])
-    before = spec_data(without_planners(state, state.tickets[row["id"]].spec))
-    before = {key: value for key, value in before.items() if key not in HIDDEN}
-    after = parse_tickets(row["id"], in_editor(here, write_yaml(before), f"{row['id']}.yaml"))
-    if after.get("id") != before["id"]:
-        raise UsageError("the id of a ticket can't be edited", "", f"codeswarm ticket split {ticket} --into FILE")
-    return {key: after.get(key) for key in {**before, **after} if after.get(key) != before.get(key)}
+    before = _shown(here, ticket)
+    paper = _paper(here, "ticket", write_yaml({**before, **typed}), from_, "--from")
+    with edited(here, paper) as text:
+        after = parse_tickets(paper.path.name, text)
+        if after.get("id", before["id"]) != before["id"]:
+            raise UsageError("the id of a ticket can't be edited", "landed commits bear it", paper.again)
+        after["id"] = before["id"]
+        yield {key: after.get(key) for key in {**before, **after} if after.get(key) != before.get(key)}
 
 
-def _parts(here: Here, ticket: str) -> list[Any]:
+@contextmanager
+def _parts(here: Here, ticket: str, into: str | None) -> Iterator[list[Any]]:
     """The parts that the person makes of a ticket in their editor, which begins with the whole."""
-    from codeswarm.cli.editor import edit as in_editor
+    from codeswarm.cli.editor import edited
+    from codeswarm.sources.tickets_file import parse_tickets, write_yaml
+
+    whole = _shown(here, ticket)
+    template = write_yaml({"tickets": [{**whole, "id": f"{whole['id']}-{number}"} for number in (1, 2)]})
+    paper = _paper(here, "parts", template, into, "--into")
+    with edited(here, paper) as text:
+        if text == template:
+            raise UsageError("nothing was changed: the ticket stays whole", "the parts are what it is", paper.command)
+        yield _rows(parse_tickets(paper.path.name, text))
+
+
+def _paper(here: Here, name: str, text: str, file: str | None, option: str) -> Paper:
+    from codeswarm.cli.editor import command_of, lay_out, named
+
+    command = command_of(here, option)
+    if file == "-":
+        raise UsageError("standard input can't be edited", f"{option} - and --edit don't go together", command)
+    if file is not None:
+        return named(here, file, command, option)
+    return lay_out(here, name, text, command, option)
+
+
+def _shown(here: Here, ticket: str) -> dict[str, Any]:
+    """A ticket as it is edited."""
     from codeswarm.domain.planning.steps import without_planners
     from codeswarm.sources.export import spec_data
-    from codeswarm.sources.tickets_file import parse_tickets, write_yaml
 
     session, row = here.ticket(ticket)
     state = state_of(here, session["id"])
-    whole = spec_data(without_planners(state, state.tickets[row["id"]].spec))
-    whole = {key: value for key, value in whole.items() if key not in HIDDEN}
-    template = write_yaml({"tickets": [{**whole, "id": f"{row['id']}-1"}, {**whole, "id": f"{row['id']}-2"}]})
-    text = in_editor(here, template, f"{row['id']}.yaml")
-    if text == template:
-        raise UsageError("nothing was changed: the ticket stays whole", "", f"codeswarm ticket split {ticket}")
-    return _rows(parse_tickets(row["id"], text))
+    data = spec_data(without_planners(state, state.tickets[row["id"]].spec))
+    return {key: value for key, value in data.items() if key not in HIDDEN}
+
+
+def _id(title: str, wanted: str | None, taken: Any) -> str:
+    """The id of a ticket that is typed. Raises: UsageError where there is no title, or what is wanted can't be one."""
+    if not title.strip():
+        raise UsageError("a ticket needs a title", "the one that was typed is empty", TITLE)
+    if wanted is None:
+        return _id_from(title, taken)
+    if problem := name_problem(wanted):
+        raise UsageError(f"{wanted!r} can't be a ticket's id", f"it {problem}", f"--id {_id_from(wanted, taken)}")
+    return wanted
 
 
 def _id_from(title: str, taken: Any) -> str:

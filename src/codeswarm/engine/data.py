@@ -49,6 +49,11 @@ class Data:
         return self.root / "logs"
 
     @property
+    def edited(self) -> Path:
+        """Texts that a person has in an editor, or that could not be taken."""
+        return self.root / "edited"
+
+    @property
     def tmp(self) -> Path:
         """Uploads on their way in: on the disk that is watched for room, and nobody's but ours to read."""
         return self.root / "tmp"
