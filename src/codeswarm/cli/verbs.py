@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from codeswarm.cli.later import refuse_what_comes_later
 from codeswarm.cli.unchecked import check_what_is_given
 from codeswarm.environment import Environment
 
@@ -129,6 +130,10 @@ class Verbs(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         check_what_is_given(self.get_params(ctx))
         return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        refuse_what_comes_later(args[0])
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list in the help, from the tables alone. A verb without a group stands at the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 import typer
 
 from codeswarm.cli import main
+from codeswarm.cli.later import LATER
 from codeswarm.cli.verbs import VERBS
 from codeswarm.ledger.sqlite import SqliteLedger
 from tests.support.finished_session import make_repository
@@ -78,6 +80,25 @@ def test_what_is_given_is_checked_all_the_same(words: list[str], told: str, tmp_
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("word", LATER)
+def test_a_verb_of_later_is_said_to_be_one_with_a_next_step(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main([word, "x", "--what", "y"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"error: `codeswarm {word}` is not part of this version\nwhy: " in told
+    (step,) = re.findall(r"^do: codeswarm (--help|[a-z-]+)", told, re.MULTILINE)
+    assert step in (*VERBS, "--help")
+    assert "Did you mean" not in told
+
+
+def test_the_readme_lists_every_verb_of_later_and_none_that_is_there() -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    missing = text.partition("## What is not there yet")[2].partition("\n## ")[0]
+    assert {*re.findall(r"`([a-z]+)`", missing)} == {*LATER}
+    assert not {*LATER} & {*VERBS}
 
 
 @pytest.mark.parametrize("name", VERBS)
