@@ -42,7 +42,7 @@ class Seen:
     def commands(self) -> list[list[str]]:
         """What it names to look further."""
         begin = self.lines.index("Look further:") + 1
-        return [shlex.split(line) for line in self.lines[begin:]]
+        return [shlex.split(line) for line in self.lines[begin : self.lines.index("", begin)]]
 
     def ask(self, *words: str) -> Any:
         where = ("-C", str(self.folder / "quantity"), "--data", str(self.folder / "data"))

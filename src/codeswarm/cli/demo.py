@@ -18,7 +18,7 @@ import typer
 from codeswarm.cli.follow import Follower, Rest
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import make_show
-from codeswarm.cli.output import duration, progress, say, say_json
+from codeswarm.cli.output import duration, next_step, progress, say, say_json
 from codeswarm.domain import events as ev
 from codeswarm.domain.session import Session
 from codeswarm.errors import UsageError, WorkFailed
@@ -191,6 +191,9 @@ class _Demo:
         prefix = f"codeswarm -C {self._folder / 'quantity'} --data {home.data.root}"
         for verb in ("report", "status", "timeline", f"work {DOOMED[0]}", "logs table", "diff --stat", "save"):
             say(f"  {prefix} {verb}")
+        say()
+        say(f"to throw it away: rm -r {self._folder}")
+        next_step("codeswarm doctor   # in a project of your own")
 
 
 def _graph(home: Any, session: Session) -> list[str]:

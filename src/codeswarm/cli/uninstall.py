@@ -17,7 +17,7 @@ import typer
 
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import choose, is_terminal
-from codeswarm.cli.output import count, next_step, say, say_json
+from codeswarm.cli.output import count, next_step, progress, say, say_json
 from codeswarm.errors import UsageError
 
 
@@ -55,6 +55,7 @@ def uninstall(
     _check_not_live(here)
     if not (yes or _confirmed(here)):
         return
+    progress("bringing home what lies in workspaces, and saving what no branch of yours has")
     stays = run_async(_bring_home(here))
     saved = _save(here, bundle)
     _remove(here, stays)
@@ -155,8 +156,9 @@ def _tell(here: Here, goes: list[Goes], saved: Path | None, stays: list[Any], *,
     for item in stays:
         say(f"stays: {item.path}: {item.why}")
     if saved is not None:
-        say(f"unlanded work was saved: {saved}")
+        say(f"saved first: {saved}, every commit of every attempt that no branch of yours has")
         say(f"  to have it back: git fetch {saved} 'refs/*:refs/rescued/*'")
+        say(f"  to do without it: rm {saved}")
     if done:
         say(f"{count(len(goes), 'thing')} removed")
         next_step("pip uninstall codeswarm   # or go on: codeswarm init")
