@@ -270,6 +270,8 @@ def checks_of(place: Place, **env: str) -> dict[str, dict[str, object]]:
 def test_doctor_names_the_gate_its_origin_and_the_next_step(tmp_path: Path) -> None:
     place = a_place(tmp_path, KINDS["make"][1])
     assert checks_of(place)["gate"]["detail"] == "make test   (detected from Makefile)"
+    for key in ("user.name", "user.email"):
+        place.git("config", key, "ada@example.invalid")
     assert place.run("doctor").out.splitlines()[-1] == "next: codeswarm init"
     place.run("init", "--yes")
     place.git("add", "codeswarm.toml")
@@ -293,6 +295,7 @@ def test_doctor_says_that_git_does_not_know_the_persons_name_before_a_commit_doe
     place = a_place(tmp_path, KINDS["make"][1])
     place.git("config", "user.useConfigOnly", "true")
     assert str(checks_of(place)["name"]["fix"]).startswith("git config --global user.name ")
+    assert [line.split()[:2] for line in offered(place.run("doctor").out)] == [["git", "config"], ["codeswarm", "init"]]
     place.git("config", "user.name", "Ada")
     place.git("config", "user.email", "ada@example.invalid")
     assert "name" not in checks_of(place)

@@ -41,10 +41,11 @@ def _tell(found: Sequence[Finding]) -> None:
 
 
 def _next(here: Here, found: Sequence[Finding], broken: Sequence[Finding]) -> list[str]:
-    """What to do now: mend what nothing works without, then settings, then work."""
+    """What to do now: mend what nothing works without, then settings, then work. Before a commit git wants a name."""
+    unnamed = [finding.fix for finding in found if finding.what == "name"]
     if broken:
-        return [broken[0].fix or "mend what is marked with no", "codeswarm doctor"]
+        return [*unnamed, broken[0].fix or "mend what is marked with no", "codeswarm doctor"]
     gate = next((finding for finding in found if finding.what == "gate"), None)
     if gate is None or "detected from" in gate.detail:
-        return ["codeswarm init"]
+        return [*unnamed, "codeswarm init"]
     return first_run(agents_here(here))
