@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
-from codeswarm.cli.output import count, duration, progress, say, say_json
+from codeswarm.cli.output import count, duration, next_step, progress, say, say_json
+from codeswarm.errors import NotARepository, RepositoryUnfit, UsageError
 
 if TYPE_CHECKING:
+    from codeswarm.domain.pipeline import Pipeline
+    from codeswarm.domain.ticket import TicketSpec
     from codeswarm.simulator.forecast import Forecast, Wish
 
+MOST_NAMED = 5
 NO_PRICE = "say what an hour of one agent costs: --usd-per-hour 3"
 
 
@@ -24,20 +31,25 @@ def simulate(
     fail_rate: Annotated[
         float, typer.Option(metavar="P", help="The share of attempts that fail.", min=0.0, max=0.9)
     ] = 0.0,
-    pipeline: Annotated[str, typer.Option(help="For tickets that name none.")] = "contract-first",
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For tickets that name none; else as the settings say.")
+    ] = None,
     usd_per_hour: Annotated[
         float | None, typer.Option(metavar="USD", help="What an hour of one agent costs.", min=0.0)
     ] = None,
 ) -> None:
     """Forecast how long a plan takes, its cost, and what one more agent would buy.
 
-    The decisions are those of a real run; agents take as long as tickets are estimated at (600 s without an estimate).
+    The decisions are those of a real run, with the pipelines of the repository; agents take as long as tickets are
+    estimated at (600 s without an estimate).
 
     Example: codeswarm simulate tickets.yaml --workers 4 --fail-rate 0.1
     """
     from codeswarm.simulator.forecast import forecast
 
     here: Here = context.obj
+    if usd_per_hour == math.inf:
+        raise UsageError("--usd-per-hour inf is no price", "nothing can be reckoned with it", "--usd-per-hour 3")
     wish = _wish(here, tickets, workers, seed, fail_rate, pipeline)
     found = forecast(wish)
     cost = None if usd_per_hour is None else round(found.busy_s / 3600 * usd_per_hour, 2)
@@ -47,32 +59,50 @@ def simulate(
     _tell(tickets, wish, found, cost)
 
 
-def _wish(here: Here, source: str, workers: int, seed: int, fail_rate: float, pipeline: str) -> Wish:
+def _wish(here: Here, source: str, workers: int, seed: int, fail_rate: float, pipeline: str | None) -> Wish:
     """Raises: UsageError, TicketsInvalid."""
-    from codeswarm.domain.pipeline import SHIPPED
     from codeswarm.domain.plan import read_plan
-    from codeswarm.errors import TicketsInvalid, UsageError
+    from codeswarm.engine.pipelines import check_known
+    from codeswarm.errors import TicketsInvalid
     from codeswarm.simulator.forecast import Wish
     from codeswarm.sources.read import read_source
 
-    if pipeline not in SHIPPED:
-        known = ", ".join(SHIPPED)
-        raise UsageError(f"there is no pipeline {pipeline!r}", f"known are {known}", "codeswarm simulate --help")
     found = read_source(source, here.directory)
     for note in found.notes:
         progress(note)
-    rows = found.plan.get("tickets")
-    named = {row["pipeline"] for row in rows if _names_pipeline(row)} if isinstance(rows, list) else set()
-    # A pipeline of the repository's own has phases that are not known here: such a ticket counts as one of one phase.
-    pipelines = {**dict.fromkeys(named, SHIPPED["single"]), **SHIPPED}
+    pipelines, default = _pipelines(here, found.plan.get("tickets"))
+    check_known(pipeline or default, pipelines)
     plan = read_plan(found.plan, pipelines)
     if isinstance(plan, list):
         raise TicketsInvalid(found.name, [str(problem) for problem in plan])
-    return Wish(plan.tickets, workers, seed, fail_rate, pipelines, pipeline)
+    return Wish(plan.tickets, workers, seed, fail_rate, pipelines, pipeline or default)
+
+
+def _pipelines(here: Here, rows: object) -> tuple[dict[str, Pipeline], str]:
+    """Those of the repository, and its default. Where there is none, what tickets name counts as one of one phase."""
+    from codeswarm.domain.pipeline import DEFAULT_PIPELINE, SHIPPED
+    from codeswarm.engine.beginning import begin_from
+    from codeswarm.engine.pipelines import pipelines_of
+
+    try:
+        config = begin_from(here.home.project, here.environment)[1].config
+    except (NotARepository, RepositoryUnfit):
+        named = {row["pipeline"] for row in rows if _names_pipeline(row)} if isinstance(rows, list) else set()
+        return {**dict.fromkeys(named, SHIPPED["single"]), **SHIPPED}, DEFAULT_PIPELINE
+    return pipelines_of(config), config.pipeline.default
 
 
 def _names_pipeline(row: object) -> bool:
     return isinstance(row, dict) and isinstance(row.get("pipeline"), str)
+
+
+def _held(wish: Wish) -> list[TicketSpec]:
+    return [spec for spec in wish.tickets if spec.hold is not None]
+
+
+def _lacking(wish: Wish) -> list[TicketSpec]:
+    """What no worker can take: those of `run` have no labels in this version."""
+    return [spec for spec in wish.tickets if spec.requires]
 
 
 def _document(wish: Wish, found: Forecast, cost: float | None) -> dict[str, Any]:
@@ -83,6 +113,9 @@ def _document(wish: Wish, found: Forecast, cost: float | None) -> dict[str, Any]
         "cost_usd": cost,
         "cost_why": NO_PRICE if cost is None else f"{found.busy_s / 3600:.2f} hours of agents",
         "tickets": len(wish.tickets),
+        "taken_as_released": [spec.id for spec in _held(wish)],
+        "taken_as_startable": {spec.id: list(spec.requires) for spec in _lacking(wish)},
+        "pipeline": wish.default_pipeline,
         "estimated": sum(spec.estimate_s is not None for spec in wish.tickets),
         "workers": wish.workers,
         "seed": wish.seed,
@@ -115,4 +148,22 @@ def _tell(source: str, wish: Wish, found: Forecast, cost: float | None) -> None:
     unknown = sum(spec.estimate_s is None for spec in wish.tickets)
     if unknown:
         say(f"{count(unknown, 'ticket')} of {len(wish.tickets)} without estimate_s, taken for 10 min each")
-    say(f"next: codeswarm run --tickets {source} --workers {wish.workers}")
+    run = f"codeswarm run --tickets {shlex.quote(source)} --workers {wish.workers}"
+    held, lacking = _held(wish), _lacking(wish)
+    if held:
+        say(f"not as a run would be: {count(len(held), 'ticket')} on hold, taken as released: {_named(held)}")
+    if lacking:
+        needs = ", ".join(sorted({label for spec in lacking for label in spec.requires}))
+        what = (
+            f"{count(len(lacking), 'ticket')} that no worker here can take (requires: {needs}), taken as if one could"
+        )
+        say(f"not as a run would be: {what}: {_named(lacking)}")
+        next_step(
+            f"${{EDITOR:-vi}} {shlex.quote(source)}   # take `requires` out; such workers are of a later version", run
+        )
+        return
+    next_step(run, *([f"codeswarm ticket release {held[0].id}"] if held else []))
+
+
+def _named(specs: Sequence[TicketSpec]) -> str:
+    return ", ".join(spec.id for spec in specs[:MOST_NAMED]) + (" …" if len(specs) > MOST_NAMED else "")

@@ -5,8 +5,7 @@ Everything that can be wrong is found here, before anything is recorded.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from codeswarm.config import Config, Loaded
 from codeswarm.detection.base import FILE
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, name_problem
-from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline, Role
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.plan import Plan, read_plan
 from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.results import GateCommand
@@ -29,6 +28,7 @@ from codeswarm.domain.ticket import KeptSource, TicketSpec
 from codeswarm.engine import refs
 from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
+from codeswarm.engine.pipelines import pipelines_of
 from codeswarm.engine.project import Base
 from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
@@ -254,14 +254,7 @@ class Sessions:
     # ── settings ──
 
     def _settings(self, config: Config, request: SessionRequest) -> Settings:
-        pipelines = {**SHIPPED, **{name: _pipeline(name, phases) for name, phases in config.pipelines.items()}}
-        if config.pipeline.default not in pipelines:
-            known = ", ".join(pipelines)
-            raise ConfigError(
-                f"there is no pipeline {config.pipeline.default!r}",
-                f"known are {known}",
-                f"--pipeline {_nearest(config.pipeline.default, pipelines)}",
-            )
+        pipelines = pipelines_of(config)
         gates = _gates(config, request)
         needs_gate = not request.plan_only
         if needs_gate and gates.fast is None and gates.full is None and gates.waived_by is None:
@@ -325,18 +318,6 @@ def _check_words(request: SessionRequest) -> None:
             f"a planner is given at most {MOST_WORDS}: it has to fit beside the code that it reads",
             "codeswarm run --spec PART_OF_IT.md",
         )
-
-
-def _nearest(wanted: str, known: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.4)), "single")
-
-
-def _pipeline(name: str, phases: list[Any]) -> Pipeline:
-    try:
-        made = tuple(Phase(name=phase.name, role=Role(phase.role), gate=phase.gate) for phase in phases)
-        return Pipeline(name=name, phases=made)
-    except ValueError as error:
-        raise ConfigError(f"the pipeline {name!r} makes no sense", str(error), "codeswarm config show") from error
 
 
 def _gates(config: Config, request: SessionRequest) -> Gates:

@@ -11,6 +11,7 @@ from codeswarm.cli.main import main
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.simulator.forecast import Wish, forecast
+from tests.support.runs import Place
 
 TICKETS = """
 goal: g
@@ -92,6 +93,61 @@ def test_a_cost_that_nobody_knows_is_not_made_up(tmp_path: Path, capsys: pytest.
     told = json.loads(capsys.readouterr().out)
     assert told["cost_usd"] is None
     assert "--usd-per-hour" in told["cost_why"]
+
+
+HELD = """
+tickets:
+- {id: a, title: A, hold: x, estimate_s: 600}
+- {id: b, title: B, blocked_by: [a], requires: [gpu], estimate_s: 600}
+"""
+
+
+def said(tmp_path: Path, capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["-C", str(tmp_path), *words])
+    told = capsys.readouterr()
+    assert ended.value.code == code, told
+    return told.out, told.err
+
+
+def test_what_a_run_would_not_do_is_said_beside_the_forecast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "held.yaml").write_text(HELD)
+    told, _ = said(tmp_path, capsys, "simulate", "held.yaml", "--workers", "2")
+    assert "1 ticket on hold, taken as released: a\n" in told
+    assert "1 ticket that no worker here can take (requires: gpu), taken as if one could: b\n" in told
+    assert "next: ${EDITOR:-vi} held.yaml" in told
+    found = json.loads(said(tmp_path, capsys, "--json", "simulate", "held.yaml")[0])
+    assert (found["taken_as_released"], found["taken_as_startable"]) == (["a"], {"b": ["gpu"]})
+    (tmp_path / "held.yaml").write_text(HELD.replace("requires: [gpu], ", ""))
+    told, _ = said(tmp_path, capsys, "simulate", "held.yaml")
+    assert told.endswith("--workers 4\nthen: codeswarm ticket release a\n")
+    assert "no worker" not in told
+
+
+def test_the_repositorys_own_pipelines_and_default_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Place(tmp_path)
+    phases = "".join(f'[[pipelines.slow]]\nname = "{name}"\nrole = "implementer"\n' for name in ("one", "two"))
+    place.begin({"codeswarm.toml": f'[pipeline]\ndefault = "slow"\n{phases}'})
+    (place.repository / "t.yaml").write_text("tickets: [{id: a, title: A}, {id: b, title: B, pipeline: single}]")
+    found = json.loads(said(place.repository, capsys, "--json", "simulate", "t.yaml")[0])
+    assert found["pipeline"] == "slow"
+    once = json.loads(said(place.repository, capsys, "--json", "simulate", "t.yaml", "--pipeline", "single")[0])
+    assert once["pipeline"] == "single"
+    assert once["log_hash"] != found["log_hash"]
+    _, told = said(place.repository, capsys, "simulate", "t.yaml", "--pipeline", "slwo", code=2)
+    assert "do: codeswarm -C" in told
+    assert "--pipeline slow\n" in told
+    (place.repository / "t.yaml").write_text("tickets: [{id: a, title: A, pipeline: sinlge}]")
+    assert "did you mean 'single'" in said(place.repository, capsys, "simulate", "t.yaml", code=2)[1]
+
+
+def test_an_endless_price_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.yaml").write_text(TICKETS)
+    _, told = said(tmp_path, capsys, "simulate", "t.yaml", "--usd-per-hour", "inf", code=2)
+    assert "error: --usd-per-hour inf is no price" in told
+    assert "simulate t.yaml --usd-per-hour 3\n" in told
 
 
 def test_a_plan_with_mistakes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
