@@ -85,7 +85,10 @@ def test_a_large_beads_file_is_imported_and_exported_unchanged_and_never_written
     refused = place.run("ticket", "export", str(out))
     assert refused.code == 2
     assert "would lose what differs" in refused.err
-    ok(place.run("ticket", "export", str(out), "--force"))
+    assert offered(refused) == ["ticket", "export", str(out), "--force"]
+    typed = ["ticket", "export", "../out.jsonl", "--session", ok(place.run("--json", "status"))["session"]["id"]]
+    assert offered(place.run(*typed, "--format", "yaml")) == [*typed, "--format", "yaml", "--force"]
+    ok(place.run(*offered(refused)))
     assert out.read_bytes() == data
 
 
@@ -97,6 +100,17 @@ def test_what_is_exported_is_read_again_as_the_same_plan(place: Place) -> None:
         ok(place.run("ticket", "import", name, *DRAFT))
     assert (place.repository / "first.yaml").read_bytes() == (place.repository / "third.yaml").read_bytes()
     assert states(place) == {"a": "ready", "b": "on_hold", "c": "ready"}
+
+
+def test_an_export_to_standard_output_is_one_json_document_where_that_is_asked_for(place: Place) -> None:
+    ok(place.run("ticket", "import", str(place.tickets([ticket("a"), ticket("b")])), *DRAFT))
+    assert [row["id"] for row in ok(place.run("ticket", "export", "-", "--json"))["tickets"]] == ["a", "b"]
+    assert ok(place.run("ticket", "export", "-")).startswith("tickets:\n")
+    refused = place.run("ticket", "export", "-", "--json", "--format", "beads")
+    assert (refused.code, json.loads(refused.out)["error"]["do"]) == (
+        2,
+        "codeswarm --json ticket export - --format json",
+    )
 
 
 def test_an_editor_changes_a_ticket_and_splits_one(place: Place) -> None:
@@ -257,6 +271,15 @@ def test_a_kept_file_that_is_missing_is_found_by_verify_and_no_export_pretends(p
 def test_a_draft_waits_for_nobody_and_says_how_to_begin(place: Place) -> None:
     told = ok(place.run("ticket", "import", str(place.tickets([ticket("a")])), *DRAFT))
     assert "begin: codeswarm resume" in told
+    report = ok(place.run("report"))
+    for words in (
+        "A draft of 1 ticket: nothing runs before you begin it.",
+        "Begin it, or leave it",
+        "codeswarm resume",
+    ):
+        assert words in report, report
+    assert "the gate runs" not in report
+    assert "Go on" not in report
     watched = place.run("watch")
     assert watched.code in (0, 3)
     assert "codeswarm resume" in watched.out + watched.err

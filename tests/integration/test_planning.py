@@ -122,6 +122,9 @@ def test_a_plan_that_was_edited_outlives_its_mistakes_and_a_file_can_be_approved
     assert not kept.exists()
     accepted = [event["data"] for event in timeline(place) if event["kind"] == "PlanAccepted"]
     assert len(accepted) == 1, accepted
+    told = place.run("ticket", "export", "plan.yaml").out
+    written = yaml.safe_load((place.repository / "plan.yaml").read_text())["tickets"]
+    assert (len(written), told.split(" of ")[0]) == (1, "1 ticket"), "planners' tickets are not written, nor counted"
 
 
 def test_a_plan_alone_is_shown_and_kept_and_nothing_is_built(place: Place) -> None:

@@ -103,20 +103,26 @@ def export(
     from codeswarm.sources.export import FORMATS, export as exported, format_of
 
     here: Here = context.obj
-    chosen = format_ or format_of(file)
+    on_stdout = file == "-"
+    chosen = format_ or ("json" if here.json and on_stdout else format_of(file))
+    if on_stdout and here.json and chosen != "json":
+        raise UsageError(
+            f"--json and --format {chosen} don't go together", "--json prints one JSON document", "--format json"
+        )
     if chosen not in FORMATS:
         raise UsageError(f"there is no format {chosen!r}", f"known are {', '.join(FORMATS)}", "--format yaml")
     state = state_of(here, here.session(session)["id"])
     originals = _originals(here, state)
     data = exported(state, chosen, list(originals.values()))
-    if file == "-":
+    if on_stdout:
         sys.stdout.buffer.write(data)
         return
     path = here.directory / file
     _check_ours(path, data, originals, force=force)
     _write(path, data)
-    document = {"session": state.id, "file": str(path), "format": chosen, "tickets": len(state.tickets)}
-    _tell(here, document, f"{count(len(state.tickets), 'ticket')} of session {state.id} in {file}")
+    written = sum(ticket.planning is None for ticket in state.tickets.values())
+    document = {"session": state.id, "file": str(path), "format": chosen, "tickets": written}
+    _tell(here, document, f"{count(written, 'ticket')} of session {state.id} in {file}")
 
 
 def state_of(here: Here, session: str) -> Session:
@@ -136,7 +142,11 @@ def _originals(here: Here, state: Session) -> dict[str, bytes]:
     for source in state.sources:
         data = artifacts.get(source.digest)
         if data is None:
-            raise UsageError(f"what {source.name} was when it was imported is missing", "", "codeswarm ledger verify")
+            raise UsageError(
+                f"what {source.name} was when it was imported is missing",
+                "the artifacts have no such file any more",
+                "codeswarm ledger verify",
+            )
         found[source.digest] = data
     return found
 
@@ -148,7 +158,7 @@ def _check_ours(path: Path, data: bytes, originals: dict[str, bytes], *, force: 
     there = path.read_bytes()
     if there != data and there not in originals.values():
         why = "it is not, or not any more, what was imported: writing it anew would lose what differs"
-        raise UsageError(f"{path} is there already", why, f"codeswarm ticket export {path.name} --force")
+        raise UsageError(f"{path} is there already", why, "--force")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -92,6 +92,8 @@ def headline(history: History, *, live: bool) -> str:
             return f"Suspended ({_first_line(session.detail) or session.suspend_reason}): {_lower(told)}."
         case S.AWAITING_REVIEW:
             return f"{told}; {_review(session)}."
+        case S.DRAFT if session.to_be_started:
+            return f"A draft of {count(session.to_land, 'ticket')}: nothing runs before you begin it."
         case S.DRAFT:
             return f"The plan has {count(session.to_land, 'ticket')}; the gate runs on the base."
     return f"{told}; " + ("it goes on." if live else "nobody hosts it any more.")
@@ -210,6 +212,9 @@ def _suspension(session: Session, *, live: bool) -> Iterator[Ask]:
         more = " --budget-usd X" if session.suspend_reason is SuspendReason.BUDGET else ""
         why = session.detail or f"it is suspended: {session.suspend_reason}"
         yield Ask(what="Go on, or leave it", why=why, commands=(f"codeswarm resume {session.id}{more}",))
+    elif session.to_be_started:
+        why = "it is a draft: nothing has run yet, not even the gate on its base"
+        yield Ask(what="Begin it, or leave it", why=why, commands=(f"codeswarm resume {session.id}",))
     elif session.status in (S.DRAFT, S.ACTIVE) and not live and not session.open_approvals:
         why = "no process hosts the session; everything that it acknowledged is kept"
         yield Ask(what="Go on where it stands", why=why, commands=(f"codeswarm resume {session.id}",))
