@@ -133,7 +133,7 @@ def test_a_plan_alone_is_shown_and_kept_and_nothing_is_built(place: Place) -> No
     assert done.code == 0, done.err
     assert (done.json["waves"], done.json["goal"]) == ([["one", "two"]], "one thing\ntwo things")
     assert yaml.safe_load(out.read_text())["tickets"] == done.json["tickets"]
-    built = place.run("--json", "run", "--tickets", str(out), "--dry-run")
+    built = place.run(*planned(place, "--json", "run", "--tickets", str(out), "--dry-run"))
     assert built.json["waves"] == [["one", "two"]], "what was written can be built"
     assert place.git("branch", "--list", "codeswarm/*") == ""
 
@@ -173,7 +173,7 @@ def test_tickets_that_share_an_interface_are_told_what_was_agreed(place: Place) 
 
 
 def test_a_specification_can_be_piped_in_and_nothing_at_all_is_a_mistake(place: Place) -> None:
-    dry = place.run("--json", "run", "--spec", "-", "--dry-run", stdin="# One\n\nthing\n")
+    dry = place.run(*planned(place, "--json", "run", "--spec", "-", "--dry-run"), stdin="# One\n\nthing\n")
     assert (dry.code, dry.json["planner"]) == (0, True)
     for words in (
         ["run"],

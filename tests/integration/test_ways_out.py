@@ -202,9 +202,9 @@ BEFORE: dict[str, Fault] = {
     "an unknown pipeline of a ticket": Fault(
         TRY, ("which is not known",), tickets("tickets:\n- {id: a, title: A, pipeline: sinlge}\n"), mended=TICKET
     ),
-    "an unknown pipeline": Fault(f"{GO} --pipeline sinlge", ("no pipeline 'sinlge'", "--pipeline single"), gone="-"),
-    "an unknown sandbox": Fault(f"{GO} --sandbox walls", ("no sandbox 'walls'",), gone="-"),
-    "a sandbox of later": Fault(f"{GO} --sandbox microvm", ("not part of this version",), gone="-"),
+    "an unknown pipeline": Fault(f"{TRY} --pipeline sinlge", ("no pipeline 'sinlge'", "--pipeline single"), gone="-"),
+    "an unknown sandbox": Fault(f"{TRY} --sandbox walls", ("no sandbox 'walls'",), gone="-"),
+    "a sandbox of later": Fault(f"{TRY} --sandbox microvm", ("not part of this version",), gone="-"),
     "a role that there is not": Fault(
         f"{TRY} --role implementor='command:../agent.sh'", ("no role 'implementor'", "--role implementer="), gone="-"
     ),
@@ -256,6 +256,35 @@ BEFORE: dict[str, Fault] = {
         gone="-",
     ),
 }
+
+
+REFUSED = {
+    "pipeline": ["--pipeline", "foo"],
+    "sandbox": ["--sandbox", "foo"],
+    "agent": ["--agent", "foo"],
+    "program": ["--agent", "command:"],
+    "recording": ["--agent", "replay:/nonexist"],
+    "name": ["--name", "a b"],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_dry_run_is_refused_with_the_words_that_the_run_is_refused_with(name: str, tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    words = ["run", "--tickets", "../t.yaml", *REFUSED[name]]
+    dry, real = place.run(*words, "--dry-run"), place.run(*words)
+    assert (dry.code, real.code) == (2, 2), (dry.out, real.out)
+    assert dry.err.replace(" --dry-run", "") == real.err
+    assert not dry.out
+
+
+def test_a_dry_run_shows_agents_as_they_are_typed(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    agent = f"command:{tmp_path}/agent.sh"
+    done = place.run(
+        "run", "--tickets", "../t.yaml", "--dry-run", "--agent", agent, "--role", f"reviewer={agent},claude"
+    )
+    assert f"agents {agent}, reviewer={agent},claude, " in done.out, done.out + done.err
 
 
 @pytest.mark.parametrize("name", BEFORE)

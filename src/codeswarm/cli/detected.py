@@ -46,14 +46,27 @@ def settle_settings(here: Here, base: str | None, flags: Mapping[str, Any], *, n
     _warn_of_uncommitted(here, loaded, tell)
     if loaded.detected is None:
         return
-    if loaded.detected.gate is None and not no_gate:
-        raise no_gate_found(here, loaded.detected)
+    _check_gate(here, loaded.detected, no_gate=no_gate)
     tell(f"there is no {FILE} on the base; this was detected:")
     tell_detected(loaded.detected, tell)
     if is_terminal() and not here.json:
         _ask()
     else:
         tell(f"to keep and change these settings: codeswarm init, then commit {FILE}")
+
+
+def check_gate_found(here: Here, base: str | None, flags: Mapping[str, Any], *, no_gate: bool) -> None:
+    """What `settle_settings` would refuse. Raises: ConfigError."""
+    from codeswarm.engine.beginning import begin_from
+
+    _, loaded = begin_from(here.home.project, here.environment, base, flags)
+    if loaded.detected is not None:
+        _check_gate(here, loaded.detected, no_gate=no_gate)
+
+
+def _check_gate(here: Here, detected: Detected, *, no_gate: bool) -> None:
+    if detected.gate is None and not no_gate:
+        raise no_gate_found(here, detected)
 
 
 def _ask() -> None:

@@ -39,3 +39,8 @@ def _nearest(role: str) -> str:
 def told(roles: Mapping[str, list[str]]) -> Agents:
     """As a person should read it: roles that have the agents of all the others are not told by name."""
     return {role: specs for role, specs in roles.items() if role == ALL or specs != roles.get(ALL)}
+
+
+def as_typed(roles: Mapping[str, list[str]]) -> str:
+    """Agents as `--agent` and `--role` take them: `claude:sonnet, reviewer=claude:opus,claude`."""
+    return ", ".join(",".join(specs) if role == ALL else f"{role}={','.join(specs)}" for role, specs in roles.items())

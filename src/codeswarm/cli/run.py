@@ -6,17 +6,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codeswarm.cli.detach import begin_detached
-from codeswarm.cli.detected import settle_settings
+from codeswarm.cli.detected import check_gate_found, settle_settings
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation, is_terminal
 from codeswarm.cli.output import progress, say, say_json
 from codeswarm.cli.recorded import recording_folder
-from codeswarm.cli.roles import chosen_agents, told
+from codeswarm.cli.roles import as_typed, chosen_agents, told
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.specification import headline, read_specification
 from codeswarm.cli.until import UntilOption, parse_until, time_left
@@ -26,6 +26,9 @@ from codeswarm.domain.settings import Until
 from codeswarm.errors import UsageError
 from codeswarm.router_client import RouterClient
 from codeswarm.sources.read import read_source
+
+if TYPE_CHECKING:
+    from codeswarm.engine.sessions import Resolved
 
 Flags = dict[str, dict[str, Any]]
 
@@ -240,39 +243,47 @@ def announce(
 def _show_dry_run(here: Here, wish: Wish, data: dict[str, Any]) -> None:
     """What would be used, and the waves; nothing is written."""
     from codeswarm.cli.planned import measures
-    from codeswarm.domain.pipeline import SHIPPED
-    from codeswarm.domain.plan import Plan, read_plan
-    from codeswarm.domain.settings import Settings
-    from codeswarm.engine.beginning import begin_from
-    from codeswarm.errors import TicketsInvalid
 
-    base, loaded = begin_from(here.home.project, here.environment, wish.base, wish.flags)
-    config = loaded.config
-    known = {**SHIPPED, **dict.fromkeys(config.pipelines, SHIPPED["single"])}
-    plan = read_plan(data["plan"], known) if "plan" in data else Plan(tickets=())
-    if isinstance(plan, list):
-        raise TicketsInvalid(wish.tickets or "tickets", [str(problem) for problem in plan])
-    figures = measures(plan.tickets, config.swarm.workers, Settings().default_estimate_s)
+    resolved = _resolve(here, wish, data)
+    base, config = resolved.base, resolved.loaded.config
+    tickets = resolved.plan.tickets if resolved.plan is not None else ()
+    figures = measures(tickets, config.swarm.workers, resolved.settings.default_estimate_s)
     waves, path = figures["waves"], figures["critical_path"]
+    roles = told(config.roles) or {"*": ["claude"]}
     document = {
         "base": {"branch": base.branch, "commit": base.commit},
         "unseen": list(here.home.project.unseen()),
         "gates": config.gates.model_dump(include={"fast", "full", "contract"}),
-        "roles": told(config.roles) or {"*": ["claude"]},
+        "roles": roles,
         "workers": config.swarm.workers,
         "sandbox": config.sandbox.kind,
         "pipeline": config.pipeline.default,
         "waves": waves,
         "critical_path": path,
         "until_ms": wish.until and wish.until.at_ms,
-        "planner": "plan" not in data,
-        "ignored": list(loaded.ignored),
+        "planner": resolved.plan is None,
+        "ignored": list(resolved.loaded.ignored),
     }
     if here.json:
         say_json(document)
         return
     say(f"base {base.branch} at {base.commit[:10]}; gate: {config.gates.fast or config.gates.full or 'none'}")
-    say(f"agents {document['roles']}, {config.swarm.workers} at once, sandbox {config.sandbox.kind}")
+    say(f"agents {as_typed(roles)}, {config.swarm.workers} at once, sandbox {config.sandbox.kind}")
     for number, wave in enumerate(waves, 1):
         say(f"wave {number}: {', '.join(wave)}")
     say(f"critical path: {' → '.join(path)}" if path else "the plan: made by a planner; see it first: codeswarm plan")
+
+
+def _resolve(here: Here, wish: Wish, data: dict[str, Any]) -> Resolved:
+    """What the run would begin with. Raises: what the run would be refused with, before anything is run."""
+    from codeswarm.engine.sessions import Resolver, SessionRequest, name_taken
+    from codeswarm.ledger import views
+
+    check_gate_found(here, wish.base, wish.flags, no_gate=wish.no_gate)
+    request = SessionRequest.model_validate(request_of(here, wish, data))
+    resolved = Resolver(here.home.project, here.environment, here.directory).resolve(request)
+    if wish.name and here.home.data.ledger.is_file():
+        with here.tables() as tables:
+            if taken := views.rows(tables, "sessions", name=wish.name):
+                raise name_taken(taken[0]["id"], wish.name)
+    return resolved

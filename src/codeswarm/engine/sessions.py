@@ -29,12 +29,13 @@ from codeswarm.engine import refs
 from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.pipelines import pipelines_of
-from codeswarm.engine.project import Base
+from codeswarm.engine.project import Base, Project
 from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError, TicketsInvalid, UsageError
 from codeswarm.host import program
 from codeswarm.ledger.base import Recorded, Reply
+from codeswarm.sandbox.base import Sandbox
 from codeswarm.sandbox.factory import choose
 
 DEFAULT_ROLES = {"*": ["claude"]}
@@ -102,29 +103,36 @@ class Started:
     """Settings of the repository that were ignored, waivers, walls."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a session would begin with."""
+
+    base: Base
+    loaded: Loaded
+    settings: Settings
+    plan: Plan | None
+    """None: a planner makes it."""
+    sandbox: Sandbox
+
+
 class Sessions:
     def __init__(self, engine: Engine, environment: Environment, directory: Path, new_id: Callable[[], str]) -> None:
         """`directory`: where relative names in agents' commands are looked up."""
         self._engine = engine
-        self._environment = environment
-        self._directory = directory
+        self._resolver = Resolver(engine.project, environment, directory)
         self._new_id = new_id
 
     async def start(self, request: SessionRequest, key: str | None = None) -> Started:
         """Start a session, durably. Raises: UsageError and its kinds, with everything that is wrong."""
-        base, loaded = await in_thread(self._begin_from, request)
-        settings = self._settings(loaded.config, request)
-        plan = self._plan(request, settings)
-        self._check_name(request.name)
-        if not request.draft:  # it may be resumed with other agents, or where they are
-            await in_thread(self._check_agents, plan, settings)
-        sandbox = await in_thread(choose, loaded.config.sandbox.kind)
+        resolved = await in_thread(self._resolver.resolve, request)
+        base, loaded, plan, sandbox = resolved.base, resolved.loaded, resolved.plan, resolved.sandbox
+        self._check_free(request.name)
         unseen = await in_thread(self._engine.project.unseen)
         session = SessionId(self._new_id())
         await in_thread(self._fetch, session, base)
         workspace = await in_thread(self._workspace, loaded.config, sandbox.kind)
         seed = int(session, 36) & 0xFFFF_FFFF
-        settings = settings.model_copy(update={"seed": seed, "workspace": workspace})
+        settings = resolved.settings.model_copy(update={"seed": seed, "workspace": workspace})
         command = cmd.StartSession(
             session=session,
             name=request.name,
@@ -156,7 +164,7 @@ class Sessions:
         if isinstance(plan, list):
             raise TicketsInvalid(request.source, [str(problem) for problem in plan])
         if not state.to_be_started:
-            await in_thread(self._check_agents, plan, state.settings)
+            await in_thread(self._resolver.check_agents, plan, state.settings)
         kept = await in_thread(self._keep, request.original)
         return await self._engine.ask(session, cmd.AddTickets(tickets=plan.tickets, by=request.by, kept=kept))
 
@@ -166,8 +174,58 @@ class Sessions:
         digest = self._engine.artifacts.put(file.data)
         return (KeptSource(kind=file.kind, name=file.name, digest=digest, size=len(file.data)),)
 
+    def _check_free(self, name: str) -> None:
+        if name and (taken := [row["id"] for row in self._engine.kernel.ledger.table("sessions", name=name)]):
+            raise name_taken(taken[0], name)
+
+    def _fetch(self, session: SessionId, base: Base) -> None:
+        store = self._engine.store
+        store.fetch(self._engine.project.git_dir, f"+refs/heads/{base.branch}:{refs.theirs(session)}")
+        store.set_ref(refs.base(session), base.commit)
+        store.set_ref(refs.integration(session), base.commit)
+        store.sync()
+
+    def _workspace(self, config: Config, sandbox: str) -> WorkspaceSettings:
+        workspace = config.workspace
+        included = self._engine.project.included()
+        return WorkspaceSettings(
+            kind=workspace.kind,
+            setup=workspace.setup,
+            setup_inputs=tuple(workspace.setup_inputs),
+            setup_network=bool(workspace.setup_network),
+            setup_timeout_s=workspace.setup_timeout_s,
+            copies=tuple(dict.fromkeys((*workspace.copy_, *included))),
+            ports=tuple(workspace.ports),
+            max_file_bytes=workspace.max_file_mib << 20,
+            max_ignored_bytes=workspace.max_ignored_mib << 20,
+            sandbox=sandbox,
+            agent_network=bool(config.sandbox.network),
+            visible=tuple(config.sandbox.read),
+        )
+
+
+class Resolver:
+    """What a request comes to, by the repository as it is and the settings in force. Nothing is recorded."""
+
+    def __init__(self, project: Project, environment: Environment, directory: Path) -> None:
+        """`directory`: where relative names in agents' commands are looked up."""
+        self._project = project
+        self._environment = environment
+        self._directory = directory
+
+    def resolve(self, request: SessionRequest) -> Resolved:
+        """Raises: UsageError and its kinds, with everything that is wrong."""
+        base, loaded = self._begin_from(request)
+        settings = self._settings(loaded.config, request)
+        plan = self._plan(request, settings)
+        if request.name and (problem := name_problem(request.name)):
+            raise UsageError(f"{request.name!r} can't be a session's name", f"it {problem}", "--name my-feature")
+        if not request.draft:  # it may be resumed with other agents, or where they are
+            self.check_agents(plan, settings)
+        return Resolved(base, loaded, settings, plan, choose(loaded.config.sandbox.kind))
+
     def _begin_from(self, request: SessionRequest) -> tuple[Base, Loaded]:
-        base, loaded = begin_from(self._engine.project, self._environment, request.base, request.flags)
+        base, loaded = begin_from(self._project, self._environment, request.base, request.flags)
         if loaded.config.engine.driver != "embedded":
             raise ConfigError("the Temporal driver is not part of this version", "", '[engine] driver = "embedded"')
         if loaded.config.ledger.url:
@@ -183,16 +241,7 @@ class Sessions:
             raise TicketsInvalid(request.source, [str(problem) for problem in plan])
         return plan
 
-    def _check_name(self, name: str) -> None:
-        if not name:
-            return
-        if problem := name_problem(name):
-            raise UsageError(f"{name!r} can't be a session's name", f"it {problem}", "--name my-feature")
-        taken = [row["id"] for row in self._engine.kernel.ledger.table("sessions", name=name)]
-        if taken:
-            raise UsageError(f"session {taken[0]} bears the name {name!r} already", "", f"--name {name}-2")
-
-    def _check_agents(self, plan: Plan | None, settings: Settings) -> None:
+    def check_agents(self, plan: Plan | None, settings: Settings) -> None:
         """Every role that the plan needs has an agent that can be used. One still to be made needs those by default."""
         needed: dict[Role, None] = {} if plan else {Role.PLANNER: None}
         named = [ticket.pipeline for ticket in plan.tickets] if plan else [None]
@@ -225,31 +274,6 @@ class Sessions:
         if parsed.kind == "replay":
             return f"replay:{self._directory / parsed.argument}"
         return str(parsed)
-
-    def _fetch(self, session: SessionId, base: Base) -> None:
-        store = self._engine.store
-        store.fetch(self._engine.project.git_dir, f"+refs/heads/{base.branch}:{refs.theirs(session)}")
-        store.set_ref(refs.base(session), base.commit)
-        store.set_ref(refs.integration(session), base.commit)
-        store.sync()
-
-    def _workspace(self, config: Config, sandbox: str) -> WorkspaceSettings:
-        workspace = config.workspace
-        included = self._engine.project.included()
-        return WorkspaceSettings(
-            kind=workspace.kind,
-            setup=workspace.setup,
-            setup_inputs=tuple(workspace.setup_inputs),
-            setup_network=bool(workspace.setup_network),
-            setup_timeout_s=workspace.setup_timeout_s,
-            copies=tuple(dict.fromkeys((*workspace.copy_, *included))),
-            ports=tuple(workspace.ports),
-            max_file_bytes=workspace.max_file_mib << 20,
-            max_ignored_bytes=workspace.max_ignored_mib << 20,
-            sandbox=sandbox,
-            agent_network=bool(config.sandbox.network),
-            visible=tuple(config.sandbox.read),
-        )
 
     # ── settings ──
 
@@ -304,6 +328,12 @@ def edited_plan(session: Session, data: dict[str, Any]) -> tuple[TicketSpec, ...
     if isinstance(plan, list):
         raise TicketsInvalid("the edited plan", [str(problem) for problem in plan])
     return plan.tickets
+
+
+def name_taken(session: str, name: str) -> UsageError:
+    return UsageError(
+        f"session {session} bears the name {name!r} already", "a name means one session alone", f"--name {name}-2"
+    )
 
 
 def _check_words(request: SessionRequest) -> None:
