@@ -81,7 +81,7 @@ class TicketsInvalid(UsageError):
     def __init__(self, source: str, problems: list[str]) -> None:
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         why = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(f"{source} has {count}", why, _to_mend(source))
+        super().__init__(f"{source} has {count}", why, to_mend(source))
         self.problems = problems
 
 
@@ -94,7 +94,7 @@ _NO_FILES = {
 """Sources that are no files → what to do instead of opening one."""
 
 
-def _to_mend(source: str) -> str:
+def to_mend(source: str) -> str:
     """A command that opens the file that is meant."""
     if source in _NO_FILES:
         return _NO_FILES[source]

@@ -191,6 +191,10 @@ BEFORE: dict[str, Fault] = {
         GO, ("no gate is configured",), commit("codeswarm.toml", "[swarm]\nworkers = 2\n"), mended=SETTINGS
     ),
     "a tickets file that is not there": Fault("codeswarm run --tickets ../none.yaml --dry-run", ("can't be read",)),
+    "a folder for a tickets file": Fault(
+        "codeswarm simulate .", ("can't be read", "Is a directory"), gone="git status"
+    ),
+    "a tickets file in no folder": Fault("codeswarm simulate new/t.yaml", ("can't be read",)),
     "a tickets file that is not YAML": Fault(TRY, ("not YAML",), tickets("tickets: {"), mended=TICKET),
     "a tickets file without tickets": Fault(TRY, ("at least one ticket",), tickets("tickets: []"), mended=TICKET),
     "an unknown key of a ticket": Fault(
@@ -369,6 +373,27 @@ AFTER: dict[str, Fault] = {
     ),
     "retrying what is on hold": Fault(
         "codeswarm ticket retry later", ("not failed",), gone="codeswarm ticket hold later"
+    ),
+    "retrying what has landed": Fault(
+        "codeswarm ticket retry hello", ("not failed", "codeswarm work"), gone="git status"
+    ),
+    "a cycle by a link": Fault(
+        "codeswarm ticket link bad --blocked-by later", ("cycle", "ticket unlink later --blocked-by bad")
+    ),
+    "a link to itself": Fault(
+        "codeswarm ticket link bad --blocked-by bad", ("cycle", "ticket show bad"), gone="git status"
+    ),
+    "a link to a ticket that there is not": Fault(
+        "codeswarm ticket link later --blocked-by helo", ("no ticket here", "link later --blocked-by hello"), gone="-"
+    ),
+    "a mistake in a file that a ticket is edited from": Fault(
+        "codeswarm ticket edit later --from ../t.yaml",
+        ("titel", "../t.yaml"),
+        tickets("titel: A"),
+        mended="title: A",
+    ),
+    "changing what is over": Fault(
+        "codeswarm ticket hold bad", ("nothing in it can change", "codeswarm report"), saved, gone="git status"
     ),
     "releasing what has failed": Fault(
         "codeswarm ticket release bad", ("not on hold",), gone="codeswarm ticket hold bad"

@@ -13,12 +13,14 @@ from codeswarm.cli.here import Here
 from codeswarm.cli.output import progress, say, say_json
 from codeswarm.cli.ticket_files import SessionOption, state_of
 from codeswarm.domain.ids import name_problem
-from codeswarm.errors import UsageError
+from codeswarm.domain.rejection import Refusal
+from codeswarm.errors import Refused, UsageError, to_mend
 
 if TYPE_CHECKING:
     from codeswarm.cli.editor import Paper
 
 TITLE = "--title 'WHAT IS WANTED'"
+INVALID = Refused.STATUS[Refusal.INVALID]
 HIDDEN = ("hold", "origin")
 """Keys that no editor shows: they are not edited."""
 
@@ -98,7 +100,8 @@ def edit(
         with _edited(here, ticket, changes, from_) as changes:
             _change(here, ticket, changes)
         return
-    _change(here, ticket, changes | (_read(here, from_) if from_ is not None else {}))
+    with _to_be_mended(from_):
+        _change(here, ticket, changes | (_read(here, from_) if from_ is not None else {}))
 
 
 def _change(here: Here, ticket: str, changes: dict[str, Any]) -> None:
@@ -127,13 +130,27 @@ def split(
         with _parts(here, ticket, into) as parts:
             _split(here, ticket, parts)
     else:
-        _split(here, ticket, _rows(_read(here, into)))
+        with _to_be_mended(into):
+            _split(here, ticket, _rows(_read(here, into)))
 
 
 def _split(here: Here, ticket: str, parts: list[Any]) -> None:
     answer = _ask(here, ticket, "split", parts=parts)
     ids = ", ".join(str(part.get("id")) for part in parts if isinstance(part, dict))
     _tell(here, answer, f"ticket {ticket}: split into {ids}; what was done on it is kept: codeswarm work {ticket}")
+
+
+@contextmanager
+def _to_be_mended(file: str | None) -> Iterator[None]:
+    """What is wrong with a ticket that stands in a file is mended there."""
+    from codeswarm.router_client import RouterRefused
+
+    try:
+        yield
+    except RouterRefused as error:
+        if file is not None and error.http_status == INVALID:
+            error.hint = to_mend(file)
+        raise
 
 
 def link(context: typer.Context, ticket: TicketArgument, blocked_by: BlockedByOption = None) -> None:

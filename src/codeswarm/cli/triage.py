@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,7 +41,7 @@ def triage(
     if here.json:
         say_json(document(found, limit))
         return
-    _tell(found, limit)
+    _tell(found, limit, tickets)
 
 
 def _of_session(here: Here, wanted: str | None) -> list[Any]:
@@ -73,7 +74,7 @@ def _names_pipeline(row: object) -> bool:
     return isinstance(row, dict) and isinstance(row.get("pipeline"), str)
 
 
-def _tell(found: Triage, limit: int) -> None:
+def _tell(found: Triage, limit: int, source: str | None) -> None:
     measures = found.measures
     rows = (
         (number, one.item.id, f"{one.score:.2f}", "; ".join(one.why), one.item.title)
@@ -86,9 +87,18 @@ def _tell(found: Triage, limit: int) -> None:
     if measures.critical_path:
         say(f"critical path: {_shortened(measures.critical_path, ' → ')}")
     for cycle in measures.cycles:
-        say(f"a cycle: {_shortened(cycle, ', ')} wait for each other; take an edge away: codeswarm ticket unlink")
+        say(f"a cycle: {_shortened(cycle, ', ')} wait for each other; {_broken(found, cycle, source)}")
     if measures.sources < len(found.items):
         say(f"betweenness is estimated from {measures.sources} of {len(found.items)} tickets; all else is exact")
+
+
+def _broken(found: Triage, cycle: Collection[str], source: str | None) -> str:
+    """How a cycle is taken apart: one of its edges, where the tickets stand."""
+    waiting = (item for item in found.items if item.id in cycle)
+    one, other = next((item.id, id_) for item in waiting for id_ in item.blocked_by if id_ in cycle)
+    if source is None:
+        return f"take an edge away: codeswarm ticket unlink {one} --blocked-by {other}"
+    return f"take an edge away in {source}: {one} must not wait for {other}"
 
 
 def _shortened(ids: list[str], between: str) -> str:

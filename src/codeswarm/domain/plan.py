@@ -190,8 +190,14 @@ def _unknown_keys(mapping: dict[Any, Any], known: Iterable[str], where: str) -> 
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """What someone may have meant."""
     near = difflib.get_close_matches(word.lower()[:64], list(islice(known, MOST_CANDIDATES)), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return near[0] if near else None
 
 
 def _label(index: int, row: object) -> str:

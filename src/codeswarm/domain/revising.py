@@ -8,18 +8,20 @@ attempt on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.adding import dead_blockers, refused
+from codeswarm.domain.dag import find_cycle
 from codeswarm.domain.ids import TicketId
-from codeswarm.domain.plan import Problem, graph_problems, problems_of, read_ticket
+from codeswarm.domain.plan import Problem, Standing, graph_problems, nearest, problems_of, read_ticket
 from codeswarm.domain.planning.steps import standing, without_planners
 from codeswarm.domain.rejection import Rejection, invalid, wrong_state
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import TicketStatus, WaitReason
 from codeswarm.domain.ticket import TicketSpec
-from codeswarm.domain.tickets import find, interrupt
+from codeswarm.domain.tickets import find, interrupt, way_on
 
 Decision = list[ev.Event] | Rejection
 
@@ -50,21 +52,22 @@ def edit(session: Session, command: cmd.EditTicket, now_ms: int) -> Decision:
     data = {**ticket.spec.model_dump(mode="json", exclude_none=True), **command.changes}
     spec, problems = read_ticket(0, data, session.settings.pipelines)
     if spec is None or problems:
-        return refused(problems)
+        return refused(problems, "codeswarm ticket edit --help   # what each option takes")
     changed = tuple(key for key in TicketSpec.model_fields if getattr(spec, key) != getattr(ticket.spec, key))
     if not changed:
         return []
     return (
         _blocked(session, ticket, spec.blocked_by)
-        or _too_late(ticket, changed)
+        or _too_late(session, ticket, changed)
         or [ev.TicketEdited(ticket=ticket.id, spec=spec, changed=changed, by=command.by)]
     )
 
 
-def _too_late(ticket: Ticket, changed: Sequence[str]) -> Rejection | None:
+def _too_late(session: Session, ticket: Ticket, changed: Sequence[str]) -> Rejection | None:
     """Why these keys can't be changed any more."""
     if ticket.status in OVER:
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}: nobody would read the change")
+        what = f"ticket {ticket.id} is {ticket.status}: nobody would read the change"
+        return wrong_state(what, way_on(session, ticket))
     if ticket.done_with_phases and set(changed) != {"labels"}:
         what = f"the work on ticket {ticket.id} is done and about to land: nobody would read the change"
         return wrong_state(what, f"codeswarm ticket add --blocked-by {ticket.id} --title …")
@@ -95,7 +98,7 @@ def unlink(session: Session, command: cmd.UnlinkTicket, now_ms: int) -> Decision
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status in OVER:
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it waits for nothing")
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it waits for nothing", way_on(session, ticket))
     strange = [id_ for id_ in command.blocked_by if id_ not in ticket.spec.blocked_by]
     if strange:
         return invalid(f"ticket {ticket.id} does not wait for {strange[0]!r}", f"codeswarm ticket show {ticket.id}")
@@ -112,9 +115,9 @@ def _blocked(session: Session, ticket: Ticket, after: Sequence[TicketId]) -> Rej
     problems = graph_problems([(ticket.id, after)], others)
     problems += dead_blockers(session, ticket.spec.model_copy(update={"blocked_by": tuple(fresh)}))
     if problems:
-        return refused(problems)
+        return refused(problems, _other_blockers(session, ticket, after, others))
     if ticket.status in OVER:
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't wait any more")
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't wait any more", way_on(session, ticket))
     if all(session.tickets[id_].status is TicketStatus.COMPLETE for id_ in fresh) or _can_wait(ticket):
         return None
     if ticket.done_with_phases:
@@ -122,6 +125,21 @@ def _blocked(session: Session, ticket: Ticket, after: Sequence[TicketId]) -> Rej
         return wrong_state(what, f"codeswarm ticket cancel {ticket.id}")
     what = f"ticket {ticket.id} is being worked on: an attempt can't wait for {fresh[0]} in its middle"
     return wrong_state(what, f"codeswarm ticket hold {ticket.id}")
+
+
+def _other_blockers(session: Session, ticket: Ticket, after: Sequence[TicketId], others: Standing) -> str:
+    """What to type where a ticket can't wait for `after`: what was meant, or what makes room for it."""
+    known = {**others, ticket.id: after}
+    meant = [id_ if id_ in known else nearest(id_, others) for id_ in after if id_ not in ticket.spec.blocked_by]
+    if None not in meant and not {*after} <= {*known}:
+        return " ".join(f"--blocked-by {id_}" for id_ in meant)
+    cycle = find_cycle({id_: [other for other in blockers if other in known] for id_, blockers in known.items()})
+    for one, other in pairwise(cycle or ()):
+        if one != ticket.id:
+            return f"codeswarm ticket unlink {one} --blocked-by {other}   # then the same again"
+    if cycle:
+        return f"codeswarm ticket show {ticket.id}   # a ticket can't wait for itself: name another one"
+    return f"codeswarm ticket list {session.id}   # the tickets that there are; then the same again with one of them"
 
 
 def _can_wait(ticket: Ticket) -> bool:
@@ -139,7 +157,9 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status in OVER:
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't be split any more")
+        return wrong_state(
+            f"ticket {ticket.id} is {ticket.status}: it can't be split any more", way_on(session, ticket)
+        )
     parts = _parts(session, ticket, command.parts)
     if isinstance(parts, Rejection):
         return parts

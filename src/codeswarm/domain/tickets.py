@@ -35,7 +35,7 @@ def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
     if ticket.status is TicketStatus.FAILED:
         return wrong_state(f"ticket {ticket.id} has failed and rests already", f"codeswarm ticket retry {ticket.id}")
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED, TicketStatus.ON_HOLD):
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}")
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket))
     reason = command.reason or "held by a person"
     held = ev.TicketHeld(ticket=ticket.id, reason=reason, by=command.by)
     return [*interrupt(session, ticket, f"the ticket was put on hold: {reason}", now_ms), held]
@@ -48,8 +48,7 @@ def release(session: Session, command: cmd.ReleaseTicket, now_ms: int) -> Decisi
         return ticket
     waits_for_budget = ticket.status is TicketStatus.WAITING and ticket.waiting == "budget"
     if ticket.status is not TicketStatus.ON_HOLD and not waits_for_budget:
-        hint = f"codeswarm ticket retry {ticket.id}" if ticket.status is TicketStatus.FAILED else ""
-        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not on hold", hint)
+        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not on hold", way_on(session, ticket))
     released = ev.TicketReleased(ticket=ticket.id, by=command.by)
     if not ticket.done_with_phases:
         return [released]
@@ -61,8 +60,7 @@ def retry(session: Session, command: cmd.RetryTicket, now_ms: int) -> Decision:
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status is not TicketStatus.FAILED:
-        hint = f"codeswarm ticket release {ticket.id}" if ticket.status is TicketStatus.ON_HOLD else ""
-        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not failed", hint)
+        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not failed", way_on(session, ticket))
     return [ev.TicketRetried(ticket=ticket.id, by=command.by)]
 
 
@@ -71,13 +69,26 @@ def cancel(session: Session, command: cmd.CancelTicket, now_ms: int) -> Decision
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED):
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}")
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket))
     stopped = interrupt(session, ticket, "the ticket was cancelled", now_ms)
     if going_on := without(ticket, f"cancelled by {command.by}"):
         resting = ticket.status in (TicketStatus.ON_HOLD, TicketStatus.WAITING)
         released = [ev.TicketReleased(ticket=ticket.id, by=command.by)] if resting else []
         return [*stopped, *released, *going_on]
     return [*stopped, ev.TicketCancelled(ticket=ticket.id, by=command.by, reason=command.reason)]
+
+
+def way_on(session: Session, ticket: Ticket) -> str:
+    """The command that leads on from a ticket's state, where the one that was typed does not."""
+    match ticket.status:
+        case TicketStatus.FAILED:
+            return f"codeswarm ticket retry {ticket.id}"
+        case TicketStatus.ON_HOLD:
+            return f"codeswarm ticket release {ticket.id}"
+        case TicketStatus.COMPLETE | TicketStatus.CANCELLED:
+            return f"codeswarm work {ticket.id}   # what was done on it; more is a new one: codeswarm ticket add"
+        case _:
+            return f"codeswarm resume {session.id}   # there it is worked on, as soon as it can be"
 
 
 def interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> list[ev.Event]:

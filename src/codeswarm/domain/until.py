@@ -18,7 +18,7 @@ def due_ms(session: Session) -> int | None:
 def too_late(until: Until | None, now_ms: int) -> Rejection | None:
     if until is None or until.at_ms > now_ms:
         return None
-    return invalid(f"until {until.said} is over already: nothing could begin", "--until 07:00; or: --until 8h")
+    return invalid(f"until {until.said} is over already: nothing could begin", "--until 07:00   # or 8h")
 
 
 def after_resume(session: Session, wanted: Until | None, now_ms: int) -> Until | None:

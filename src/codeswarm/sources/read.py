@@ -59,7 +59,9 @@ def _beads_file(directory: Path, wanted: str) -> Path:
                 return path
     where = f"{here} and the folders above it" if not wanted else str(here)
     raise UsageError(
-        "there is no beads file here", f"no .beads/*.jsonl in {where}", "bd export; or: codeswarm run --tickets FILE"
+        "there is no beads file here",
+        f"no .beads/*.jsonl in {where}",
+        "bd export -o .beads/issues.jsonl   # or name a tickets file: codeswarm example tickets > tickets.yaml",
     )
 
 
@@ -72,11 +74,18 @@ def _bytes(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             return _bounded(file.read(MAX_BYTES + 1), name)
     except OSError as error:
-        raise UsageError(
-            f"the tickets file {name} can't be read",
-            str(error),
-            f"codeswarm example tickets > {shlex.quote(name)}   # then write yours into it, or name another file",
-        ) from error
+        raise UsageError(f"the tickets file {name} can't be read", str(error), _instead(path, name)) from error
+
+
+def _instead(path: Path, name: str) -> str:
+    """An example is written only to where nothing is."""
+    if path.is_dir():
+        issues = f"; its issues: beads:{name}" if (path / ".beads").is_dir() else ""
+        return f"ls -a {shlex.quote(name)}   # then name one of its files{issues}"
+    if path.exists():
+        return f"ls -l {shlex.quote(name)}   # who may read it"
+    folder = "" if path.parent.is_dir() else f"mkdir -p {shlex.quote(str(Path(name).parent))} && "
+    return f"{folder}codeswarm example tickets > {shlex.quote(name)}   # then write yours into it, or name another file"
 
 
 def _bounded(data: bytes, name: str) -> bytes:

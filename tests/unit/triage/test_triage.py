@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.cli.main import main
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.pipeline import SHIPPED
 from codeswarm.domain.plan import Plan, read_plan
@@ -111,6 +112,15 @@ def test_cycles_are_told_and_everything_is_ranked_all_the_same() -> None:
     told = document(found, 5)
     assert told["totals"]["in_cycles"] == 3
     assert len(told["tickets"]) == 5
+
+
+def test_where_a_cycle_is_taken_apart_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "tickets: [{id: a, title: A, blocked_by: [b]}, {id: b, title: B, blocked_by: [a]}, {id: c, title: C}]"
+    (tmp_path / "t.yaml").write_text(rows)
+    with pytest.raises(SystemExit) as ended:
+        main(["-C", str(tmp_path), "triage", "--tickets", "t.yaml"])
+    assert ended.value.code == 0
+    assert "a, b wait for each other; take an edge away in t.yaml: a must not wait for b\n" in capsys.readouterr().out
 
 
 def test_cycles_of_a_beads_file_and_of_a_tickets_file_are_cycles_here() -> None:
