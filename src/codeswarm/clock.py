@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 
@@ -17,7 +18,7 @@ class Clock(Protocol):
         """Seconds that only grow, and stand still while the machine sleeps: for leases and time-outs."""
         ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> Awaitable[None]: ...
 
 
 _GOES_ON: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -53,6 +53,9 @@ class Lander(Mover):
         self._clock = clock
         self._published: dict[SessionId, Commit] = {}
 
+    def _concerns(self, session: Session) -> bool:
+        return session.landing is not None or bool(session.landing_queue)
+
     async def _step(self, session_id: SessionId) -> bool:
         session = self._kernel.session(session_id)
         landing = session.landing

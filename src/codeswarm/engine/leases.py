@@ -7,6 +7,7 @@ restart every live lease gets one full term. The desk asks the kernel for leases
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -65,7 +66,8 @@ class LeaseDesk:
         self._clock = clock
         self._held: dict[Key, Held] = {}
         self._waiters: list[_Waiter] = []
-        self._turn = 0
+        self._served: SessionId | None = None
+        """Who was given a lease last."""
         kernel.observe(self._observe)
 
     def start(self) -> None:
@@ -84,7 +86,7 @@ class LeaseDesk:
     async def claim(self, claim: cmd.Claim, wait_s: float) -> Leased | None:
         """The best lease that this worker can have, waiting up to `wait_s` for one. First come, first served."""
         self.serve()
-        submission = self._submit(claim)
+        submission = self._submit(claim, self._in_turn())
         if submission is None and wait_s > 0:
             submission = await self._wait(claim, wait_s)
         if submission is None:
@@ -121,32 +123,46 @@ class LeaseDesk:
         with suppress(Refused):  # it has ended meanwhile
             self._kernel.submit(leased.session, command)
 
-    def serve(self) -> None:
-        """Serve waiters, oldest first, as far as there is work. Called on every change and when time makes work due."""
+    def serve(self, changed: Collection[SessionId] | None = None) -> None:
+        """Serve waiters, oldest first, as far as there is work. Called on every change and when time makes work due.
+
+        `changed`: where there may be work now; in all other sessions there was none for those who wait.
+        """
+        if not self._waiters:
+            return
+        sessions = self._in_turn(changed)
         nothing_for: set[tuple[object, ...]] = set()
         for waiter in list(self._waiters):
             claim = waiter.claim
             kind = (claim.roles, claim.labels, claim.agents)
             if kind in nothing_for:
                 continue
-            submission = self._submit(claim)
+            submission = self._submit(claim, sessions)
             if submission is None:
                 nothing_for.add(kind)
                 continue
             self._waiters.remove(waiter)
             waiter.answer.set_result(submission)
+            sessions = self._in_turn(changed)
 
-    def _submit(self, claim: cmd.Claim) -> _Submission | None:
-        """Ask the sessions in turn, so that none starves another."""
+    def _in_turn(self, changed: Collection[SessionId] | None = None) -> list[Session]:
+        """Open sessions, first the one whose turn it is, so that none starves another; of them those in `changed`."""
         sessions = self._kernel.open_sessions()
-        for step in range(len(sessions)):
-            session = sessions[(self._turn + step) % len(sessions)]
+        first = next((place + 1 for place, session in enumerate(sessions) if session.id == self._served), 0)
+        in_turn = sessions[first:] + sessions[:first]
+        return in_turn if changed is None else [session for session in in_turn if session.id in changed]
+
+    def _submit(self, claim: cmd.Claim, sessions: list[Session]) -> _Submission | None:
+        """Ask the sessions one after the other."""
+        for session in sessions:
+            if not (session.ready or session.gates):
+                continue  # the common case, seen before anything is decided
             try:
                 submitted = self._kernel.submit(session.id, claim)
             except Refused:
                 continue
             if any(isinstance(event, ev.AttemptLeased | ev.GateLeased) for event in submitted.events):
-                self._turn = (self._turn + step + 1) % len(sessions)
+                self._served = session.id
                 return session.id, submitted
         return None
 
@@ -219,7 +235,7 @@ class LeaseDesk:
     def _observe(self, records: list[Recorded]) -> None:
         for record in records:
             self._note(record)
-        self.serve()
+        self.serve({record.session for record in records})
 
     def _note(self, record: Recorded) -> None:
         event = record.event

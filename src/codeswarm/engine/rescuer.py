@@ -8,13 +8,15 @@ from codeswarm.clock import Clock, within
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, SessionId
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import SessionStatus
+from codeswarm.domain.states import FINAL_SESSION, SessionStatus
 from codeswarm.domain.until import due_ms
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import LeaseDesk
 from codeswarm.engine.room import Room
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
+
+_WAITS_FOR_NO_TIME = FINAL_SESSION | {SessionStatus.SUSPENDED}
 
 LONGEST_S = 30.0
 """It looks at least this often, whatever it has been told."""
@@ -27,25 +29,33 @@ class Rescuer:
         self._clock = clock
         self._room = room
         self._news: asyncio.Future[None] | None = None
+        self._looked_ms, self._looked_s = 0, 0.0
+        """When it looked last."""
+        self._next_s = 0.0
+        """When it looks next."""
         kernel.observe(self._observe)
 
     def _observe(self, records: list[Recorded]) -> None:
-        if self._news is not None and not self._news.done():
+        """Look sooner where something has become due before the next look. Hardly anything that happens does that."""
+        if self._news is None or self._news.done():
+            return
+        changed = [self._kernel.session(id_) for id_ in {record.session: None for record in records}]
+        if self._due_s(changed) < self._next_s:
             self._news.set_result(None)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            looked_ms, looked_s = self._clock.now_ms(), self._clock.monotonic()
+            self._looked_ms, self._looked_s = self._clock.now_ms(), self._clock.monotonic()
             await self._room.patiently(self.rescue)
-            await self._until_due(looked_ms, looked_s)
+            await self._until_due()
 
-    async def _until_due(self, looked_ms: int, looked_s: float) -> None:
+    async def _until_due(self) -> None:
         """Wait for the next thing that was not due at the last look. What happens meanwhile only moves that moment."""
-        while (pause_s := self._pause_s(looked_ms, looked_s)) > 0:
+        while (pause_s := self._due_s(self._kernel.open_sessions()) - self._clock.monotonic()) > 0:
+            self._next_s = self._clock.monotonic() + pause_s
             self._news = asyncio.get_running_loop().create_future()
-            if not await within(self._clock, pause_s, self._news):
-                return
+            await within(self._clock, pause_s, self._news)
 
     async def rescue(self) -> None:
         """Everything that is due now. No lease is, while its holder can't get through to us for want of room."""
@@ -71,22 +81,22 @@ class Rescuer:
         now_ms = self._clock.now_ms()
         return [id_ for id_ in session.open_approvals if session.approvals[id_].expires_ms <= now_ms]
 
-    def _pause_s(self, looked_ms: int, looked_s: float) -> float:
-        """Until the next thing becomes due that was not at the last look.
+    def _due_s(self, sessions: list[Session]) -> float:
+        """When the next thing becomes due that was not at the last look, on the monotonic clock.
 
         What was due then has been dealt with, or waits for somebody (a free worker): looking again would not help it.
         """
-        now_ms = self._clock.now_ms()
+        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic()
         due = [
-            (at_ms - now_ms) / 1000
-            for session in self._kernel.open_sessions()
-            if session.status is not SessionStatus.SUSPENDED
-            for at_ms in _due_ms(session, looked_ms)
+            now_s + (at_ms - now_ms) / 1000
+            for session in sessions
+            if session.status not in _WAITS_FOR_NO_TIME
+            for at_ms in _due_ms(session, self._looked_ms)
         ]
-        deadline = self._desk.next_deadline(looked_s)
+        deadline = self._desk.next_deadline(self._looked_s)
         if deadline is not None:
-            due.append(deadline - self._clock.monotonic())
-        due.append(looked_s + LONGEST_S - self._clock.monotonic())
+            due.append(deadline)
+        due.append(self._looked_s + LONGEST_S)
         return min(due)
 
 

@@ -68,6 +68,9 @@ class Saver(Mover):
         self._intended_here: set[str] = set()
         """Moves that this process has not tried yet: there is nothing to take up from a killed one."""
 
+    def _concerns(self, session: Session) -> bool:
+        return session.save is not None
+
     async def _step(self, session_id: SessionId) -> bool:
         session = self._kernel.session(session_id)
         save = session.save

@@ -29,6 +29,14 @@ class MemoryLedger:
     def append(self, batch: Batch) -> Future[list[Recorded]]:
         future: Future[list[Recorded]] = Future()
         future.set_running_or_notify_cancel()
+        try:
+            future.set_result(self._take(batch))
+        except LedgerError as error:
+            future.set_exception(error)
+        return future
+
+    def _take(self, batch: Batch) -> list[Recorded]:
+        """Raises: LedgerError."""
         if self.fail_next is not None:
             self._failed, self.fail_next = self.fail_next, None
         version = self._versions.get(batch.session, 0)
@@ -36,13 +44,11 @@ class MemoryLedger:
             what = f"session {batch.session} is at version {version}, not {batch.expected_version}"
             self._conflicts.setdefault(batch.session, VersionConflict(what))
         if (error := self._failed or self._conflicts.get(batch.session)) is not None:
-            future.set_exception(error)
-        else:
-            recorded = self._write(batch, version)
-            for listener in self._listeners:
-                listener(recorded)
-            future.set_result(recorded)
-        return future
+            raise error
+        recorded = self._write(batch, version)
+        for listener in self._listeners:
+            listener(recorded)
+        return recorded
 
     def _write(self, batch: Batch, version: int) -> list[Recorded]:
         recorded = []

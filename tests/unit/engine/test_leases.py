@@ -221,7 +221,7 @@ async def test_a_lease_whose_commit_failed_is_not_given_back_by_its_first_claima
     desk = Desk(ledger)
     await desk.begin(ONE, "a")
     ledger.fail_next = LedgerFull("full")
-    submission = desk.desk._submit(claim_command("w1"))
+    submission = desk.desk._submit(claim_command("w1"), desk.desk._in_turn())
     assert submission is not None
     await settle()
     second = await desk.claim("w2")
