@@ -6,12 +6,15 @@ from codeswarm.domain.session import Session
 
 
 def meltdown(session: Session, now_ms: int) -> str | None:
-    """Why the session must be suspended, or None. Counted are crashed, hung and lost attempts and slots."""
+    """Why the session must be suspended, or None. Counted are crashed, hung and lost attempts and slots.
+
+    What is yet to come by a clock that was put back was not within the window: it may have been any time ago.
+    """
     if not session.restarts:
         return None
     bounds = session.settings.bounds
     begin_ms = now_ms - int(bounds.restart_window_s * 1000)
-    recent = sum(1 for at_ms in session.restarts if at_ms > begin_ms)
+    recent = sum(1 for at_ms in session.restarts if begin_ms < at_ms <= now_ms)
     if recent <= bounds.max_restarts:
         return None
     return f"{recent} agents or slots died within {bounds.restart_window_s:g} s; the last: {session.last_restart}"

@@ -83,3 +83,14 @@ def test_deaths_while_suspended_do_not_suspend_again() -> None:
     for _ in range(5):
         one.do(DIED)
     assert one.session.suspend_reason is SuspendReason.PAUSED
+
+
+def test_a_clock_that_is_put_back_brings_no_old_deaths_into_the_window() -> None:
+    one = swarm()
+    for _ in range(3):
+        one.later(19)
+        one.do(DIED)
+    one.later(-300)
+    one.do(DIED)
+    assert one.session.status == "active"
+    assert len(one.session.restarts) == 1, "what is yet to come by the new clock is forgotten"

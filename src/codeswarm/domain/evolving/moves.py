@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -101,7 +102,6 @@ def send_back(session: Session, ticket: Ticket, feedback: Feedback, at_ms: int, 
 
 def count_restart(session: Session, what: str, at_ms: int) -> None:
     window_ms = int(session.settings.bounds.restart_window_s * 1000)
-    session.restarts.append(at_ms)
+    recent = (moment for moment in session.restarts if at_ms - window_ms < moment <= at_ms)
+    session.restarts = deque((*recent, at_ms))
     session.last_restart = what
-    while session.restarts and session.restarts[0] <= at_ms - window_ms:
-        session.restarts.popleft()
