@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 from codeswarm.domain.ids import SessionId
-from codeswarm.errors import LedgerFull
+from codeswarm.errors import LedgerError, LedgerFull
 from codeswarm.ledger.base import Batch, Recorded
 from codeswarm.ledger.memory import MemoryLedger
 
@@ -61,11 +61,10 @@ class SlowLedger(MemoryLedger):
             self._failed = LedgerFull("the disk is full")
         done: list[tuple[Future[list[Recorded]], list[Recorded]]] = []
         for batch, future in group:
-            answer = super().append(batch)
-            if (error := answer.exception()) is not None:
+            try:
+                done.append((future, self._take(batch)))
+            except LedgerError as error:
                 future.set_exception(error)
-            else:
-                done.append((future, answer.result()))
         self.after_commit([record for _, records in done for record in records])
         for future, records in done:
             future.set_result(records)

@@ -16,6 +16,8 @@ TIMEOUT_S = 300.0
 SILENCE_S = 150.0
 APPROVAL_S = 600.0
 UNTIL_MS = 600_000
+_PIPELINES = Settings().pipelines
+"""Those that are shipped: handed in, since settings that take them for themselves copy them each time."""
 
 
 def fake_id(*parts: object) -> str:
@@ -53,6 +55,7 @@ def make_settings(numbers: random.Random) -> Settings:
     waived = numbers.random() < 0.1
     fast = GateCommand(name="fast", command="fast")
     return Settings(
+        pipelines=_PIPELINES,
         roles={"*": ("command:agent",)},
         role_caps=numbers.choice(({}, {"implementer": 1})),
         bounds=Bounds(max_interruptions=numbers.choice((3, 20)), max_restarts=numbers.choice((3, 20))),

@@ -64,6 +64,10 @@ class _Question:
     closed: bool = False
 
 
+_NOT_YET = Settings()
+"""Until the session has begun; making some takes a while."""
+
+
 class Promises:
     """One session's books. `tell` is called with each promise that is broken, as a sentence."""
 
@@ -72,7 +76,7 @@ class Promises:
         self._tell = tell
         self._is_green = is_green
         self._audit = Audit()
-        self._settings = Settings()
+        self._settings = _NOT_YET
         self._plans: dict[int, tuple[TicketSpec, ...]] = {}
         self.tickets: dict[TicketId, _Books] = {}
         self._gates: dict[GateId, int | None] = {}

@@ -75,20 +75,20 @@ class Network:
         """Say a word and have its answer. Raises: Refused; _Over where nobody could be reached for long."""
         faults, clock = self._world.faults, self._world.clock
         for number in range(MOST_TRIES):
-            key = (*where, name, number)
-            if faults.strikes(Fault.LOST_REQUEST, clock.monotonic(), *key):
+            word = ":".join(map(str, (*where, name, number)))
+            if faults.strikes(Fault.LOST_REQUEST, clock.monotonic(), word):
                 await clock.sleep(PATIENCE_S)
                 continue
-            if faults.strikes(Fault.LATE, clock.monotonic(), *key):
-                await clock.sleep(faults.between(1, 3 * TTL_S, "late", *key))
-            if faults.strikes(Fault.DUPLICATED, clock.monotonic(), *key):
-                self._world.spawn(self._again(act, faults.between(0, 2 * TTL_S, "again", *key)))
+            if faults.strikes(Fault.LATE, clock.monotonic(), word):
+                await clock.sleep(faults.between(1, 3 * TTL_S, "late", word))
+            if faults.strikes(Fault.DUPLICATED, clock.monotonic(), word):
+                self._world.spawn(self._again(act, faults.between(0, 2 * TTL_S, "again", word)))
             try:
                 answer = await self._reach(act)
             except (RouterDied, _Unreachable):
                 await clock.sleep(PATIENCE_S)
                 continue
-            if faults.strikes(Fault.LOST_ANSWER, clock.monotonic(), *key):
+            if faults.strikes(Fault.LOST_ANSWER, clock.monotonic(), word):
                 await clock.sleep(PATIENCE_S)
                 continue
             return answer

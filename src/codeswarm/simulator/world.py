@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from codeswarm.domain import commands as cmd, events as ev
@@ -198,7 +200,7 @@ class _World:
     def _open_sessions(self) -> int:
         if self.router is None:
             return self._sessions
-        return sum(session.status not in FINAL for session in self.router.kernel.live_sessions())
+        return len(self.router.kernel.open_sessions())
 
     async def _begin_session(self) -> None:
         id_ = SessionId(f"s{self._started + 1}")
@@ -302,13 +304,12 @@ class _World:
 
     def _check_stale(self, session: Session, command: cmd.Command, events: list[ev.Event]) -> None:
         """A word about a lease that is over changes nothing; its work is kept."""
-        subject = (
-            getattr(command, "subject", None) or getattr(command, "ticket", None) or getattr(command, "gate", None)
-        )
-        epoch = getattr(command, "epoch", None)
-        if subject is None or epoch is None or session.id not in self._promises:
+        word = _words_of_holders().get(type(command))
+        promises = self._promises.get(session.id)
+        if word is None or promises is None:
             return
-        if (subject, epoch) not in self._promises[session.id].over:
+        subject, epoch = word(command)
+        if (subject, epoch) not in promises.over:
             return
         changed = [event.kind for event in events if not isinstance(event, AFTER_THE_END)]
         if changed:
@@ -326,8 +327,9 @@ class _World:
 
     def acknowledged(self, records: list[Recorded]) -> None:
         """Called when somebody is told that a command is done."""
+        last, _ = self._ledger.head()
         for record in records:
-            if record.seq > self._ledger.head()[0]:
+            if record.seq > last:
                 self.fail(f"event {record.seq} was told of before it was durable")
             self._acknowledged[record.session] = max(self._acknowledged.get(record.session, 0), record.version)
 
@@ -366,6 +368,17 @@ class _World:
             for ticket in session.tickets.values():
                 if why := _lost(session, ticket):
                     self.fail(f"ticket {ticket.id} of session {id_} was lost: {why}")
+
+
+@cache
+def _words_of_holders() -> dict[type[cmd.Command], Callable[[cmd.Command], tuple[str, int]]]:
+    """Commands that a lease's holder gives, and what names the lease in each: its subject and its epoch."""
+    found: dict[type[cmd.Command], Callable[[cmd.Command], tuple[str, int]]] = {}
+    for kind in cmd.Command.__subclasses__():
+        subject = next((name for name in ("subject", "ticket", "gate") if name in kind.model_fields), None)
+        if subject is not None and "epoch" in kind.model_fields:
+            found[kind] = attrgetter(subject, "epoch")
+    return found
 
 
 def _lost(session: Session, ticket: Ticket) -> str:
