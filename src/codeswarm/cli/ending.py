@@ -157,7 +157,9 @@ def _next_steps(session: Session, rest: Rest) -> list[str]:
         told = [f"saved: {c.branch} is at {c.new[:10]}, tag {c.id}" for c in saved[-1:]]
         return [*told, f"next: git log --oneline {session.base_branch}"] if told else [rest.reason]
     if session.status is SessionStatus.SUSPENDED:
-        return [f"{rest.reason}", f"next: codeswarm resume {id_}"]
+        from codeswarm.report.outcome import going_on
+
+        return [f"{rest.reason}", f"next: {going_on(session)}"]
     if session.open_approvals:
         waits = [f"waits for a person: codeswarm approve {a}   (codeswarm approvals)" for a in session.open_approvals]
         return [*waits, f"next: codeswarm approvals, and once answered: codeswarm resume {id_}"]

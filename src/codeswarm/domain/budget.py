@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from codeswarm.domain.pipeline import Role
@@ -74,3 +75,17 @@ def shortage(session: Session, next_one: Reservation) -> str:
     if spending.unknown:
         parts.append(f"{spending.unknown} attempts did not say what they cost and count as reserved")
     return "; ".join(parts)
+
+
+def as_much_again(session: Session) -> tuple[float | None, int | None]:
+    """New caps in USD and in tokens for a session that has used its own up; None for one that is not short.
+
+    They hold as much again as the old ones did, and one attempt at least.
+    """
+    budget, spent = session.settings.budget, session.spending
+    usd = tokens = None
+    if budget.usd is not None and not _holds(budget.usd, spent.usd, budget.reserve_usd):
+        usd = math.ceil(100 * (spent.usd + max(budget.usd, budget.reserve_usd))) / 100
+    if budget.tokens is not None and not _holds(budget.tokens, spent.tokens, budget.reserve_tokens):
+        tokens = spent.tokens + max(budget.tokens, budget.reserve_tokens)
+    return usd, tokens

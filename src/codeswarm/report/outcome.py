@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from codeswarm.domain.budget import as_much_again
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.session import Approval, Attempt, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
@@ -209,15 +210,24 @@ def _stakes(approval: Approval) -> str:
 
 def _suspension(session: Session, *, live: bool) -> Iterator[Ask]:
     if session.status is S.SUSPENDED:
-        more = " --budget-usd X" if session.suspend_reason is SuspendReason.BUDGET else ""
         why = session.detail or f"it is suspended: {session.suspend_reason}"
-        yield Ask(what="Go on, or leave it", why=why, commands=(f"codeswarm resume {session.id}{more}",))
+        yield Ask(what="Go on, or leave it", why=why, commands=(going_on(session),))
     elif session.to_be_started:
         why = "it is a draft: nothing has run yet, not even the gate on its base"
         yield Ask(what="Begin it, or leave it", why=why, commands=(f"codeswarm resume {session.id}",))
     elif session.status in (S.DRAFT, S.ACTIVE) and not live and not session.open_approvals:
         why = "no process hosts the session; everything that it acknowledged is kept"
         yield Ask(what="Go on where it stands", why=why, commands=(f"codeswarm resume {session.id}",))
+
+
+def going_on(session: Session) -> str:
+    """The command that takes a suspended session up again. A budget that is used up must be raised for that."""
+    words = ["codeswarm", "resume", session.id]
+    if session.suspend_reason is SuspendReason.BUDGET:
+        usd, tokens = as_much_again(session)
+        words += [] if usd is None else ["--budget-usd", f"{usd:g}"]
+        words += [] if tokens is None else ["--budget-tokens", str(tokens)]
+    return " ".join(words)
 
 
 def _saving(history: History) -> Iterator[Ask]:

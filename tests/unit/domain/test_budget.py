@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain.budget import Reservation, affordable, as_much_again
 from codeswarm.domain.results import Usage
 from codeswarm.domain.settings import BudgetSettings, Gates
 from codeswarm.domain.states import SuspendReason, TicketStatus
@@ -225,3 +226,16 @@ def test_what_it_cost_is_an_event_like_everything_else() -> None:
     (leased,) = swarm.of_kind(ev.AttemptLeased)
     (succeeded,) = swarm.of_kind(ev.AttemptSucceeded)
     assert (leased.reserved_usd, succeeded.report.usage.cost_usd) == (0.5, 0.25)
+
+
+@given(st.floats(0, 5), st.integers(0, 2000), st.sampled_from((0.1, 0.5, 1.0)), st.sampled_from((0.3, 0.9, 2.0)))
+def test_as_much_again_is_enough_to_go_on_with(spent_usd: float, spent_tokens: int, reserve: float, usd: float) -> None:
+    swarm = swarm_with("a", usd=usd, reserve_usd=reserve, tokens=700, reserve_tokens=100)
+    swarm.session.spending.usd, swarm.session.spending.tokens = spent_usd, spent_tokens
+    more_usd, more_tokens = as_much_again(swarm.session)
+    assert affordable(swarm.session, Reservation(reserve, 100)) == (more_usd is None and more_tokens is None)
+    caps = {"usd": more_usd or usd, "tokens": more_tokens or 700}
+    budget = swarm.session.settings.budget.model_copy(update=caps)
+    swarm.session.settings = swarm.session.settings.model_copy(update={"budget": budget})
+    assert affordable(swarm.session, Reservation(reserve, 100))
+    assert as_much_again(swarm.session) == (None, None)

@@ -5,7 +5,7 @@ import pytest
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, TicketId
 from codeswarm.domain.results import Contract, Usage
-from codeswarm.domain.settings import Gates, Policy
+from codeswarm.domain.settings import BudgetSettings, Gates, Policy
 from codeswarm.domain.states import SuspendReason
 from codeswarm.report.chart import busy_s
 from codeswarm.report.document import Bar, Report, TicketPart
@@ -210,8 +210,13 @@ def test_a_suspended_session_says_why_and_how_it_goes_on() -> None:
     swarm.do(cmd.SuspendSession(reason=SuspendReason.BUDGET, detail="the budget is spent", by=""))
     report = report_on(swarm)
     assert report.headline == "Suspended (the budget is spent): none of 1 ticket landed, 1 ready."
-    assert commands(report) == ["codeswarm resume s1 --budget-usd X"]
+    assert commands(report) == ["codeswarm resume s1"]
     assert any(note.what == "suspended: the budget is spent" for note in report.notes)
+
+
+def test_a_session_whose_budget_is_spent_asks_for_as_much_again() -> None:
+    budget = BudgetSettings(usd=0.3, reserve_usd=0.5, tokens=1000, reserve_tokens=400)
+    assert commands(report_on(Swarm("a", settings=settings(budget=budget)))) == ["codeswarm resume s1 --budget-usd 0.5"]
 
 
 def test_a_session_that_nobody_hosts_can_be_gone_on_with() -> None:
