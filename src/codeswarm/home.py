@@ -6,10 +6,12 @@ One process at a time is the router of a data directory; a lock file says which.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from pathlib import Path
 from codeswarm.engine.data import Data
 from codeswarm.engine.project import Project
 from codeswarm.environment import Environment
-from codeswarm.errors import CodeswarmError
+from codeswarm.errors import CodeswarmError, UsageError
 
 
 class RouterLive(CodeswarmError):
@@ -50,13 +52,12 @@ def _project_key(root: Path) -> str:
 
 @contextlib.contextmanager
 def router_lock(data: Data, inherited: int | None = None) -> Iterator[int]:
-    """Be the router. Raises: RouterLive where someone is already. The kernel lets go of it whatever kills us.
+    """Be the router. Raises: RouterLive where someone is already; UsageError where the data can't be written there.
+    The kernel lets go of it whatever kills us.
 
     Yields: the descriptor that holds it. Whoever inherits that holds it, too, from that very moment (`inherited`).
     """
-    data.root.mkdir(parents=True, exist_ok=True)
-    data.root.chmod(0o700)
-    fd = os.open(data.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if inherited is None else inherited
+    fd = _open_lock(data) if inherited is None else inherited
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,6 +69,32 @@ def router_lock(data: Data, inherited: int | None = None) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _open_lock(data: Data) -> int:
+    """The lock file, in a folder that is there from now on and its owner's alone."""
+    try:
+        data.root.mkdir(parents=True, exist_ok=True)
+        data.root.chmod(0o700)
+        return os.open(data.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if (way_out := _way_out(error, data.root)) is None:
+            raise
+        raise UsageError(f"nothing can be written to {data.root}", str(error), way_out) from error
+
+
+def _way_out(error: OSError, root: Path) -> str | None:
+    """The command that makes a folder one that we can write to; None where it is not the folder that is wrong."""
+    there = next(path for path in (root, *root.parents) if path.exists())
+    name = shlex.quote(str(there))
+    if not there.is_dir():
+        return f"mv {name} {shlex.quote(f'{there}.old')}"
+    if error.errno == errno.EROFS:
+        mounted = next(path for path in (there, *there.parents) if path.is_mount())
+        return f"sudo mount -o remount,rw {shlex.quote(str(mounted))}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f'sudo chown -R "$(id -un)" {name}'
+    return None
 
 
 def _holder(data: Data) -> str:

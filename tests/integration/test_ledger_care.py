@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import random
-import shutil
 import sqlite3
 import subprocess
 import threading
@@ -36,6 +35,7 @@ from codeswarm.ledger.export import export
 from codeswarm.ledger.log import is_canonical
 from codeswarm.ledger.projection import rows_after
 from codeswarm.ledger.rebuild import rebuild
+from codeswarm.ledger.restore import restore
 from codeswarm.ledger.sqlite import SqliteLedger
 from codeswarm.ledger.tables import TABLES
 from codeswarm.ledger.verify import inspect
@@ -349,12 +349,27 @@ def test_a_backup_takes_in_what_is_in_the_wal_alone(finished: Finished, tmp_path
 
 def test_a_restored_backup_is_found_clean_and_can_be_written(patient: Patient, tmp_path: Path) -> None:
     copy = backup(patient.data.ledger, tmp_path / "copy")
-    shutil.move(copy.path, patient.data.ledger)
+    before = patient.data.ledger.read_bytes()
+    done = restore(copy.path, patient.data.ledger)
+    assert (done.seq, done.hash) == (copy.seq, copy.hash)
+    assert done.kept is not None
+    assert done.kept.read_bytes() == before, "nothing is written over"
+    assert patient.data.ledger.stat().st_mode & 0o777 == 0o600
     assert verify_all(patient.data) == []
     ledger = SqliteLedger(patient.data.ledger)
     assert ledger.head() == (copy.seq, copy.hash)
     ledger.append(Batch(ONE, 0, 1000, [started(ONE)])).result(10)
     ledger.close()
+
+
+def test_what_is_no_whole_backup_is_not_restored(patient: Patient, tmp_path: Path) -> None:
+    torn = backup(patient.data.ledger, tmp_path / "torn").path
+    torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 2])
+    before = files(patient.data.root)
+    for bad, error in ((torn, LedgerCorrupt), (Path("pyproject.toml"), LedgerCorrupt), (tmp_path / "none", UsageError)):
+        with pytest.raises(error):
+            restore(bad, patient.data.ledger)
+    assert files(patient.data.root) == before
 
 
 def test_a_backup_is_one_file_for_its_owner_alone(path: Path, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import pytest
 from codeswarm.environment import Environment
 from codeswarm.home import find_home
 from codeswarm.sandbox.bubblewrap import probe
-from tests.support.runs import Finished, Place
+from tests.support.runs import SYSTEM_PATH, Finished, Place
 
 KIND = "bubblewrap" if probe().works else "none"
 SETTINGS = '[gates]\nfast = "true"\n[pipeline]\ndefault = "single"\n'
@@ -74,7 +76,8 @@ def shell(place: Place, line: str, env: Mapping[str, str] = {}) -> Finished:
 def offered(done: Finished) -> str:
     """The command behind `do:`; for what ends a run without an error, the one behind `next:` or `run:`."""
     found = re.findall(
-        r"^(?:do|next|\s+run): (.+)$|^  (codeswarm .+   # land without.+)$|^waits for a person: (\S+ \S+ \S+)",
+        r"^(?:do|next|\s+run): (.+)$|^  (codeswarm .+   # land without.+|codeswarm ledger .+)$"
+        r"|^waits for a person: (\S+ \S+ \S+)",
         done.err + "\n" + done.out,
         re.MULTILINE,
     )
@@ -172,6 +175,34 @@ def tickets(text: str) -> Callable[[Place], None]:
     return write("t.yaml", text)
 
 
+def in_place_of_the_data(place: Place) -> None:
+    place.data.write_text("mine")
+
+
+def without(name: str, package: str) -> Callable[[Place], None]:
+    """A PATH on which a program is not installed, and an `apt-get` that installs it there."""
+
+    def make(place: Place) -> None:
+        found = place.root / "installed"
+        found.mkdir()
+        for program_ in (path for folder in SYSTEM_PATH.split(":") for path in Path(folder).iterdir()):
+            if program_.name not in (name, "apt-get") and not (found / program_.name).exists():
+                (found / program_.name).symlink_to(program_)
+        program(
+            place.root / "bin" / "apt-get", f'[ "$1 $2" = "install {package}" ] && ln -s {shutil.which(name)} {found}'
+        )
+        place.environment["PATH"] = str(found)
+
+    return make
+
+
+def with_an_old_git(place: Place) -> None:
+    """An older git stands before the newer one, until `apt-get` brings that."""
+    old = place.root / "bin" / "git"
+    program(old, f'[ "$1" = --version ] && echo git version 2.30.2 || exec {shutil.which("git")} "$@"')
+    program(place.root / "bin" / "apt-get", f'[ "$1 $2" = "install git" ] && rm {old}')
+
+
 TWO = "tickets:\n- {id: a, title: A%s}\n- {id: b, title: B%s}\n"
 
 BEFORE: dict[str, Fault] = {
@@ -253,6 +284,9 @@ BEFORE: dict[str, Fault] = {
     "a sink of no session": Fault("codeswarm status", ("no session here yet",)),
     "nothing to save": Fault("codeswarm save", ("no session here yet",)),
     "nobody says yes to an uninstall": Fault("codeswarm uninstall", ("say yes",), begun, gone="-"),
+    "a file where the data belongs": Fault(GO, ("nothing can be written to",), in_place_of_the_data),
+    "git is missing": Fault(TRY, ("git is not installed",), without("git", "git")),
+    "git is too old": Fault(TRY, ("git 2.30.2 is too old", "2.38"), with_an_old_git),
     "a red base": Fault(
         GO,
         ("the gate is red on the base", "three ways out"),
@@ -260,6 +294,9 @@ BEFORE: dict[str, Fault] = {
         gone="-",
     ),
 }
+
+if KIND == "bubblewrap":
+    BEFORE["bubblewrap is missing"] = Fault(GO, ("bubblewrap is not installed",), without("bwrap", "bubblewrap"))
 
 
 REFUSED = {
@@ -355,7 +392,71 @@ def stale_router(place: Place) -> None:
     (place.data / "router.sock").touch()
 
 
+def newer_ledger(place: Place) -> None:
+    """The tables' version of a later program, and a `pip` that brings that program: one which knows them."""
+    with closing(sqlite3.connect(place.data.joinpath("ledger.sqlite3"))) as db:
+        (known,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute("PRAGMA user_version = 99")
+    file = str(place.data / "ledger.sqlite3")
+    told = f"import sqlite3; sqlite3.connect({file!r}).execute('PRAGMA user_version = {known}')"
+    install = f'[ "$*" = "install --upgrade codeswarm" ] && {shlex.quote(sys.executable)} -c {shlex.quote(told)}'
+    program(place.root / "bin" / "pip", install)
+
+
+def flipped(place: Place) -> None:
+    """One bit of a table, not of the log, is another one."""
+    ledger = ledger_in_one_file(place)
+    content = bytearray(ledger.read_bytes())
+    with closing(sqlite3.connect(ledger)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sessions'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    content[content.index(b"harbour", (page - 1) * size)] ^= 1
+    ledger.write_bytes(content)
+
+
+def torn(place: Place) -> None:
+    """A page of the log is gone; there is a backup."""
+    assert shell(place, "codeswarm ledger backup BACKUP").code == 0
+    ledger = ledger_in_one_file(place)
+    with closing(sqlite3.connect(ledger)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'events'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[: (page - 1) * size] + b"\xff" * size + content[page * size :])
+
+
+def ledger_in_one_file(place: Place) -> Path:
+    ledger = place.data / "ledger.sqlite3"
+    with closing(sqlite3.connect(ledger)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return ledger
+
+
+def one_after_the_other(place: Place) -> None:
+    (place.root / "t.yaml").write_text(TWO % ("", ", blocked_by: [a]"))
+
+
 AFTER: dict[str, Fault] = {
+    "a ledger that a newer version wrote": Fault(
+        "codeswarm ticket retry bad", ("by a newer codeswarm", "schema 99"), newer_ledger
+    ),
+    "a damaged table": Fault("codeswarm ledger verify --quick", ("differs from the log",), flipped, code=1),
+    "a damaged ledger": Fault("codeswarm ledger verify --quick", ("malformed",), torn, code=1),
+    "going on with a damaged ledger": Fault(
+        "codeswarm resume harbour",
+        ("the ledger is damaged",),
+        torn,
+        code=1,
+        fix_code=1,
+        gone="codeswarm ledger restore BACKUP && codeswarm ticket retry bad",
+    ),
+    "a budget that is spent midway": Fault(
+        f"{GO} --name dear --budget-usd 0.7",
+        ("1 of 2 tickets landed", "0.50 of 0.70 USD spent"),
+        one_after_the_other,
+        code=4,
+        gone="codeswarm status dear",
+    ),
     "a session that there is not": Fault(
         "codeswarm status nope", ("no session 'nope'",), gone="codeswarm status harbour"
     ),

@@ -1,4 +1,4 @@
-"""`ledger verify|rebuild|migrate|export|backup`: the care of what is remembered."""
+"""`ledger verify|rebuild|migrate|export|backup|restore`: the care of what is remembered."""
 
 from __future__ import annotations
 
@@ -150,6 +150,30 @@ def backup(
         return
     say(f"{made.path}: {made.seq} events, {made.size_bytes >> 10} KiB; the last one's hash is {made.hash}")
     say(f"to have everything, copy {here.home.data.store} and {here.home.data.artifacts} too")
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    backup: Annotated[Path, typer.Argument(help="What `codeswarm ledger backup` made.")],
+) -> None:
+    """Put a backup at the ledger's place; what stood there is kept beside it. Only while no session is live.
+
+    Example: codeswarm ledger restore ../codeswarm-ledger.sqlite3
+    """
+    from codeswarm.home import router_lock
+    from codeswarm.ledger.restore import restore as put_back
+
+    here: Here = context.obj
+    with router_lock(here.home.data):
+        done = put_back(here.directory / backup, here.home.data.ledger)
+    if here.json:
+        say_json({"events": done.seq, "hash": done.hash, "kept": done.kept and str(done.kept)})
+        return
+    say(f"restored: {done.seq} events; the last one's hash is {done.hash}")
+    if done.kept is not None:
+        say(f"the ledger from before is kept as {done.kept}")
+    say("next: codeswarm ledger verify")
 
 
 def _with_ledger(context: typer.Context) -> Here:

@@ -202,5 +202,7 @@ def git_version() -> tuple[int, int]:
     version = (int(found[1]), int(found[2])) if found else (0, 0)
     if version < MINIMUM:
         wanted = ".".join(map(str, MINIMUM))
-        raise RepositoryUnfit(f"git {text.strip()} is too old", f"merges need git {wanted} or newer", "upgrade git")
+        installed = text.strip().removeprefix("git version ")
+        step = f"apt-get install git   # {wanted} or newer; where your system has none: https://git-scm.com/downloads"
+        raise RepositoryUnfit(f"git {installed} is too old", f"merges need git {wanted} or newer", step)
     return version

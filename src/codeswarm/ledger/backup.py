@@ -37,7 +37,7 @@ def backup(source: Path, target: Path) -> Backup:
     purpose: whoever has it can sign receipts. Without it a restored ledger works, but `verify` can't tell its receipts
     from forged ones.
 
-    Restoring is putting the copy at the ledger's place, with no `-wal` and `-shm` beside it, while no router is live.
+    `ledger.restore` puts such a copy at the ledger's place.
     Raises: UsageError where `target` exists or can't be made; LedgerCorrupt where the ledger is damaged; LedgerError.
     """
     unfinished = _reserve(target)
@@ -82,13 +82,13 @@ def _copy(source: Path, unfinished: Path, target: Path) -> Backup:
         with reading(source) as db, closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
             db.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
-            seq, hash_ = _check(copy, source)
+            seq, hash_ = check_whole(copy, source)
     except sqlite3.DatabaseError as error:
         raise translate(error) from error
     return Backup(target, seq, hash_, unfinished.stat().st_size)
 
 
-def _check(copy: sqlite3.Connection, source: Path) -> tuple[int, str]:
+def check_whole(copy: sqlite3.Connection, source: Path) -> tuple[int, str]:
     """The head of a copy that is whole. Raises: LedgerCorrupt."""
     said = [line for (line,) in copy.execute("PRAGMA integrity_check")]
     if said != ["ok"]:
@@ -105,15 +105,15 @@ def _damaged(source: Path, why: str) -> LedgerError:
 
 def _name(unfinished: Path, target: Path) -> None:
     """Give the finished copy its name, unless someone has taken it meanwhile. Both are durable then."""
-    _sync(unfinished, os.O_RDONLY)
+    sync(unfinished, os.O_RDONLY)
     try:
         os.link(unfinished, target)
     except FileExistsError as error:
         raise _taken(target) from error
-    _sync(target.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync(target.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _sync(path: Path, flags: int) -> None:
+def sync(path: Path, flags: int) -> None:
     fd = os.open(path, flags)
     try:
         os.fsync(fd)

@@ -4,6 +4,7 @@
     rebuild   writes the tables anew from the log          `ledger.rebuild`
     export    the log as JSON Lines                        `ledger.export`
     backup    a copy of the ledger while it is in use      `ledger.backup`
+    restore   a backup at the ledger's place               `ledger.restore`
 
 Damage must never surprise whoever looks for it: a part that can't be read is a finding, not a crash.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from codeswarm.ledger.connection import connect
 
-RESTORE = "restore a backup; `codeswarm ledger export` tells what can still be read"
+RESTORE = "codeswarm ledger restore BACKUP   # without one: `codeswarm ledger export` tells what can still be read"
 REBUILD = "codeswarm ledger rebuild"
 UPGRADE = "pip install --upgrade codeswarm"
 
