@@ -42,7 +42,15 @@ def test_a_base_of_nothing_waits_for_nothing() -> None:
 
 @pytest.mark.parametrize("failure", list(FailureClass))
 def test_only_what_ended_in_good_order_is_tried_again_at_once(failure: FailureClass) -> None:
-    at_once = {F.NOTHING_CHANGED, F.GATE_RED, F.CONTRACT_PASSES, F.CONFLICT_MARKERS, F.BAD_RESULT, F.CANCELLED}
+    at_once = {
+        F.NOTHING_CHANGED,
+        F.GATE_RED,
+        F.SETUP_BROKEN,
+        F.CONTRACT_PASSES,
+        F.CONFLICT_MARKERS,
+        F.BAD_RESULT,
+        F.CANCELLED,
+    }
     assert (failure in AT_ONCE) == (failure in at_once)
     due = retry_at_ms(BOUNDS, 0, "t", 1, 1, 1_000_000, failure)
     assert (due == 1_000_000) == (failure in at_once)
