@@ -104,7 +104,7 @@ def _title(session: Session, now_ms: int) -> Text:
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(f"{session.name or session.id} ", style="bold")
     title.append(f"{session.status}", style="cyan" if session.status == "active" else "yellow")
-    came = f"{len(session.landed)}/{session.to_land} landed" if session.to_land else "no plan yet"
+    came = f"{len(session.landed)}/{session.to_land} landed" if session.planned else "no plan yet"
     title.append(f"  {came}", style="green")
     title.append(f"  {duration((now_ms - session.started_ms) / 1000)}")
     title.append(f"  {count(len(session.in_progress), 'agent')} at work")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from codeswarm.cli.again import again
+from codeswarm.cli.again import again, without
 from codeswarm.cli.here import Here
 from codeswarm.cli.host import choose, is_terminal
 from codeswarm.cli.output import progress, say
@@ -66,7 +66,7 @@ def check_gate_found(here: Here, base: str | None, flags: Mapping[str, Any], *, 
 
 def _check_gate(here: Here, detected: Detected, *, no_gate: bool) -> None:
     if detected.gate is None and not no_gate:
-        raise no_gate_found(here, detected)
+        raise _uncommitted(here) if _is_uncommitted(here) else no_gate_found(here, detected)
 
 
 def _ask() -> None:
@@ -84,10 +84,23 @@ def no_gate_found(here: Here, detected: Detected) -> ConfigError:
     )
 
 
+def _is_uncommitted(here: Here) -> bool:
+    """Whether the settings in the checkout are not, or not all, what was committed."""
+    project = here.home.project
+    return project.checkout is not None and FILE in project.unseen()
+
+
+def _uncommitted(here: Here) -> ConfigError:
+    return ConfigError(
+        f"no gate is named on the base: the {FILE} that is here is not committed",
+        "agents and gates see what is committed, and nothing else",
+        f"git add {FILE} && git commit -m 'Name the gate' {FILE} && {without(here.typed)}",
+    )
+
+
 def _warn_of_uncommitted(here: Here, loaded: Loaded, tell: Callable[[str], None]) -> None:
     """The file counts as it is committed: one that is only in the checkout is easily taken to be in force."""
-    checkout = here.home.project.checkout
-    if checkout is None or FILE not in here.home.project.unseen():
+    if not _is_uncommitted(here):
         return
     state = (
         "is not committed, so it has"

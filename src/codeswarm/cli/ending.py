@@ -122,7 +122,7 @@ def _tell(session: Session, rest: Rest) -> None:
 def closing_words(session: Session, rest: Rest) -> list[str]:
     """The last lines: figures, and the commands to go on with."""
     planned = session.plan.tickets if session.plan is not None else ()
-    landed, whole = len(session.landed), session.to_land or len(planned)
+    landed, whole = len(session.landed), session.to_land if session.planned else len(planned)
     took = duration(((session.ended_ms or _last_ms(session)) - session.started_ms) / 1000)
     came = f"{landed} of {count(whole, 'ticket')} landed in {took}" if whole else f"there is no plan after {took}"
     words = [f"{'nothing was begun' if began_nothing(session) else came}; {_cost(session)}"]
@@ -166,6 +166,9 @@ def _next_steps(session: Session, rest: Rest) -> list[str]:
     lines = [f"look: codeswarm report {id_}   codeswarm diff --stat"]
     if session.landed:
         lines = [f"unsaved on branch codeswarm/{id_}", *lines, f"next: codeswarm save {id_}"]
+    if session.target_reached and (left := session.to_land - len(session.landed)):
+        more = f"codeswarm resume {id_} --target {session.to_land}"
+        lines.insert(0, f"the target of {session.settings.policy.target} is reached; to build the other {left}: {more}")
     if session.review_reason == "save_refused":
         lines.insert(0, f"not saved: {session.save_refused}")
     return lines

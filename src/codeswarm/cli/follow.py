@@ -59,7 +59,7 @@ def _suspended(session: Session) -> Rest | None:
 def _final_code(session: Session) -> int:
     if session.outcome in (Outcome.SAVED, Outcome.PLANNED):
         return 0
-    return 2 if began_nothing(session) or not session.to_land else 1
+    return 2 if began_nothing(session) or not session.planned else 1
 
 
 def began_nothing(session: Session) -> bool:
@@ -77,8 +77,8 @@ def _review_code(session: Session) -> int:
 
 
 def _unfinished_code(session: Session) -> int:
-    left = {ticket.status for ticket in session.tickets.values()} - {TicketStatus.COMPLETE}
-    if not left or session.target_reached:
+    left = {ticket.status for ticket in session.tickets.values()} - {TicketStatus.COMPLETE, TicketStatus.CANCELLED}
+    if session.target_reached or (session.landed and not left):
         return 0
     return 3 if left & {TicketStatus.ON_HOLD, TicketStatus.WAITING} and TicketStatus.FAILED not in left else 1
 

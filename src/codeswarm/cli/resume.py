@@ -28,6 +28,7 @@ def resume(
     ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="A new cap.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="A new cap.", min=1)] = None,
+    target: Annotated[int | None, typer.Option(help="A new number of landings to end after.", min=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
     agent: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Other agents from here on.")] = None,
     until: UntilOption = None,
@@ -63,6 +64,7 @@ def resume(
         "by": here.by,
         "budget_usd": budget_usd,
         "budget_tokens": budget_tokens,
+        "target": target,
         "roles": roles,
         "until": until and parse_until(until, SystemClock().now_ms()).model_dump(),
     }

@@ -75,7 +75,10 @@ def run(
     pipeline: Annotated[
         str | None, typer.Option(metavar="NAME", help="contract-first, plan-code-verify, single, or your own.")
     ] = None,
-    target: Annotated[int | None, typer.Option(help="Stop after this many landings.", min=1)] = None,
+    target: Annotated[
+        int | None,
+        typer.Option(help="Begin nothing new once so many tickets have landed; what is under way still lands.", min=1),
+    ] = None,
     until: UntilOption = None,
     approve: Annotated[
         str | None, typer.Option(metavar="WHAT", help="What a person approves: none, plan, landing or all.")

@@ -60,6 +60,8 @@ class ResumeSession(Command):
     roles: dict[str, tuple[str, ...]] = {}
     until: Until | None = None
     """None: without end where it was suspended; else as before."""
+    target: int | None = None
+    """How many tickets are to have landed in all; None: as before."""
 
 
 class CancelSession(Command):

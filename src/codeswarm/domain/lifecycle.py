@@ -88,7 +88,9 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
         return problem
     until = after_resume(session, command.until, now_ms)
     caps = command.budget_usd is not None or command.budget_tokens is not None
-    changes = bool(command.roles) or caps or until != session.settings.policy.until
+    policy = session.settings.policy
+    moved = command.target not in (None, policy.target)
+    changes = bool(command.roles) or caps or moved or until != policy.until
     if session.status is not SessionStatus.SUSPENDED and not changes and not session.to_be_started:
         return []
     events: list[ev.Event] = [
@@ -98,6 +100,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
             budget_tokens=command.budget_tokens,
             roles=command.roles,
             until=until,
+            target=command.target,
         )
     ]
     if session.to_be_started:

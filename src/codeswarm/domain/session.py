@@ -370,6 +370,8 @@ class Session:
     """The one under way."""
     landings: dict[int, Landing] = field(default_factory=dict)
     landed: list[TicketId] = field(default_factory=list)
+    withdrawn: int = 0
+    """Tickets that were cancelled: nobody waits for them to land."""
     full_gate_tree: Tree | None = None
     """The last tree that a full gate was finished on."""
     full_gate_green: bool = False
@@ -397,8 +399,13 @@ class Session:
 
     @property
     def to_land(self) -> int:
-        """How many tickets there are to be built."""
-        return len(self.tickets) - len(self.plannings)
+        """How many tickets are built or are still to be."""
+        return len(self.tickets) - len(self.plannings) - self.withdrawn
+
+    @property
+    def planned(self) -> bool:
+        """Whether there are tickets to be built, or were before they were cancelled."""
+        return len(self.tickets) > len(self.plannings)
 
     @property
     def planning(self) -> bool:

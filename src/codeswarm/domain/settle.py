@@ -116,6 +116,8 @@ def _finalized(session: Session) -> ev.SessionFinalized:
 
 
 def unfinished(session: Session) -> str:
-    """How many tickets did not land, for a person; empty where all did."""
+    """How many tickets did not land, for a person; empty where all did. Those that were cancelled are not missed."""
     left = session.to_land - len(session.landed)
+    if session.target_reached and left:
+        return f"the target of {session.settings.policy.target} landed is reached; {left} more could land"
     return f"{left} of {session.to_land} tickets did not land" if left else ""

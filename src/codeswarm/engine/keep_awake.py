@@ -117,9 +117,10 @@ class KeepAwake:
 
     async def _has_ended(self) -> None:
         """It ended by itself: it could not do it, or somebody ended it."""
-        process, self._held = self._held, None
+        process = self._held
         assert process is not None
         told = await _closed(process)
+        self._held = None
         self._tries += 1
         self._news.set()
         if self._tries >= MOST_TRIES:
@@ -131,7 +132,8 @@ class KeepAwake:
         self._note(f"this machine may fall asleep while agents work ({why}); with --no-keep-awake it is not tried")
 
     async def _let_go(self) -> None:
-        process, self._held = self._held, None
+        """Until it is gone; if that is cancelled it is still held, and let go of at the end."""
+        process = self._held
         if process is None:
             return
         if self._argv is not None and self._argv[-1] != "cat":
@@ -143,6 +145,7 @@ class KeepAwake:
             kill_unreaped(process)
             with contextlib.suppress(ProcessLookupError):
                 await process.wait()
+        self._held = None
 
 
 async def _closed(process: asyncio.subprocess.Process) -> bytes:

@@ -285,7 +285,7 @@ class Resolver:
             raise ConfigError(
                 "no gate is configured: nothing would show that a change works",
                 "landings are only made on a green gate",
-                f"${{EDITOR:-vi}} {FILE} && git commit -m 'Name the gate' {FILE}"
+                f"${{EDITOR:-vi}} {FILE} && git add {FILE} && git commit -m 'Name the gate' {FILE}"
                 "   # or, at your own risk, the same command with --no-gate",
             )
         swarm, policy = config.swarm, config.policy

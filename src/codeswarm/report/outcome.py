@@ -79,7 +79,7 @@ def counts(session: Session) -> dict[str, int]:
 def headline(history: History, *, live: bool) -> str:
     """What came of it, in one sentence."""
     session = history.session
-    if not session.to_land:
+    if not session.planned:
         return _before(session, live=live)
     told = _tickets(session)
     match session.status:
@@ -181,7 +181,7 @@ def asks(history: History, *, live: bool) -> tuple[Ask, ...]:
     """What a person must do or decide now, most pressing first."""
     session = history.session
     if session.status is S.FINALIZED:
-        return tuple(_tickets_asked(session)) if session.outcome is Outcome.FAILED and session.to_land else ()
+        return tuple(_tickets_asked(session)) if session.outcome is Outcome.FAILED and session.planned else ()
     if session.status is S.CANCELLED:
         return ()
     return (

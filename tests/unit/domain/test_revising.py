@@ -277,6 +277,7 @@ def test_what_waited_for_a_split_ticket_waits_for_all_of_its_parts() -> None:
     assert swarm.ticket("d").spec.blocked_by == ("b1", "b2", "a")
     one = swarm.ticket("b1").spec
     assert (one.blocked_by, one.priority, one.labels) == (("a",), 1, ("x",))
+    assert swarm.session.to_land == 5, "nobody waits for the whole any more"
     swarm.landed("a", "b1", "b2")
     assert swarm.ticket("c").shown_status == "ready"
 

@@ -258,3 +258,7 @@ def test_the_target_stops_claims_and_lets_what_is_under_way_end() -> None:
     swarm.land()
     assert swarm.statuses() == {"a": "complete", "b": "complete", "c": "ready"}
     assert (swarm.session.status, swarm.session.review_reason) == (SessionStatus.AWAITING_REVIEW, "unsaved")
+    assert swarm.session.detail == "the target of 1 landed is reached; 1 more could land"
+    assert swarm.do(cmd.ResumeSession(by="ada", target=1)) == []
+    swarm.do(cmd.ResumeSession(by="ada", target=3))
+    assert swarm.claim() == "c", "a new target goes on from there"

@@ -56,6 +56,8 @@ class SessionResumed(Event):
     """Agents given anew, by role."""
     until: Until | None = None
     """What holds from now on; None: no end is set."""
+    target: int | None = None
+    """A new number of landings to end after; none: as before."""
 
 
 class SessionAwaitingReview(Event):

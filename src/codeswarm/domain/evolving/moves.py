@@ -49,6 +49,8 @@ def move(session: Session, ticket: Ticket, to: TicketStatus) -> None:
     session.landing_queue.pop(id_, None)
     if to not in _UNDER_WAY:
         session.right_of_way.pop(id_, None)
+    if to is TicketStatus.CANCELLED and ticket.planning is None:
+        session.withdrawn += 1
     ticket.status = to
     ticket.waiting = None
     ticket.waiting_detail = ""

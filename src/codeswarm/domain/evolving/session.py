@@ -64,7 +64,8 @@ def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> 
             if value is not None
         }
     )
-    policy = session.settings.policy.model_copy(update={"until": event.until})
+    target = session.settings.policy.target if event.target is None else event.target
+    policy = session.settings.policy.model_copy(update={"until": event.until, "target": target})
     session.settings = session.settings.model_copy(
         update={"budget": budget, "roles": {**session.settings.roles, **event.roles}, "policy": policy}
     )

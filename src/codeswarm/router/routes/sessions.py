@@ -42,6 +42,7 @@ class SessionCommand(BaseModel):
     budget_tokens: int | None = Field(None, gt=0, lt=1 << 53)
     roles: dict[str, tuple[str, ...]] = {}
     until: Until | None = None
+    target: int | None = Field(None, gt=0, lt=1 << 53)
 
     def meaning(self) -> cmd.Command:
         ticket = TicketId(self.ticket) if self.ticket else None
@@ -57,6 +58,7 @@ class SessionCommand(BaseModel):
                     budget_tokens=self.budget_tokens,
                     roles=self.roles,
                     until=self.until,
+                    target=self.target,
                 )
             case "cancel":
                 return cmd.CancelSession(by=self.by, reason=self.reason)
