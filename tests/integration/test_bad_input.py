@@ -282,7 +282,7 @@ def test_a_ticket_that_no_worker_may_take_suspends_the_session_and_says_which(tm
     assert again.code == 4
     assert "ticket b requires a worker with big, gpu" in again.out + again.err
     place.run("ticket", "cancel", "b")
-    assert place.run("resume").code == 1, "one of two did not land"
+    assert place.run("resume").code == 0, "what was cancelled is not missed"
 
 
 def test_without_walls_nothing_runs_unless_a_person_says_so(tmp_path: Path) -> None:

@@ -93,12 +93,15 @@ def _bounds(session: Session, ticket: Ticket) -> Iterator[str]:
             yield f"ticket {ticket.id} has {count} {what}, beyond the bound of {bound}"
 
 
-def _session(session: Session) -> Iterator[str]:
+def _counts(session: Session) -> Iterator[str]:
     if len(set(session.landed)) != len(session.landed):
         yield f"a ticket is counted as landed twice: {session.landed}"
     withdrawn = sum(ticket.status is T.CANCELLED and ticket.planning is None for ticket in session.tickets.values())
     if session.withdrawn != withdrawn:
         yield f"{session.withdrawn} tickets are counted as cancelled, but {withdrawn} are"
+
+
+def _session(session: Session) -> Iterator[str]:
     landing = session.landing
     if landing is not None and landing.old != session.tip:
         yield f"landing {landing.number} stands on {landing.old}, but the tip is {session.tip}"
