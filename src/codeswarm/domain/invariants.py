@@ -15,7 +15,7 @@ T = TicketStatus
 def broken(session: Session) -> list[str]:
     """Every invariant of the state that does not hold, as a sentence; empty where all is well."""
     problems = [problem for ticket in session.tickets.values() for problem in _ticket(session, ticket)]
-    return problems + list(_graph(session)) + list(_session(session))
+    return problems + list(_graph(session)) + list(_counts(session)) + list(_session(session))
 
 
 def broken_after(session: Session, events: Iterable[ev.Event]) -> list[str]:
@@ -94,14 +94,14 @@ def _bounds(session: Session, ticket: Ticket) -> Iterator[str]:
 
 
 def _counts(session: Session) -> Iterator[str]:
-    if len(set(session.landed)) != len(session.landed):
-        yield f"a ticket is counted as landed twice: {session.landed}"
     withdrawn = sum(ticket.status is T.CANCELLED and ticket.planning is None for ticket in session.tickets.values())
     if session.withdrawn != withdrawn:
         yield f"{session.withdrawn} tickets are counted as cancelled, but {withdrawn} are"
 
 
 def _session(session: Session) -> Iterator[str]:
+    if len(set(session.landed)) != len(session.landed):
+        yield f"a ticket is counted as landed twice: {session.landed}"
     landing = session.landing
     if landing is not None and landing.old != session.tip:
         yield f"landing {landing.number} stands on {landing.old}, but the tip is {session.tip}"
