@@ -382,6 +382,7 @@ def test_a_set_up_that_fails_on_the_base_is_told_at_once_with_ways_out_that_can_
     place = a_place(tmp_path, {"codeswarm.toml": SETUP.replace("-f made", "-f lock"), "lock": "bad\n"})
     done = place.run(*go(place))
     assert done.code == 2
+    assert "@base-1         gate not run: the set-up `read word" in done.out
     assert "  the lock says bad\n" in done.out
     assert "exited with 1 on main as it is, before any agent's work" in done.out
     ways = [line.strip() for line in done.out.partition("three ways out:\n")[2].splitlines()[:3]]

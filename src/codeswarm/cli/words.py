@@ -60,6 +60,9 @@ def _bounced(data: Data) -> str:
 
 
 def _gate_finished(data: Data) -> str:
+    for run in data["runs"]:
+        if run.get("setup_failed"):
+            return f"gate not run: {run['reason']}"
     known = " (as on the base)" if data["green"] else ""
     runs = ", ".join(
         f"`{run['command']}` {run['outcome']}{known if run['outcome'] == 'red' else ''}" for run in data["runs"]
