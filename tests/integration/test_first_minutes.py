@@ -212,6 +212,8 @@ def test_on_a_terminal_the_detected_settings_are_shown_and_asked_about(tmp_path:
         terminal.until("save to main?")
         terminal.type("yes\n")
         assert terminal.end() == 0
+        last = terminal.text.rfind("saved: main is at")
+        assert terminal.text.rfind("next: git log --oneline main") > last > terminal.text.rfind("d leaves it running")
     assert (place.repository / "hello.txt").is_file()
 
 

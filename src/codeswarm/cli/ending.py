@@ -108,8 +108,11 @@ async def _ask_to_save(here: Here, client: RouterClient, follower: Follower) -> 
             return 0
         body = {"command": "save_checkpoint", "by": here.by}
         await client.post(f"/sessions/{session.id}/commands", body)
-        async with client.events(session.id, follower.last) as events:
-            rest = await follower.until_rest(events)
+        try:
+            async with client.events(session.id, follower.last) as events:
+                rest = await follower.until_rest(events)
+        finally:
+            follower.close()
         _tell(session, rest or Rest(1, "the router went away"))
         return rest.exit_code if rest else 1
 
