@@ -53,15 +53,17 @@ class Board:
         self._session: Session | None = None
         self._said: dict[str, str] = {}
         self._last: deque[str] = deque(maxlen=LAST_LINES)
-        self._live = Live(
-            console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_S, transient=True
-        )
+        self._live = self._new()
         self._open = False
+
+    def _new(self) -> Live:
+        return Live(console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_S, transient=True)
 
     def open(self) -> None:
         if not self._open:
             if self._keys is not None:
                 self._keys.open()
+            self._live = self._new()  # one that stood before would be drawn over what was said since
             self._live.start()
             self._open = True
 

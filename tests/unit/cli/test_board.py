@@ -129,3 +129,15 @@ def test_the_time_that_is_left_is_told_while_it_runs() -> None:
     assert "2 h 09 min left" in shown(swarm, 120)[0]
     swarm.do(PAUSE)
     assert "left" not in shown(swarm, 120)[0]
+
+
+def test_a_board_that_comes_back_is_not_drawn_over_what_was_said_meanwhile() -> None:
+    file, swarm = io.StringIO(), Swarm("a")
+    board = Board(Console(file=file, width=80, force_terminal=True))
+    board.event(noted("before the question"), swarm.session)
+    board.close()
+    said = len(file.getvalue())
+    board.open()
+    board.close()
+    before_it_is_drawn = file.getvalue()[said:].partition(str(swarm.session.id))[0]
+    assert "\x1b[1A" not in before_it_is_drawn, "the cursor goes up over lines that are not the board's"
