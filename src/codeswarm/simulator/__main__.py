@@ -107,16 +107,24 @@ def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def _one_or_more(text: str) -> int:
+    """Of nothing no promise breaks, which would say nothing."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m codeswarm.simulator", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=100, help="how many histories")
+    parser.add_argument("--seeds", type=_one_or_more, default=100, help="how many histories")
     parser.add_argument("--first", type=int, default=0, help="the first of their seeds")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
-    parser.add_argument("--events", type=int, default=1000, help="events before the faults stop")
+    parser.add_argument("--jobs", type=_one_or_more, default=1, help="processes at once")
+    parser.add_argument("--events", type=_one_or_more, default=1000, help="events before the faults stop")
     parser.add_argument("--seed", type=int, help="one history: play it, and shrink it where it fails")
     parser.add_argument("--only", help="the faults that strike, by name, with commas between them")
-    parser.add_argument("--tickets", type=int, default=MOST_TICKETS, help="tickets of a session at most")
-    parser.add_argument("--sessions", type=int, help="sessions at once")
+    parser.add_argument("--tickets", type=_one_or_more, default=MOST_TICKETS, help="tickets of a session at most")
+    parser.add_argument("--sessions", type=_one_or_more, help="sessions at once")
     return parser
 
 

@@ -90,6 +90,14 @@ def test_many_seeds_are_told_as_a_table(capsys: pytest.CaptureFixture[str]) -> N
     assert "0 break a promise" in printed
 
 
+@pytest.mark.parametrize("option", ["--seeds", "--events", "--tickets", "--sessions", "--jobs"])
+def test_of_nothing_no_history_is_played(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([option, "0"])
+    assert ended.value.code == 2
+    assert "must be 1 or more" in capsys.readouterr().err
+
+
 def test_a_spent_budget_is_told_though_tickets_beyond_the_target_wait_for_a_verifier() -> None:
     """Seed 859 once waited for ever: a planner could not be paid, and a gate that nobody may run was waited for."""
     assert not simulate(Order(859)).problem
