@@ -232,6 +232,8 @@ def installed(root: Path) -> Path:
 async def test_the_wheel_goes_from_a_specification_to_saved_commits_with_claude(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.begin({name: text for name, text in LIBRARY.items() if name != "codeswarm.toml"})
+    place.git("config", "user.name", "Ada")
+    place.git("config", "user.email", "ada@example.invalid")
     bin_ = await asyncio.to_thread(installed, tmp_path)
     (tmp_path / "spec.md").write_text(SPEC)
     place.environment["PATH"] = f"{bin_}:{Path(sys.executable).parent}:{SYSTEM_PATH}"
@@ -255,8 +257,6 @@ async def test_the_wheel_goes_from_a_specification_to_saved_commits_with_claude(
         assert offered(await type_here("codeswarm doctor")) == ["codeswarm init"]
         next_, then = offered(await type_here("codeswarm init"))
         assert then == 'codeswarm run "WHAT YOU WANT"'
-        place.git("config", "user.name", "Ada")
-        place.git("config", "user.email", "ada@example.invalid")
         await type_here(next_)
         told = await type_here("codeswarm run --spec ../spec.md")
         assert "3 of 3 tickets landed" in told
