@@ -131,7 +131,7 @@ class Refused(CodeswarmError):
     STATUS = {Refusal.UNKNOWN: 404, Refusal.STALE: 409, Refusal.WRONG_STATE: 409, Refusal.INVALID: 422}
 
     def __init__(self, rejection: Rejection) -> None:
-        super().__init__(rejection.reason, "", rejection.hint)
+        super().__init__(rejection.reason, rejection.why, rejection.hint)
         self.rejection = rejection
         self.exit_code = 2
         self.http_status = self.STATUS[rejection.refusal]

@@ -226,6 +226,16 @@ def test_mistakes_are_told_in_three_lines_and_change_nothing(place: Place) -> No
         assert done.code == 2, words
         assert told in done.err, (words, done.err)
         assert "Traceback" not in done.err
+        assert "no more is known" not in done.err
+    for line, why in (
+        ("save", "why: nothing has landed that could be saved"),
+        ("approve zz", "why: there is none at all yet"),
+        ("run --spec /dev/null", "why: nothing in it says what is wanted"),
+        ("logs aa", "why: did you mean 'a'?"),
+        ("status nowhere", "why: there are "),
+    ):
+        done = place.run(*line.split())
+        assert (done.code, why in done.err) == (2, True), (line, done.err)
     assert states(place) == {"a": "ready", "b": "pending"}
 
 

@@ -108,6 +108,7 @@ def check(place: Place, fault: Fault) -> None:
     seen = shell(place, fault.line, fault.env)
     assert seen.code == fault.code, (seen.out, seen.err)
     assert "Traceback" not in seen.err
+    assert "no more is known" not in seen.err, "every refusal has a reason"
     for word in fault.words:
         assert word in seen.err + seen.out, (word, seen.err)
     if seen.err.startswith("error:"):

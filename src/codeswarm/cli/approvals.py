@@ -11,7 +11,7 @@ import typer
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import day_and_time, say, say_json, table
 from codeswarm.domain.ids import SessionId
-from codeswarm.domain.rejection import unknown
+from codeswarm.domain.rejection import known_names, unknown
 from codeswarm.errors import Refused, UsageError
 
 IdArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="[SESSION/]ID; the only open one if left out.")]
@@ -156,7 +156,12 @@ def _choose(here: Here, wanted: str | None) -> dict[str, Any]:
         candidates = exact or ([] if slash else [row for row in candidates if row["id"] == id_])
     if not candidates:
         what = f"there is no open approval {wanted!r}" if wanted else "nothing waits for a person"
-        raise Refused(unknown(what, "codeswarm approvals"))
+        why = (
+            known_names(wanted, (row["id"] for row in _open(here)))
+            if wanted
+            else "everything that was asked is answered"
+        )
+        raise Refused(unknown(what, "codeswarm approvals", why))
     if len(candidates) > 1:
         ids = ", ".join(f"{row['session']}/{row['id']}" for row in candidates)
         raise UsageError("more than one approval is open", ids, "codeswarm approvals")

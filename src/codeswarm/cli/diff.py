@@ -52,7 +52,11 @@ def _ticket_range(here: Here, ticket: str) -> tuple[str, str]:
         return landings[-1]["old"], landings[-1]["new"]
     newest = row["work"] or next((a["snapshot"] for a in reversed(attempts) if a["snapshot"]), "")
     if not newest:
-        raise Refused(wrong_state(f"ticket {row['id']} has no work yet", f"codeswarm logs {row['id']}"))
+        raise Refused(
+            wrong_state(
+                f"ticket {row['id']} has no work yet", f"codeswarm logs {row['id']}", "no attempt has left anything"
+            )
+        )
     store = Store(here.home.data.store)
     merge_base = store.git.line("merge-base", session["tip"], newest, ok=(0, 1)) or session["base"]
     return merge_base, newest

@@ -78,7 +78,13 @@ class Here:
     @property
     def _ledger_file(self) -> Path:
         if not self.home.data.ledger.is_file():
-            raise Refused(unknown("there is no session here yet", "codeswarm run 'WHAT YOU WANT'"))
+            raise Refused(
+                unknown(
+                    "there is no session here yet",
+                    "codeswarm run 'WHAT YOU WANT'",
+                    "nothing was begun in this repository",
+                )
+            )
         return self.home.data.ledger
 
     @contextlib.asynccontextmanager

@@ -180,5 +180,11 @@ def _with_ledger(context: typer.Context) -> Here:
     """Raises: Refused where there is nothing to care for."""
     here: Here = context.obj
     if not here.home.data.ledger.is_file():
-        raise Refused(unknown("there is no session here yet, so there is no ledger", "codeswarm run 'WHAT YOU WANT'"))
+        raise Refused(
+            unknown(
+                "there is no session here yet, so there is no ledger",
+                "codeswarm run 'WHAT YOU WANT'",
+                "nothing was begun in this repository",
+            )
+        )
     return here

@@ -20,7 +20,11 @@ def read_specification(source: str, directory: Path) -> str:
             f"the specification {source} can't be read", str(error), "codeswarm run --spec FILE"
         ) from error
     if not text.strip():
-        raise UsageError(f"the specification {source} is empty", "", "codeswarm run 'what is wanted'")
+        raise UsageError(
+            f"the specification {source} is empty",
+            "nothing in it says what is wanted",
+            "codeswarm run 'what is wanted'",
+        )
     return text
 
 

@@ -23,7 +23,11 @@ MOST_TOLD = 20
 def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
     """All of the tickets, or none. Blockers that have landed already are taken as done."""
     if session.plan is None or not session.plan.accepted:
-        return wrong_state(f"the plan of session {session.id} is not accepted yet", "codeswarm approvals")
+        return wrong_state(
+            f"the plan of session {session.id} is not accepted yet",
+            "codeswarm approvals",
+            "tickets are added to a plan that is",
+        )
     if problems := problems_with(session, command.tickets):
         return refused(problems)
     kept = [ev.SourceKept(source=source) for source in command.kept]
@@ -57,4 +61,8 @@ def _dead(session: Session, blocker: TicketId) -> str | None:
 
 def refused(problems: Sequence[Problem], hint: str = "codeswarm ticket list") -> Rejection:
     more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
-    return invalid("; ".join(map(str, problems[:MOST_TOLD])) + more, hint)
+    return invalid(
+        "; ".join(map(str, problems[:MOST_TOLD])) + more,
+        hint,
+        "the plan could not be built like that; nothing was changed",
+    )

@@ -78,6 +78,7 @@ def decide(session: Session, command: cmd.Command, now_ms: int) -> Decision:
     if not session.version and not isinstance(command, cmd.StartSession):
         raise LookupError(f"session {session.id} has no history")
     if session.status in FINAL_SESSION and not isinstance(command, _AFTER_THE_END):
-        what = f"session {session.id} is {session.status}: nothing in it can change any more"
-        return wrong_state(what, f"codeswarm report {session.id}   # what came of it; more is a new one: codeswarm run")
+        hint = f"codeswarm report {session.id}   # what came of it; more is a new one: codeswarm run"
+        what = f"session {session.id} is {session.status}"
+        return wrong_state(what, hint, "it is over: nothing in it can change any more")
     return _DECIDERS[type(command)](session, command, now_ms)

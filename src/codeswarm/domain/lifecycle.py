@@ -10,7 +10,7 @@ from codeswarm.domain.leasing import all_cancelled, holder
 from codeswarm.domain.planning.agreements import agreements
 from codeswarm.domain.planning.asking import again, request
 from codeswarm.domain.policy import plan_approval, unanswered
-from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
+from codeswarm.domain.rejection import Rejection, invalid, known_names, unknown, wrong_state
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import SETTLED_TICKET, Purpose, SessionStatus, TicketStatus
 from codeswarm.domain.until import after_resume, too_late
@@ -115,7 +115,11 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
 
 def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decision:
     if session.save is not None and session.save.checkpoint is not None:
-        return wrong_state(f"session {session.id} is being saved just now", "codeswarm watch")
+        return wrong_state(
+            f"session {session.id} is being saved just now",
+            "codeswarm watch",
+            "a branch that moves is not left half-way",
+        )
     events: list[ev.Event] = []
     if session.save is not None:
         events.append(ev.SaveRefused(reason="cancelled", detail="the session was cancelled"))
@@ -128,13 +132,21 @@ def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decisio
 
 def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Decision:
     if not command.text.strip():
-        return invalid("the message is empty", "codeswarm message 'WHAT TO SAY'")
+        return invalid("the message is empty", "codeswarm message 'WHAT TO SAY'", "agents would be told nothing")
     if command.ticket is not None:
         ticket = session.tickets.get(command.ticket)
         if ticket is None:
-            return unknown(f"there is no ticket {command.ticket!r} in session {session.id}", "codeswarm ticket list")
+            return unknown(
+                f"there is no ticket {command.ticket!r} in session {session.id}",
+                "codeswarm ticket list",
+                known_names(command.ticket, session.tickets),
+            )
         if ticket.status in SETTLED_TICKET and ticket.status is not TicketStatus.FAILED:
-            return wrong_state(f"ticket {ticket.id} is {ticket.status}: nobody is left to read a message")
+            return wrong_state(
+                f"ticket {ticket.id} is {ticket.status}",
+                f"codeswarm ticket show {ticket.id}",
+                "nobody is left to read a message",
+            )
     number = len(session.messages) + 1
     return [ev.MessageSent(message=number, by=command.by, text=command.text, ticket=command.ticket)]
 

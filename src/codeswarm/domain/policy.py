@@ -11,7 +11,7 @@ from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import ApprovalId, Commit
 from codeswarm.domain.paths import as_bytes
 from codeswarm.domain.planning.agreements import agreements
-from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
+from codeswarm.domain.rejection import Rejection, invalid, known_names, unknown, wrong_state
 from codeswarm.domain.results import Finding
 from codeswarm.domain.risk import Risk, of_landing, of_plan
 from codeswarm.domain.session import Approval, PlanState, Session, Ticket
@@ -98,10 +98,14 @@ def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
     if isinstance(approval, Rejection):
         return approval
     if command.tickets and approval.subject != "plan":
-        return invalid(f"approval {approval.id} is for a {approval.subject}: there is no plan to edit")
+        return invalid(
+            f"approval {approval.id} is for a {approval.subject}", "codeswarm approvals", "there is no plan to edit"
+        )
     if command.by in approval.given_by:
         return wrong_state(
-            f"{command.by} has approved {approval.id} already; {approval.needed} distinct people are needed"
+            f"{command.by} has approved {approval.id} already",
+            "codeswarm approvals",
+            f"{approval.needed} distinct people are needed",
         )
     events: list[ev.Event] = [ev.ApprovalGiven(approval=approval.id, by=command.by, note=command.note)]
     if len(approval.given_by) + 1 < approval.needed:
@@ -184,7 +188,13 @@ def void_for(session: Session, ticket: Ticket, reason: str) -> list[ev.Event]:
 def _open(session: Session, id_: ApprovalId) -> Approval | Rejection:
     approval = session.approvals.get(id_)
     if approval is None:
-        return unknown(f"there is no approval {id_!r} in session {session.id}", "codeswarm approvals")
+        return unknown(
+            f"there is no approval {id_!r} in session {session.id}",
+            "codeswarm approvals",
+            known_names(id_, session.open_approvals),
+        )
     if approval.state != "open":
-        return wrong_state(f"approval {id_} is {approval.state} already", "codeswarm approvals")
+        return wrong_state(
+            f"approval {id_} is {approval.state} already", "codeswarm approvals", "an answer is given once"
+        )
     return approval

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,22 +23,37 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
+    """`reason` says what can't be done; `why`, what stands behind that."""
+
     refusal: Refusal
     reason: str
     hint: str = ""
+    why: str = ""
 
 
-def unknown(what: str, hint: str = "") -> Rejection:
-    return Rejection(refusal=Refusal.UNKNOWN, reason=what, hint=hint)
+def unknown(what: str, hint: str = "", why: str = "") -> Rejection:
+    return Rejection(refusal=Refusal.UNKNOWN, reason=what, hint=hint, why=why)
 
 
-def stale(what: str, hint: str = "") -> Rejection:
-    return Rejection(refusal=Refusal.STALE, reason=what, hint=hint)
+def stale(what: str, hint: str = "", why: str = "") -> Rejection:
+    return Rejection(refusal=Refusal.STALE, reason=what, hint=hint, why=why)
 
 
-def wrong_state(what: str, hint: str = "") -> Rejection:
-    return Rejection(refusal=Refusal.WRONG_STATE, reason=what, hint=hint)
+def wrong_state(what: str, hint: str = "", why: str = "") -> Rejection:
+    return Rejection(refusal=Refusal.WRONG_STATE, reason=what, hint=hint, why=why)
 
 
-def invalid(what: str, hint: str = "") -> Rejection:
-    return Rejection(refusal=Refusal.INVALID, reason=what, hint=hint)
+def invalid(what: str, hint: str = "", why: str = "") -> Rejection:
+    return Rejection(refusal=Refusal.INVALID, reason=what, hint=hint, why=why)
+
+
+MOST_NAMED = 5
+
+
+def known_names(wanted: str, known: Iterable[str]) -> str:
+    """Why a name means nothing: the one that may have been meant, else those that there are."""
+    names = list(known)
+    if close := difflib.get_close_matches(wanted, names, n=1):
+        return f"did you mean {close[0]!r}?"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"there are {', '.join(names[:MOST_NAMED])}{more}" if names else "there is none at all yet"

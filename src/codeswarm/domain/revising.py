@@ -35,7 +35,11 @@ OVER = (TicketStatus.COMPLETE, TicketStatus.CANCELLED)
 def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
     ticket = find(session, id_)
     if isinstance(ticket, Ticket) and ticket.planning is not None:
-        return wrong_state(f"{id_} is a planner's work, no ticket of the plan", f"codeswarm ticket cancel {id_}")
+        return wrong_state(
+            f"{id_} is a planner's work, no ticket of the plan",
+            f"codeswarm ticket cancel {id_}",
+            "only tickets of the plan are edited",
+        )
     return ticket
 
 
@@ -48,7 +52,11 @@ def edit(session: Session, command: cmd.EditTicket, now_ms: int) -> Decision:
         return ticket
     fixed = [key for key in command.changes if key in KEPT_KEYS]
     if fixed:
-        return invalid(f"{fixed[0]!r} of a ticket can't be edited", f"codeswarm ticket edit {ticket.id} --title …")
+        return invalid(
+            f"{fixed[0]!r} of a ticket can't be edited",
+            f"codeswarm ticket edit {ticket.id}",
+            "commits and other tickets name it; hold and release are verbs of their own",
+        )
     data = {**ticket.spec.model_dump(mode="json", exclude_none=True), **command.changes}
     spec, problems = read_ticket(0, data, session.settings.pipelines)
     if spec is None or problems:
@@ -66,17 +74,24 @@ def edit(session: Session, command: cmd.EditTicket, now_ms: int) -> Decision:
 def _too_late(session: Session, ticket: Ticket, changed: Sequence[str]) -> Rejection | None:
     """Why these keys can't be changed any more."""
     if ticket.status in OVER:
-        what = f"ticket {ticket.id} is {ticket.status}: nobody would read the change"
-        return wrong_state(what, way_on(session, ticket))
+        return wrong_state(
+            f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), "nobody would read the change"
+        )
     if ticket.done_with_phases and set(changed) != {"labels"}:
-        what = f"the work on ticket {ticket.id} is done and about to land: nobody would read the change"
-        return wrong_state(what, f"codeswarm ticket add --blocked-by {ticket.id} --title …")
+        what = f"the work on ticket {ticket.id} is done and about to land"
+        return wrong_state(
+            what, f"codeswarm ticket add --blocked-by {ticket.id} --title …", "nobody would read the change"
+        )
     if ticket.epoch and (phases := {"pipeline", "contract"} & set(changed)):
-        what = f"ticket {ticket.id} has been begun: its {min(phases)} can't be changed any more"
-        return wrong_state(what, f"codeswarm ticket split {ticket.id} --into FILE")
+        what = f"ticket {ticket.id} has been begun"
+        return wrong_state(
+            what, f"codeswarm ticket split {ticket.id} --into FILE", f"its {min(phases)} can't be changed any more"
+        )
     if ticket.live is not None and "gate" in changed:
-        what = f"ticket {ticket.id} is being worked on: the attempt is judged by the gate that it began with"
-        return wrong_state(what, f"codeswarm ticket hold {ticket.id}")
+        what = f"ticket {ticket.id} is being worked on"
+        return wrong_state(
+            what, f"codeswarm ticket hold {ticket.id}", "the attempt is judged by the gate that it began with"
+        )
     return None
 
 
@@ -98,10 +113,14 @@ def unlink(session: Session, command: cmd.UnlinkTicket, now_ms: int) -> Decision
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status in OVER:
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it waits for nothing", way_on(session, ticket))
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), "it waits for nothing")
     strange = [id_ for id_ in command.blocked_by if id_ not in ticket.spec.blocked_by]
     if strange:
-        return invalid(f"ticket {ticket.id} does not wait for {strange[0]!r}", f"codeswarm ticket show {ticket.id}")
+        return invalid(
+            f"ticket {ticket.id} does not wait for {strange[0]!r}",
+            f"codeswarm ticket show {ticket.id}",
+            f"it waits for {', '.join(ticket.spec.blocked_by) or 'nothing'}",
+        )
     after = tuple(id_ for id_ in ticket.spec.blocked_by if id_ not in command.blocked_by)
     return [ev.BlockersChanged(ticket=ticket.id, blocked_by=after, by=command.by)]
 
@@ -117,14 +136,16 @@ def _blocked(session: Session, ticket: Ticket, after: Sequence[TicketId]) -> Rej
     if problems:
         return refused(problems, _other_blockers(session, ticket, after, others))
     if ticket.status in OVER:
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}: it can't wait any more", way_on(session, ticket))
+        return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), "it can't wait any more")
     if all(session.tickets[id_].status is TicketStatus.COMPLETE for id_ in fresh) or _can_wait(ticket):
         return None
     if ticket.done_with_phases:
-        what = f"the work on ticket {ticket.id} is done and about to land: it can't wait for {fresh[0]} any more"
-        return wrong_state(what, f"codeswarm ticket cancel {ticket.id}")
-    what = f"ticket {ticket.id} is being worked on: an attempt can't wait for {fresh[0]} in its middle"
-    return wrong_state(what, f"codeswarm ticket hold {ticket.id}")
+        what = f"the work on ticket {ticket.id} is done and about to land"
+        return wrong_state(what, f"codeswarm ticket cancel {ticket.id}", f"it can't wait for {fresh[0]} any more")
+    what = f"ticket {ticket.id} is being worked on"
+    return wrong_state(
+        what, f"codeswarm ticket hold {ticket.id}", f"an attempt can't wait for {fresh[0]} in its middle"
+    )
 
 
 def _other_blockers(session: Session, ticket: Ticket, after: Sequence[TicketId], others: Standing) -> str:
@@ -158,7 +179,7 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
         return ticket
     if ticket.status in OVER:
         return wrong_state(
-            f"ticket {ticket.id} is {ticket.status}: it can't be split any more", way_on(session, ticket)
+            f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), "it can't be split any more"
         )
     parts = _parts(session, ticket, command.parts)
     if isinstance(parts, Rejection):
@@ -179,7 +200,11 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
 
 def _parts(session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]) -> tuple[TicketSpec, ...] | Rejection:
     if not rows:
-        return invalid("a ticket is split into at least one other", f"codeswarm ticket split {ticket.id} --into FILE")
+        return invalid(
+            "a ticket is split into at least one other",
+            f"codeswarm ticket split {ticket.id} --into FILE",
+            "none was named",
+        )
     whole = without_planners(session, ticket.spec).model_dump(mode="json", exclude_none=True)
     inherited = {key: value for key, value in whole.items() if key not in OWN_KEYS}
     read = [read_ticket(i, {**inherited, **row}, session.settings.pipelines) for i, row in enumerate(rows)]

@@ -17,11 +17,21 @@ Decision = list[ev.Event] | Rejection
 
 def request(session: Session, command: cmd.RequestSave, now_ms: int) -> Decision:
     if session.status is SessionStatus.DRAFT:
-        return wrong_state(f"session {session.id} is {session.status}", f"codeswarm status {session.id}")
+        what = (
+            f"session {session.id} is a draft" if session.to_be_started else f"session {session.id} has not begun yet"
+        )
+        next_ = "resume" if session.to_be_started else "status"
+        return wrong_state(what, f"codeswarm {next_} {session.id}", "nothing has landed that could be saved")
     if session.save is not None:
-        return wrong_state(f"session {session.id} is being saved already", "codeswarm watch")
+        return wrong_state(
+            f"session {session.id} is being saved already", "codeswarm watch", "one save at a time moves a branch"
+        )
     if session.tip == session.base:
-        return wrong_state(f"nothing has landed in session {session.id} yet", f"codeswarm status {session.id}")
+        return wrong_state(
+            f"nothing has landed in session {session.id} yet",
+            f"codeswarm status {session.id}",
+            "a save moves your branch to it",
+        )
     return [requested(session, command.by, command.to, command.into)]
 
 

@@ -10,7 +10,7 @@ from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.asking import request
 from codeswarm.domain.planning.following import without
 from codeswarm.domain.policy import before_landing, void_for
-from codeswarm.domain.rejection import Rejection, invalid, unknown, wrong_state
+from codeswarm.domain.rejection import Rejection, invalid, known_names, unknown, wrong_state
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import Purpose, TicketStatus
 
@@ -20,11 +20,15 @@ Decision = list[ev.Event] | Rejection
 def delegate(session: Session, command: cmd.DelegateTask, now_ms: int) -> Decision:
     """More work in words, through a planner."""
     if not command.text.strip():
-        return invalid("the task is empty", "codeswarm delegate 'what is wanted'")
+        return invalid("the task is empty", "codeswarm delegate 'what is wanted'", "a planner makes tickets of words")
     if not session.settings.agents_for(Role.PLANNER):
-        return wrong_state("no agent is set for the role planner", "codeswarm resume --agent claude")
+        return wrong_state(
+            "no agent is set for the role planner", "codeswarm resume --agent claude", "a planner makes the tickets"
+        )
     if session.plan is None or not session.plan.accepted:
-        return wrong_state(f"session {session.id} has no accepted plan yet", "codeswarm approvals")
+        return wrong_state(
+            f"session {session.id} has no accepted plan yet", "codeswarm approvals", "more work is added to a plan"
+        )
     return [request(session, Purpose.DELEGATION, command.text, command.by)]
 
 
@@ -33,9 +37,13 @@ def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status is TicketStatus.FAILED:
-        return wrong_state(f"ticket {ticket.id} has failed and rests already", f"codeswarm ticket retry {ticket.id}")
+        return wrong_state(
+            f"ticket {ticket.id} has failed and rests already",
+            f"codeswarm ticket retry {ticket.id}",
+            "nothing of it is tried again unless you say so",
+        )
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED, TicketStatus.ON_HOLD):
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket))
+        return _rests(session, ticket)
     reason = command.reason or "held by a person"
     held = ev.TicketHeld(ticket=ticket.id, reason=reason, by=command.by)
     return [*interrupt(session, ticket, f"the ticket was put on hold: {reason}", now_ms), held]
@@ -48,7 +56,8 @@ def release(session: Session, command: cmd.ReleaseTicket, now_ms: int) -> Decisi
         return ticket
     waits_for_budget = ticket.status is TicketStatus.WAITING and ticket.waiting == "budget"
     if ticket.status is not TicketStatus.ON_HOLD and not waits_for_budget:
-        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not on hold", way_on(session, ticket))
+        what = f"ticket {ticket.id} is {ticket.shown_status}, not on hold"
+        return wrong_state(what, way_on(session, ticket), "only what is on hold can be released")
     released = ev.TicketReleased(ticket=ticket.id, by=command.by)
     if not ticket.done_with_phases:
         return [released]
@@ -60,7 +69,8 @@ def retry(session: Session, command: cmd.RetryTicket, now_ms: int) -> Decision:
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status is not TicketStatus.FAILED:
-        return wrong_state(f"ticket {ticket.id} is {ticket.shown_status}, not failed", way_on(session, ticket))
+        what = f"ticket {ticket.id} is {ticket.shown_status}, not failed"
+        return wrong_state(what, way_on(session, ticket), "only what has failed can be tried again")
     return [ev.TicketRetried(ticket=ticket.id, by=command.by)]
 
 
@@ -69,7 +79,7 @@ def cancel(session: Session, command: cmd.CancelTicket, now_ms: int) -> Decision
     if isinstance(ticket, Rejection):
         return ticket
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED):
-        return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket))
+        return _rests(session, ticket)
     stopped = interrupt(session, ticket, "the ticket was cancelled", now_ms)
     if going_on := without(ticket, f"cancelled by {command.by}"):
         resting = ticket.status in (TicketStatus.ON_HOLD, TicketStatus.WAITING)
@@ -101,8 +111,21 @@ def interrupt(session: Session, ticket: Ticket, reason: str, now_ms: int) -> lis
     return events
 
 
+def _rests(session: Session, ticket: Ticket) -> Rejection:
+    why = {
+        TicketStatus.COMPLETE: "it has landed: what it changed can only be changed by another ticket",
+        TicketStatus.CANCELLED: "nothing of it is worked on any more",
+        TicketStatus.ON_HOLD: "nothing of it is worked on until it is released",
+    }[ticket.status]
+    return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), why)
+
+
 def find(session: Session, id_: TicketId) -> Ticket | Rejection:
     ticket = session.tickets.get(id_)
     if ticket is None:
-        return unknown(f"there is no ticket {id_!r} in session {session.id}", "codeswarm ticket list")
+        return unknown(
+            f"there is no ticket {id_!r} in session {session.id}",
+            "codeswarm ticket list",
+            known_names(id_, session.tickets),
+        )
     return ticket

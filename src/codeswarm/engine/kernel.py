@@ -78,7 +78,9 @@ class Kernel:
         """The live state of a session. Raises: Refused (unknown) where it has no history."""
         session = self._sessions.get(id_) or self._load(id_)
         if not session.version:
-            raise Refused(unknown(f"there is no session {id_!r}", "codeswarm session list"))
+            raise Refused(
+                unknown(f"there is no session {id_!r}", "codeswarm session list", "the ledger has no event of it")
+            )
         return session
 
     def live_sessions(self) -> list[Session]:

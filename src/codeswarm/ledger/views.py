@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from codeswarm.domain.ids import SessionId
-from codeswarm.domain.rejection import unknown
+from codeswarm.domain.rejection import known_names, unknown
 from codeswarm.errors import Refused, UsageError
 from codeswarm.ledger.base import Recorded, Tables
 from codeswarm.ledger.tables import TABLES
@@ -53,13 +53,19 @@ def find_session(ledger: Tables, wanted: str | None) -> dict[str, Any]:
     """
     sessions = rows(ledger, "sessions")
     if not sessions:
-        raise Refused(unknown("there is no session here yet", "codeswarm run 'WHAT YOU WANT'"))
+        raise Refused(
+            unknown(
+                "there is no session here yet", "codeswarm run 'WHAT YOU WANT'", "nothing was begun in this repository"
+            )
+        )
     if wanted is None:
         return sessions[-1]
     exact = [row for row in sessions if wanted in (row["id"], row["name"])]
     found = exact or [row for row in sessions if row["id"].startswith(wanted)]
     if not found:
-        raise Refused(unknown(f"there is no session {wanted!r}", "codeswarm session list"))
+        raise Refused(
+            unknown(f"there is no session {wanted!r}", "codeswarm session list", known_names(wanted, _names(sessions)))
+        )
     if len(found) > 1 and not exact:
         ids = ", ".join(row["id"] for row in found)
         raise UsageError(
@@ -70,12 +76,21 @@ def find_session(ledger: Tables, wanted: str | None) -> dict[str, Any]:
     return found[-1]
 
 
+def _names(sessions: list[dict[str, Any]]) -> list[str]:
+    """Newest first: their names, and where there is none their ids."""
+    return [row["name"] or row["id"] for row in reversed(sessions)]
+
+
 def find_ticket(ledger: Tables, session: SessionId, wanted: str) -> dict[str, Any]:
     """A ticket's row by its id. Raises: Refused (unknown)."""
     found = rows(ledger, "tickets", session=session, id=wanted)
     if not found:
         raise Refused(
-            unknown(f"there is no ticket {wanted!r} in session {session}", f"codeswarm ticket list {session}")
+            unknown(
+                f"there is no ticket {wanted!r} in session {session}",
+                f"codeswarm ticket list {session}",
+                known_names(wanted, (row["id"] for row in rows(ledger, "tickets", session=session))),
+            )
         )
     return found[0]
 

@@ -266,7 +266,7 @@ def test_a_landing_has_no_plan_to_edit() -> None:
     swarm = Swarm("a", settings=settings(policy=Policy(approve_landing=True)))
     swarm.phases("a")
     approval = next(iter(swarm.session.open_approvals))
-    assert "no plan" in swarm.refused(cmd.GiveApproval(approval=approval, by="ada", tickets=(spec("b"),))).reason
+    assert "no plan" in swarm.refused(cmd.GiveApproval(approval=approval, by="ada", tickets=(spec("b"),))).why
 
 
 def test_a_rejected_plan_goes_back_with_the_reason_three_times() -> None:

@@ -215,7 +215,7 @@ def test_two_distinct_people_are_two() -> None:
     swarm = swarm_with(approve_landing=True, landing_approvals=2)
     swarm.phases("a")
     assert [event.kind for event in give(swarm, "a1", by="ada")] == ["ApprovalGiven"]
-    assert "2 distinct people" in swarm.refused(cmd.GiveApproval(approval="a1", by="ada")).reason
+    assert "2 distinct people" in swarm.refused(cmd.GiveApproval(approval="a1", by="ada")).why
     assert swarm.ticket("a").status is TicketStatus.WAITING
     assert [event.kind for event in give(swarm, "a1", by="bob")][:3] == [
         "ApprovalGiven",

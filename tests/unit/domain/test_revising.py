@@ -185,9 +185,9 @@ def test_an_edit_that_makes_no_sense_is_refused_in_the_words_of_a_tickets_file(
 def test_what_a_running_attempt_rests_on_can_not_be_edited_under_it() -> None:
     swarm = Swarm("a", "b")
     swarm.begin("a")
-    assert "judged by the gate that it began with" in swarm.refused(edit("a", gate="other")).reason
+    assert "judged by the gate that it began with" in swarm.refused(edit("a", gate="other")).why
     assert "has been begun" in swarm.refused(edit("a", pipeline="contract-first")).reason
-    assert "in its middle" in swarm.refused(edit("a", blocked_by=["b"])).reason
+    assert "in its middle" in swarm.refused(edit("a", blocked_by=["b"])).why
 
 
 def test_a_ticket_whose_work_is_done_can_not_be_edited_any_more() -> None:
@@ -239,7 +239,7 @@ def test_a_running_attempt_can_not_be_made_to_wait_but_for_what_has_landed() -> 
     swarm.landed("done")
     swarm.begin("a")
     refusal = swarm.refused(link("a", "b"))
-    assert "in its middle" in refusal.reason
+    assert "in its middle" in refusal.why
     assert refusal.hint == "codeswarm ticket hold a"
     swarm.do(link("a", "done"))
     swarm.hold("a")
