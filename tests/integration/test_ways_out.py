@@ -244,7 +244,9 @@ BEFORE: dict[str, Fault] = {
     "a role that there is not": Fault(
         f"{TRY} --role implementor='command:../agent.sh'", ("no role 'implementor'", "--role implementer="), gone="-"
     ),
-    "a role without an agent": Fault(f"{TRY} --role implementer", ("not KEY=VALUE",), gone="-"),
+    "a role without an agent": Fault(
+        f"{TRY} --role implementer", ("not KEY=VALUE",), gone="-", env={"ANTHROPIC_API_KEY": "a key"}
+    ),
     "an agent that is not there": Fault(f"{GO} --agent 'command:../mine.sh'", ("there is no program",)),
     "an agent that can't be executed": Fault(GO, ("can't be executed",), unset_executable),
     "a recording that can't be made": Fault(
