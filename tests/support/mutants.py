@@ -31,7 +31,7 @@ class Mutant:
 MUTANTS = (
     Mutant("the epoch of a word is not checked", leasing.holder, "if ticket.live_epoch != epoch:", "if False:"),
     Mutant("a gate's epoch is not checked", leasing.gate_holder, "if gate.live_epoch != epoch:", "if False:"),
-    Mutant("a leased ticket stays in the queue", moves.move, "session.ready.discard(ticket.id)", "pass"),
+    Mutant("a leased ticket stays in the queue", moves.move, "session.ready.discard(id_)", "pass"),
     Mutant("no money is set aside", budget.reservation, "usd=budget.reserve_usd if", "usd=0.0 if"),
     Mutant("an agent is started without asking for the money", budget.affordable, "return False", "return True"),
     Mutant("a retry is lost", moves.make_ready, "enqueue(session, ticket)", "pass"),
