@@ -36,21 +36,17 @@ class Gathered:
     generation: int = 0
     """Of failures that the kernel had seen when it was handed over."""
     future: Future[list[Recorded]] | None = None
-    """None: still open."""
-    error: BaseException | None = None
-    """Set where it was given up before it was handed over."""
+    """None: still open. Done without the ledger where it was given up before it was handed over."""
     _waiters: list[_Waiter] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:
         """Whether it is known by now that nothing of it is recorded."""
-        if self.future is None or not self.future.done():
-            return self.error is not None
-        return self.future.exception() is not None
+        return self.future is not None and self.future.done() and self.future.exception() is not None
 
     @property
     def settled(self) -> bool:
-        return self.error is not None or (self.future is not None and self.future.done())
+        return self.future is not None and self.future.done()
 
     def wait(self, begin: int, end: int) -> asyncio.Future[list[Recorded]]:
         """Settled in the running loop once the batch is: with its events from `begin` to `end`, as recorded.
@@ -65,17 +61,16 @@ class Gathered:
 
     def give_up(self, error: BaseException) -> None:
         """It was decided on top of what is lost."""
-        self.error = error
+        self.future = Future()
+        self.future.set_exception(error)
         self.tell()
 
     def tell(self) -> None:
         """Tell whoever waits for it. Only once it is settled."""
+        assert self.future is not None
         waiters, self._waiters = self._waiters, []
-        error = self.error
-        if error is None:
-            assert self.future is not None
-            error = self.future.exception()
-        recorded = [] if error is not None or self.future is None else self.future.result()
+        error = self.future.exception()
+        recorded = self.future.result() if error is None else []
         for waiter, begin, end in waiters:
             if waiter.done():
                 continue

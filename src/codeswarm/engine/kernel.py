@@ -187,9 +187,12 @@ class Kernel:
         self._last[batch.session] = batch
         future = self.ledger.append(Batch(batch.session, batch.version, batch.at_ms, batch.events, rows, batch.reply))
         batch.future = future
+        future.add_done_callback(lambda _: self._post(partial(self._arrived, batch)))
+
+    def _post(self, call: Callable[[], None]) -> None:
+        """From the ledger's thread into the loop."""
         assert self._arrivals is not None
-        post = partial(self._arrivals.post, partial(self._arrived, batch))
-        future.add_done_callback(lambda _: post())  # in the ledger's thread
+        self._arrivals.post(call)
 
     def _read_again(self, batch: Gathered) -> None:
         """A session that a contradiction has left half changed; what its open batch holds is true and stays."""
@@ -242,9 +245,8 @@ class Kernel:
 
     def _committed(self, recorded: list[Recorded]) -> None:
         """Called in the ledger's thread, before its batches are settled: who observes hears of it first."""
-        assert self._arrivals is not None
         for tell in (self._publish, *self._observers):
-            self._arrivals.post(partial(tell, recorded))
+            self._post(partial(tell, recorded))
 
     def _publish(self, recorded: list[Recorded]) -> None:
         for subscriber in self._subscribers:
