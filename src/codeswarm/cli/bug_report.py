@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,6 +150,7 @@ def _agent(spec: str) -> str:
     return spec if plain else f"{kind}:{outline(rest, ())}"
 
 
+@cache
 def _ours() -> frozenset[str]:
     """The words of Codeswarm's own, as its events and settings list them."""
     from codeswarm.config import Config

@@ -169,9 +169,10 @@ def _next_steps(session: Session, rest: Rest) -> list[str]:
     lines = [f"look: codeswarm report {id_}   codeswarm diff --stat"]
     if session.landed:
         lines = [f"unsaved on branch codeswarm/{id_}", *lines, f"next: codeswarm save {id_}"]
-    if session.target_reached and (left := session.to_land - len(session.landed)):
+    if session.target_reached and session.left:
+        target = session.settings.policy.target
         more = f"codeswarm resume {id_} --target {session.to_land}"
-        lines.insert(0, f"the target of {session.settings.policy.target} is reached; to build the other {left}: {more}")
+        lines.insert(0, f"the target of {target} is reached; to build the other {session.left}: {more}")
     if session.review_reason == "save_refused":
         lines.insert(0, f"not saved: {session.save_refused}")
     return lines

@@ -40,18 +40,14 @@ def rest_of(session: Session) -> Rest | None:
             return Rest(1, "cancelled")
         case SessionStatus.SUSPENDED:
             return _suspended(session)
-        case SessionStatus.AWAITING_REVIEW if session.save is None and not (session.working or _is_saved(session)):
+        case SessionStatus.AWAITING_REVIEW if session.save is None and not (session.working or session.saved):
+            # One that is saved is no rest: the word that it is over comes at once.
             return Rest(_review_code(session), session.review_reason)
         case SessionStatus.DRAFT if session.to_be_started:
             return Rest(3, f"a draft; begin: codeswarm resume {session.id}")
         case SessionStatus.DRAFT if session.open_approvals and not session.gates and not session.planning:
             return Rest(3, "approvals")
     return None
-
-
-def _is_saved(session: Session) -> bool:
-    """Whether nothing is left to be reviewed: the word that it is over comes at once."""
-    return bool(session.landed) and session.saved_tip == session.tip and not session.open_approvals
 
 
 def _suspended(session: Session) -> Rest | None:

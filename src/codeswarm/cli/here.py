@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from codeswarm.domain.rejection import unknown
+from codeswarm.domain.rejection import no_session_yet
 from codeswarm.environment import Environment, person
 from codeswarm.errors import CodeswarmError, LedgerTooNew, Refused, UsageError, disk_full
 
@@ -78,13 +78,7 @@ class Here:
     @property
     def _ledger_file(self) -> Path:
         if not self.home.data.ledger.is_file():
-            raise Refused(
-                unknown(
-                    "there is no session here yet",
-                    "codeswarm run 'WHAT YOU WANT'",
-                    "nothing was begun in this repository",
-                )
-            )
+            raise Refused(no_session_yet())
         return self.home.data.ledger
 
     @contextlib.asynccontextmanager

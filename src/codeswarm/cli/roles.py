@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from codeswarm.cli.here import parse_pair
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
+from codeswarm.domain.rejection import closest
 from codeswarm.errors import UsageError
 
 ALL = "*"
@@ -26,14 +26,12 @@ def chosen_agents(agents: Sequence[str], pairs: Iterable[str]) -> Agents:
         role, specs = parse_pair(pair, "--role")
         if role not in KNOWN:
             raise UsageError(
-                f"there is no role {role!r}", f"known are {', '.join(KNOWN)}", f"--role {_nearest(role)}={specs}"
+                f"there is no role {role!r}",
+                f"known are {', '.join(KNOWN)}",
+                f"--role {closest(role, KNOWN, 'implementer')}={specs}",
             )
         chosen[role] = [spec.strip() for spec in specs.split(",")]
     return chosen
-
-
-def _nearest(role: str) -> str:
-    return next(iter(difflib.get_close_matches(role, KNOWN, n=1, cutoff=0.4)), "implementer")
 
 
 def told(roles: Mapping[str, list[str]]) -> Agents:

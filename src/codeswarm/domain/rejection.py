@@ -47,6 +47,17 @@ def invalid(what: str, hint: str = "", why: str = "") -> Rejection:
     return Rejection(refusal=Refusal.INVALID, reason=what, hint=hint, why=why)
 
 
+def no_session_yet() -> Rejection:
+    return unknown(
+        "there is no session here yet", "codeswarm run 'WHAT YOU WANT'", "nothing was begun in this repository"
+    )
+
+
+def closest(wanted: str, known: Iterable[str], otherwise: str) -> str:
+    """What may have been meant, for a command that is offered; `otherwise` where nothing is near."""
+    return next(iter(difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.4)), otherwise)
+
+
 MOST_NAMED = 5
 
 

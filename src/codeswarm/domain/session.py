@@ -403,6 +403,16 @@ class Session:
         return len(self.tickets) - len(self.plannings) - self.withdrawn
 
     @property
+    def left(self) -> int:
+        """How many of them have not landed."""
+        return self.to_land - len(self.landed)
+
+    @property
+    def saved(self) -> bool:
+        """Whether all that has landed is saved, and nobody is asked for anything."""
+        return bool(self.landed) and self.saved_tip == self.tip and not self.open_approvals
+
+    @property
     def planned(self) -> bool:
         """Whether there are tickets to be built, or were before they were cancelled."""
         return len(self.tickets) > len(self.plannings)

@@ -104,7 +104,7 @@ def _after_review(session: Session) -> list[ev.Event]:
     moving = bool(session.in_progress or session.landing or session.landing_queue)
     if moving or session.can_claim:
         return [ev.SessionActivated()]
-    if session.landed and session.saved_tip == session.tip and not session.open_approvals:
+    if session.saved:
         return [_finalized(session)]
     return []
 
@@ -117,7 +117,6 @@ def _finalized(session: Session) -> ev.SessionFinalized:
 
 def unfinished(session: Session) -> str:
     """How many tickets did not land, for a person; empty where all did. Those that were cancelled are not missed."""
-    left = session.to_land - len(session.landed)
-    if session.target_reached and left:
-        return f"the target of {session.settings.policy.target} landed is reached; {left} more could land"
-    return f"{left} of {session.to_land} tickets did not land" if left else ""
+    if session.target_reached and session.left:
+        return f"the target of {session.settings.policy.target} landed is reached; {session.left} more could land"
+    return f"{session.left} of {session.to_land} tickets did not land" if session.left else ""

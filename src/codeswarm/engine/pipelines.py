@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from codeswarm.config import Config, PhaseConfig
 from codeswarm.domain.pipeline import SHIPPED, Phase, Pipeline
+from codeswarm.domain.rejection import closest
 from codeswarm.errors import ConfigError
 
 
@@ -21,8 +21,8 @@ def check_known(name: str, pipelines: Iterable[str]) -> None:
     """Raises: ConfigError."""
     known = list(pipelines)
     if name not in known:
-        nearest = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.4)), "single")
-        raise ConfigError(f"there is no pipeline {name!r}", f"known are {', '.join(known)}", f"--pipeline {nearest}")
+        meant = closest(name, known, "single")
+        raise ConfigError(f"there is no pipeline {name!r}", f"known are {', '.join(known)}", f"--pipeline {meant}")
 
 
 def _pipeline(name: str, phases: Sequence[PhaseConfig]) -> Pipeline:

@@ -62,7 +62,7 @@ class Touched:
                 self.tickets.update((spec.id, None) for spec in event.tickets)
             case ev.PlanRejected() if event.back:
                 self.tickets.update(dict.fromkeys(session.plannings))
-            case ev.TicketEdited() | ev.BlockersChanged() | ev.PlanningRequested():
+            case ev.TicketEdited() | ev.BlockersChanged():
                 self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
             case ev.PlanningFinished():
                 self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from codeswarm.domain.ids import SessionId
-from codeswarm.domain.rejection import known_names, unknown
+from codeswarm.domain.rejection import known_names, no_session_yet, unknown
 from codeswarm.errors import Refused, UsageError
 from codeswarm.ledger.base import Recorded, Tables
 from codeswarm.ledger.tables import TABLES
@@ -53,11 +53,7 @@ def find_session(ledger: Tables, wanted: str | None) -> dict[str, Any]:
     """
     sessions = rows(ledger, "sessions")
     if not sessions:
-        raise Refused(
-            unknown(
-                "there is no session here yet", "codeswarm run 'WHAT YOU WANT'", "nothing was begun in this repository"
-            )
-        )
+        raise Refused(no_session_yet())
     if wanted is None:
         return sessions[-1]
     exact = [row for row in sessions if wanted in (row["id"], row["name"])]
