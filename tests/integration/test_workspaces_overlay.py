@@ -191,6 +191,35 @@ async def test_of_many_who_begin_at_once_one_makes_the_checkout(site: Site) -> N
     assert all(found_in(each.files) == tree(START) for each in made)
 
 
+async def test_the_first_git_status_of_an_agent_reads_no_file_and_writes_no_index(site: Site) -> None:
+    made = await site.make(site.commit(START), "first")
+    (lower,) = site.lowers()
+    files = [path for path in (lower / "files").rglob("*") if ".git" not in path.parts]
+    index = lower / "files" / ".git" / "index"
+    assert int(index.stat().st_mtime) > max(int(path.lstat().st_mtime) for path in files)
+    assert await site.act(made, "git status --porcelain") == ""
+    assert not (made.place.upper / ".git" / "index").exists()
+
+
+async def test_the_first_git_status_in_a_checkout_writes_no_index_either(site: Site) -> None:
+    made = await site.make(site.commit(START), kind="checkout")
+    index = made.files / ".git" / "index"
+    os.utime(index, (index.stat().st_mtime + 1,) * 2)  # else its files are as young as it is, and git has to look
+    before = index.stat().st_ino
+    assert await site.act(made, "git status --porcelain") == ""
+    assert index.stat().st_ino == before, "git took down anew who owns the files"
+
+
+async def test_a_checkout_below_that_was_copied_to_another_disk_is_as_good(site: Site) -> None:
+    start = site.commit(START)
+    later = site.commit({"folder/one": "another"}, start)
+    await site.make(start, "first")
+    (lower,) = site.lowers()
+    os.utime(lower / "files" / "folder" / "one", (1, 1))
+    made = await site.make(later, "second")
+    assert (made.place.lower, found_in(made.files)) == (lower.name, tree_of(site.store.path, later))
+
+
 async def test_a_later_commit_stands_on_the_same_checkout_and_a_far_one_on_its_own(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,7 +284,7 @@ class Bench:
     def _lay_over(self) -> View:
         """Over a commit that has half of the files, one of them another one, and one more: all have to come right."""
         half: Files = dict(list(self.files_at_start.items())[::2]) | {b"only-below": "x"}  # type: ignore[arg-type]
-        lowers = Lowers(self.root / "lower")
+        lowers = Lowers(self.root / "lower", Bubblewrap().as_agent)
         (self.root / "lower").mkdir(parents=True)
         below = commit_files(self.store.path, half, ref="refs/heads/below")
         objects = self.store.objects

@@ -5,9 +5,11 @@ Called only on a folder that no agent has seen yet: afterwards the host never ru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit
+from codeswarm.errors import GitError
 from codeswarm.git.command import Git
 from codeswarm.git.identity import ROUTER, Identity, clean
 from codeswarm.git.store import BYTE_EXACT
@@ -27,23 +29,25 @@ CONFIG = """[core]
 """
 
 
-def lay_out(files: Path, objects: Path, start: Commit, branch: str, author: Identity) -> None:
+def lay_out(
+    files: Path, objects: Path, start: Commit, branch: str, author: Identity, as_agent: Sequence[str] = ()
+) -> None:
     """Make `files` a repository at `start`, on a branch of its own, with its files checked out byte for byte.
 
-    Raises: GitError.
+    Args: as_agent: what git is put behind to be whoever works there. Raises: GitError.
     """
     _skeleton(files / ".git", objects, branch, author, sha256=len(start) == 64)
     _begin_branch(files / ".git", branch, start)
-    _check_out(Git(files / ".git", work_tree=files), "--reset", start)
+    _check_out(Git(files / ".git", work_tree=files, entering=as_agent), "--reset", start)
 
 
-def lay_under(files: Path, objects: Path, commit: Commit) -> None:
+def lay_under(files: Path, objects: Path, commit: Commit, as_agent: Sequence[str] = ()) -> None:
     """Make `files` a repository at `commit` that others are laid over: it has no branch, and nobody works in it.
 
-    Raises: GitError.
+    Args: as_agent: what git is put behind to be whoever works above it. Raises: GitError.
     """
     _skeleton(files / ".git", objects, "none", ROUTER, sha256=len(commit) == 64)
-    _check_out(Git(files / ".git", work_tree=files), "--reset", commit)
+    _check_out(Git(files / ".git", work_tree=files, entering=as_agent), "--reset", commit)
 
 
 def lay_over(files: Path, git: Git, objects: Path, below: Commit, start: Commit, branch: str, author: Identity) -> None:
@@ -53,7 +57,12 @@ def lay_over(files: Path, git: Git, objects: Path, below: Commit, start: Commit,
     """
     _own(files / ".git", objects, branch, author, sha256=len(start) == 64)
     _begin_branch(files / ".git", branch, start)
-    if below != start:
+    if below == start:
+        return
+    try:
+        _check_out(git, "-m", below, start)
+    except GitError:  # its index is not believed any more: the cache was copied, say
+        git.run("update-index", "-q", "--refresh", ok=(0, 1))
         _check_out(git, "-m", below, start)
 
 

@@ -119,6 +119,14 @@ class Sandbox(Protocol):
 
     def inside(self, box: Box) -> Inside: ...
 
+    @property
+    def as_agent(self) -> tuple[str, ...]:
+        """What a command of ours is put behind, on the host, to be who agents are inside.
+
+        What it takes down of files' owners holds there, too: git believes no index that names another one.
+        """
+        ...
+
     async def start(
         self,
         box: Box,

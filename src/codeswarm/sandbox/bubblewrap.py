@@ -61,6 +61,12 @@ class Bubblewrap:
     def inside(self, box: Box) -> Inside:
         return Inside(WORKSPACE, HOME, RUN, TMP)
 
+    @property
+    def as_agent(self) -> tuple[str, ...]:
+        """No wall: only the names of user and group are other ones."""
+        who = ("--unshare-user", "--uid", str(UID), "--gid", str(UID))
+        return (self._executable, *who, "--dev-bind", "/", "/", "--")
+
     async def start(
         self,
         box: Box,

@@ -24,6 +24,10 @@ class NoSandbox:
     def inside(self, box: Box) -> Inside:
         return Inside(box.workspace, box.home, box.run, box.tmp)
 
+    @property
+    def as_agent(self) -> tuple[str, ...]:
+        return ()
+
     async def start(
         self,
         box: Box,

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ GROWING = ".growing"
 MOST_CHANGES = 2000
 """A commit that is further away from every lower there is gets one of its own: to write it over one of them would take
 longer, each time."""
+TICK_S = 0.01
+"""The longest that the kernel's clock for files lags behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,10 @@ class Lower:
 class Lowers:
     """`folder` holds SESSION.COMMIT of all sessions of a project."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, as_agent: Sequence[str]) -> None:
+        """`as_agent`: what git is put behind to be who agents are inside."""
         self._folder = folder
+        self._as_agent = as_agent
 
     @contextlib.asynccontextmanager
     async def lock(self, session: str) -> AsyncIterator[None]:
@@ -102,7 +106,7 @@ class Lowers:
         lower, growing = Lower(self._folder / name), Lower(self._folder / f"{name}{GROWING}")
         remove(growing.root)
         growing.files.mkdir(parents=True)
-        lay_under(growing.files, objects, lower.commit)
+        lay_under(growing.files, objects, lower.commit, self._as_agent)
         baseline_of_checkout(growing.files, growing.manifest)
         _sync(growing.root)
         _settle(growing.files / ".git" / "index")
@@ -112,9 +116,14 @@ class Lowers:
 
 
 def _settle(index: Path) -> None:
-    """Leave no doubt to git: of a file as young as its index, to the second, it reads the content each time."""
-    time.sleep(max(int(index.stat().st_mtime) + 1 - time.time(), 0))
-    os.utime(index)
+    """Leave no doubt to git: of a file as young as its index, to the second, it reads the content each time.
+
+    The second is written, not left to the kernel: its clock for files ticks a little late, so that what is dated just
+    now may still be of the second before. For the same reason one more tick is waited for before anybody may write.
+    """
+    second = int(index.stat().st_mtime) + 1
+    time.sleep(max(second + TICK_S - time.time(), 0))
+    os.utime(index, (second, second))
 
 
 def _sync(folder: Path) -> None:

@@ -25,16 +25,18 @@ OPTIONS = "userxattr,index=off,nfs_export=off,lowerdir=mount/lower,upperdir=uppe
 """Relative paths: they need no escapes, whatever stands in the name of a folder. Without an index, so that a lower that
 had to be made anew is as good as the first one. Not volatile: that would forbid to mount again after a kill."""
 
+AGENT = 1000
+"""Who agents are in a sandbox (`UID` there): git's index names the owner of each file, and believes no other one."""
 LONGEST_QUESTION = 1 << 16
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter_namespaces() -> None:
-    """Namespaces of our own, in which we are who we are outside."""
+    """Namespaces of our own, in which we are who agents are in their sandboxes."""
     user, group = os.getuid(), os.getgid()
     checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS), "unshare")
-    for name, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+    for name, line in (("setgroups", "deny"), ("uid_map", f"{AGENT} {user} 1"), ("gid_map", f"{AGENT} {group} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(line)
     mount(None, "/", None, MS_REC | MS_SLAVE)

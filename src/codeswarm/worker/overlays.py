@@ -25,7 +25,7 @@ class Overlays:
     def __init__(self, places: Places, sandbox: Sandbox) -> None:
         self._places = places
         self._sandbox = sandbox
-        self._lowers = Lowers(places.lower)
+        self._lowers = Lowers(places.lower, sandbox.as_agent)
         self._mounter = Mounter()
         self._trying = asyncio.Lock()
         self._tried: Probe | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class WorkspaceMaker:
             if kind == OVERLAY:
                 raise
             await asyncio.to_thread(remove, place.root)
-        return await asyncio.to_thread(_check_out, place, objects, start, branch, author)
+        return await asyncio.to_thread(_check_out, place, objects, start, branch, author, self._sandbox.as_agent)
 
     async def _can_overlay(self, kind: str) -> bool:
         """Raises: OverlayFailed where the person asked for nothing else."""
@@ -172,9 +172,11 @@ async def _whole(laying: Coroutine[Any, Any, View]) -> View:
         raise
 
 
-def _check_out(place: Place, objects: Path, start: Commit, branch: str, author: Identity) -> View:
+def _check_out(
+    place: Place, objects: Path, start: Commit, branch: str, author: Identity, as_agent: Sequence[str]
+) -> View:
     place.create()
-    lay_out(place.files, objects, start, branch, author)
+    lay_out(place.files, objects, start, branch, author, as_agent)
     baseline_of_checkout(place.files, place.manifest)
     return View.of_checkout(place)
 
