@@ -24,6 +24,9 @@ It comes from someone's hand or for want of memory, and is no fault of whatever 
 """
 
 
+TimedOut = subprocess.TimeoutExpired
+
+
 def run_sync(
     argv: Sequence[str],
     *,
@@ -35,7 +38,7 @@ def run_sync(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a short command to its end, in a process session of its own, so that a terminal's Ctrl+C spares it.
 
-    Raises: FileNotFoundError, subprocess.TimeoutExpired (its whole group is killed then).
+    Raises: FileNotFoundError, TimedOut (its whole group is killed then).
     """
     with subprocess.Popen(
         argv,

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,17 @@ from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
-from codeswarm.process import KILLED
+from codeswarm.process import KILLED, TimedOut, run_sync
 
 DEFAULT_MODEL = "sonnet"
 LAST_SECOND = 2**33
 """In the year 2242."""
 INTERRUPT = "codeswarm-interrupt"
+INSTALL = "npm install -g @anthropic-ai/claude-code"
+MINIMUM = (2, 0, 0)
+"""1.0 does not know --setting-sources, and would end every attempt at once."""
+VERSION_S = 20.0
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+) \(Claude Code\)")
 
 _FIXED_ENVIRONMENT = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -50,6 +56,17 @@ def find_claude(path_variable: str) -> str | None:
     return str(bundled) if bundled.exists() else None
 
 
+def version_of(executable: str, path_variable: str) -> tuple[int, ...] | None:
+    """What a CLI says of itself; None where it says nothing that we understand."""
+    env = {"PATH": path_variable, "HOME": "/nonexistent", "TERM": "dumb"}
+    try:
+        said = run_sync([executable, "--version"], cwd=Path("/"), env=env, timeout_s=VERSION_S).stdout
+    except (OSError, TimedOut):
+        return None
+    found = _VERSION.match(said.decode(errors="replace"))
+    return tuple(map(int, found.groups())) if found else None
+
+
 class ClaudeAgent:
     can_resume = True
     can_inject = True
@@ -61,13 +78,18 @@ class ClaudeAgent:
     def check(self) -> Health:
         found = find_claude(self._login.path)
         if found is None:
-            return Health(works=False, what="claude is not installed", fix="npm install -g @anthropic-ai/claude-code")
+            return Health(works=False, what="claude is not installed", fix=INSTALL)
         if not self._login.claude:
             return Health(
                 works=False,
                 what=f"claude ({found}) has no login that agents may use",
                 fix="claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…, or export ANTHROPIC_API_KEY=…",
             )
+        version = version_of(found, self._login.path)
+        if version is not None and version < MINIMUM:
+            wanted, there = (".".join(map(str, numbers)) for numbers in (MINIMUM, version))
+            what = f"claude {there} ({found}) is too old: it is spoken to as {wanted} and later understand it"
+            return Health(works=False, what=what, fix=f"{INSTALL}@latest")
         return Health(works=True, what=f"claude ({found}), login from {', '.join(sorted(self._login.claude))}")
 
     async def run(self, task: Task, stage: Stage) -> Ending:
@@ -87,7 +109,7 @@ class ClaudeAgent:
     def _executable(self) -> Path:
         program = find_claude(self._login.path)
         if program is None:
-            raise AgentUnavailable("claude is not installed", "", "npm install -g @anthropic-ai/claude-code")
+            raise AgentUnavailable("claude is not installed", "no program of that name is on the PATH", INSTALL)
         return Path(program).resolve()
 
     def _flags(self, task: Task) -> list[str]:

@@ -395,3 +395,14 @@ def test_without_the_cli_or_a_login_it_says_how_to_get_them(tmp_path: Path) -> N
     without_login = ClaudeAgent(agent.spec, Login(str(tmp_path / "bin"), {})).check()
     assert not without_login.works
     assert "ANTHROPIC_API_KEY" in without_login.fix
+
+
+@pytest.mark.parametrize(
+    ("said", "works"), [("1.0.60 (Claude Code)", False), ("2.0.0 (Claude Code)", True), ("who asks?", True)]
+)
+def test_a_cli_that_does_not_know_our_options_yet_is_too_old(said: str, works: bool, tmp_path: Path) -> None:
+    agent = stand_in(tmp_path, "true")
+    (tmp_path / "bin" / "claude").write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo '{said}'\n")
+    health = agent.check()
+    assert health.works is works
+    assert works or (health.fix.startswith("npm install") and "1.0.60" in health.what)
