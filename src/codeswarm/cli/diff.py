@@ -25,20 +25,21 @@ def diff(
     here: Here = context.obj
     if ticket is None:
         row = here.session(session)
-        _show(here, row["base"], row["tip"], stat=stat)
+        _show(here, row["id"], row["base"], row["tip"], stat=stat)
     else:
-        _show(here, *_ticket_range(here, ticket), stat=stat)
+        _show(here, here.ticket(ticket)[0]["id"], *_ticket_range(here, ticket), stat=stat)
 
 
 def show_diff(here: Here, session: str, *, stat: bool) -> None:
     """The whole of what landed in a session."""
     row = here.session(session)
-    _show(here, row["base"], row["tip"], stat=stat)
+    _show(here, row["id"], row["base"], row["tip"], stat=stat)
 
 
 def _ticket_range(here: Here, ticket: str) -> tuple[str, str]:
     """(old, new) of a ticket's change: its landing, else its work against what it would land on."""
     from codeswarm.domain.rejection import wrong_state
+    from codeswarm.engine.rescue import check_held
     from codeswarm.errors import Refused
     from codeswarm.git.store import Store
 
@@ -58,14 +59,18 @@ def _ticket_range(here: Here, ticket: str) -> tuple[str, str]:
             )
         )
     store = Store(here.home.data.store)
+    check_held(store, here.home.project, session["id"], session["tip"], newest)
     merge_base = store.git.line("merge-base", session["tip"], newest, ok=(0, 1)) or session["base"]
     return merge_base, newest
 
 
-def _show(here: Here, old: str, new: str, *, stat: bool) -> None:
+def _show(here: Here, session: str, old: str, new: str, *, stat: bool) -> None:
+    from codeswarm.engine.rescue import check_held
     from codeswarm.git.store import Store
 
-    patch = Store(here.home.data.store).patch(old, new, stat=stat)
+    store = Store(here.home.data.store)
+    check_held(store, here.home.project, session, old, new)
+    patch = store.patch(old, new, stat=stat)
     if here.json:
         say_json({"old": old, "new": new, "diff": patch.decode(errors="replace")})
     elif patch:

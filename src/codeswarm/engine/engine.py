@@ -71,7 +71,7 @@ class Engine:
         registry = Registry(data.workers)
         self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs, self.room)
         self._labels = LabelWatch(self.kernel, self.workers, self.room)
-        self._reconciler = Reconciler(self.kernel, self.desk, store, self.lander, registry)
+        self._reconciler = Reconciler(self.kernel, self.desk, store, project, self.lander, registry)
 
     @contextlib.asynccontextmanager
     async def running(self, slots: int, *also: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:

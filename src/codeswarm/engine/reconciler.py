@@ -8,17 +8,21 @@ from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.lander import Lander
 from codeswarm.engine.leases import LeaseDesk
+from codeswarm.engine.project import Project
+from codeswarm.engine.rescue import check_held
 from codeswarm.engine.threads import in_thread
 from codeswarm.engine.workers import Registry, give_up
-from codeswarm.errors import StoreDiverged
 from codeswarm.git.store import Store
 
 
 class Reconciler:
-    def __init__(self, kernel: Kernel, desk: LeaseDesk, store: Store, lander: Lander, registry: Registry) -> None:
+    def __init__(
+        self, kernel: Kernel, desk: LeaseDesk, store: Store, project: Project, lander: Lander, registry: Registry
+    ) -> None:
         self._kernel = kernel
         self._desk = desk
         self._store = store
+        self._project = project
         self._lander = lander
         self._registry = registry
 
@@ -49,12 +53,7 @@ class Reconciler:
                 self._store.delete_refs(*mine)
 
     def _project_refs(self, session: Session) -> None:
-        if not self._store.commit(session.tip):
-            raise StoreDiverged(
-                f"the store does not hold {session.tip[:12]}, the integration tip of session {session.id}",
-                "the ledger names it as landed, so the store has been damaged or exchanged",
-                "codeswarm ledger verify",
-            )
+        check_held(self._store, self._project, session.id, session.tip, session.base)
         self._store.set_ref(refs.base(session.id), session.base)
         self._store.project_ref(refs.integration(session.id), session.tip)
         for ticket in session.tickets.values():

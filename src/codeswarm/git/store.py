@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Store:
         return RepositoryUnfit(
             f"the repository names its objects by {wanted}, and its store in {self.path} does not",
             "they can't exchange commits",
-            f"if nothing in the store is needed any more: rm -r {self.path}",
+            f"mv {shlex.quote(str(self.path))} {shlex.quote(f'{self.path}.old')}   # keeps it; then the same again",
         )
 
     @property
@@ -211,7 +212,11 @@ class Store:
                 f"git --git-dir={self.path} branch rescue {now}; git --git-dir={self.path} update-ref -d {ref}",
             )
         if not self.move_ref(ref, to, now) and self.commit(ref) != to:
-            raise StoreDiverged(f"{ref} moved while it was being moved to {to[:12]}")
+            raise StoreDiverged(
+                f"{ref} moved while it was being moved to {to[:12]}",
+                "something else writes to the store; only one router may",
+                "codeswarm ledger verify   # tells where it stands",
+            )
         return True
 
     # ── writing ──
