@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from codeswarm.domain.ids import Commit, is_object_id
 from codeswarm.domain.paths import as_bytes, as_text
 from codeswarm.engine import refs
+from codeswarm.engine.unreadable import unreadable
 from codeswarm.environment import Environment
 from codeswarm.errors import GitError, NotARepository, RepositoryUnfit
 from codeswarm.git.command import TRUSTING, UserGit, git_version
@@ -51,23 +52,18 @@ class Project:
         """The repository around a folder. Raises: NotARepository, RepositoryUnfit (git missing or too old)."""
         git_version()
         if not directory.is_dir():
+            place = directory.with_name(f"{directory.name}.d") if directory.exists() else directory
             raise NotARepository(
                 f"{directory} is no folder",
                 "a session needs a git repository with a commit",
-                f"git init {_quoted(directory)} && git -C {_quoted(directory)} commit --allow-empty -m Begin",
+                f"git init {_quoted(place)} && git -C {_quoted(place)} commit --allow-empty -m Begin",
             )
         here = UserGit(directory)
         done = here.run_full("rev-parse", "--path-format=absolute", "--git-common-dir", ok=(0, 128))
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()
-            if "dubious ownership" in said:
-                raise RepositoryUnfit(
-                    f"git does not trust {directory}", said.splitlines()[0], said.splitlines()[-1].strip()
-                )
-            raise NotARepository(
-                f"{directory} is not inside a git repository",
-                said,
-                _to_begin(directory),
+            raise unreadable(directory, said) or NotARepository(
+                f"{directory} is not inside a git repository", said, _to_begin(directory)
             )
         git_dir = Path(done.stdout.decode(errors="surrogateescape").strip("\n"))
         top = here.run_full("rev-parse", "--path-format=absolute", "--show-toplevel", ok=(0, 128))
@@ -121,6 +117,9 @@ class Project:
         """A file's content in a commit, or None."""
         done = self.git.run_full("cat-file", "blob", f"{commit}:{path}", ok=(0, 128))
         return done.stdout if done.returncode == 0 else None
+
+    def has(self, commit: str) -> bool:
+        return self.git.run_full("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).returncode == 0
 
     def unseen(self) -> tuple[str, ...]:
         """Files with uncommitted changes, which agents don't see. Nothing is touched."""

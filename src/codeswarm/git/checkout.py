@@ -5,10 +5,12 @@ Called only on a folder that no agent has seen yet: afterwards the host never ru
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit
+from codeswarm.domain.paths import quoted
 from codeswarm.errors import GitError
 from codeswarm.git.command import Git
 from codeswarm.git.identity import ROUTER, Identity, clean
@@ -96,7 +98,13 @@ def _own(git_dir: Path, objects: Path, branch: str, author: Identity, *, sha256:
     )
     (git_dir / "config").write_text(text)
     (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
-    (git_dir / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+    (git_dir / "objects" / "info" / "alternates").write_bytes(_line_of_alternates(objects))
+
+
+def _line_of_alternates(objects: Path) -> bytes:
+    """A path of its own line, quoted as git reads it where it holds the end of a line itself."""
+    path = os.fsencode(objects)
+    return (quoted(path) if b"\n" in path else path) + b"\n"
 
 
 def _value(text: str) -> str:
