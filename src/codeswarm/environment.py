@@ -32,11 +32,19 @@ class Environment:
         return cls(dict(os.environ))
 
     def _path(self, name: str, default: Path) -> Path:
-        return Path(self.variables[name]) if self.variables.get(name) else default
+        """A folder that a variable names. A relative one is no folder of anyone's, and counts for nothing."""
+        named = Path(self.variables.get(name) or "")
+        return named if named.is_absolute() else default
 
     @property
     def home(self) -> Path:
         return self._path("HOME", Path("/"))
+
+    @property
+    def left_folder(self) -> Path | None:
+        """Where the shell thinks that it is: it need not be there any more."""
+        named = self._path("PWD", Path())
+        return named if named.is_absolute() else None
 
     @property
     def path(self) -> str:
@@ -61,7 +69,8 @@ class Environment:
     def workspaces(self) -> Path:
         """Disposable: `CODESWARM_WORKSPACES`, else a folder of the cache."""
         cache = self._path("XDG_CACHE_HOME", self.home / ".cache")
-        return self._path("CODESWARM_WORKSPACES", cache / "codeswarm")
+        found = self.variables.get("CODESWARM_WORKSPACES")
+        return Path(found).absolute() if found else cache / "codeswarm"
 
     @property
     def user_config(self) -> Path:

@@ -260,7 +260,10 @@ class RouterUnreachable(CodeswarmError):
     http_status = 502
 
 
-FREE_SOME = "free some space: a live session then goes on by itself, any other by codeswarm resume"
+FREE_SOME = (
+    "codeswarm du   # what is kept here, and what `codeswarm gc` frees; with room again a live session goes on by"
+    " itself, any other by: codeswarm resume"
+)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM_SAID = ("No space left on device", "Disk quota exceeded")
 """How git and our own helpers say it: they run with LC_ALL=C."""

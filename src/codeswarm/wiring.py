@@ -21,7 +21,7 @@ from codeswarm.engine.room import Tell
 from codeswarm.engine.sessions import Sessions
 from codeswarm.environment import Environment
 from codeswarm.git.store import Store
-from codeswarm.home import Home, router_lock
+from codeswarm.home import Home, check_workspaces, router_lock
 from codeswarm.ledger.sqlite import SqliteLedger
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -105,12 +105,14 @@ async def router(
 
     `post`: inherited from the router before us, which has ended. `note`: told what the person may want to know.
 
-    Raises: RouterLive, LedgerError, StoreDiverged.
+    Raises: RouterLive, LedgerError, StoreDiverged, UsageError where a folder can't be used.
     """
     # FastAPI takes a quarter of a second to import, and only routers need it.
     from codeswarm.router.app import create_app  # noqa: PLC0415
     from codeswarm.router.server import bind, inherited, serving  # noqa: PLC0415
 
+    if plan.slots:
+        check_workspaces(home)
     with router_lock(home.data, None if post is None else post.lock) as lock:
         clock = AwakeClock(SystemClock())
         engine = open_engine(home, plan, tell, clock)

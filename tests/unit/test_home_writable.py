@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.access import way_out
 from codeswarm.engine.data import Data
 from codeswarm.errors import UsageError
-from codeswarm.home import _way_out, router_lock
+from codeswarm.home import router_lock
 
 
 def test_a_file_in_the_way_is_moved_aside(tmp_path: Path) -> None:
@@ -20,13 +21,13 @@ def test_a_file_in_the_way_is_moved_aside(tmp_path: Path) -> None:
 
 
 def test_what_is_another_persons_becomes_ours(tmp_path: Path) -> None:
-    assert _way_out(PermissionError(errno.EACCES, "no"), tmp_path / "new") == f'sudo chown -R "$(id -un)" {tmp_path}'
+    assert way_out(PermissionError(errno.EACCES, "no"), tmp_path / "new") == f'sudo chown -R "$(id -un)" {tmp_path}'
 
 
 def test_what_is_mounted_to_be_read_only_is_mounted_anew(tmp_path: Path) -> None:
     mounted = next(path for path in (tmp_path, *tmp_path.parents) if path.is_mount())
-    assert _way_out(OSError(errno.EROFS, "no"), tmp_path) == f"sudo mount -o remount,rw {mounted}"
+    assert way_out(OSError(errno.EROFS, "no"), tmp_path) == f"sudo mount -o remount,rw {mounted}"
 
 
 def test_a_full_disk_is_told_elsewhere(tmp_path: Path) -> None:
-    assert _way_out(OSError(errno.ENOSPC, "full"), tmp_path) is None
+    assert way_out(OSError(errno.ENOSPC, "full"), tmp_path) is None

@@ -7,8 +7,13 @@ from collections.abc import Iterable, Sequence
 
 
 def again(words: Sequence[str], flags: str) -> str:
-    """The same command with these options in the place of what it said of them. A `   # remark` stays at the end."""
+    """The same command with these options in the place of what it said of them. A `   # remark` stays at the end.
+
+    `env NAME=VALUE` comes before it.
+    """
     wanted, mark, remark = flags.partition("   #")
+    if wanted.startswith("env "):
+        return f"{wanted} codeswarm {shlex.join(words)}{mark}{remark}"
     given = shlex.split(wanted)
     kept = list(words)
     for name, has_value in _options(given):

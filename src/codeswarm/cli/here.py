@@ -77,7 +77,7 @@ class Here:
 
     @property
     def _ledger_file(self) -> Path:
-        if not self.home.data.ledger.is_file():
+        if not _has_content(self.home.data.ledger):
             raise Refused(no_session_yet())
         return self.home.data.ledger
 
@@ -117,6 +117,17 @@ class Here:
 
         async with router(self.home, WorkerPlan(0, self.directory), self.environment), self.client() as client:
             return dict(await client.post(path, body, key=key, timeout_s=ASK_S))
+
+
+def _has_content(ledger: Path) -> bool:
+    """Whether there is a ledger. An empty file holds none; what can't be seen, or is none, its opening tells."""
+    try:
+        found = ledger.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return found.st_size > 0
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

@@ -185,7 +185,7 @@ class Conversation:
         return Suspended(
             f"session {self._id} was cut off without a word of it in the ledger",
             f"{problem.what}; what was written before is safe, and the agents' files are where they were",
-            f"free some space, then: codeswarm resume {self._id}",
+            f"codeswarm resume {self._id}   # once there is room again: codeswarm du shows what takes it",
         )
 
     # ── approvals ──

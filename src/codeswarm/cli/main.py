@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 from codeswarm.cli.again import again, without
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import next_step, report_error, say
+from codeswarm.cli.unforeseen import unforeseen, write_what_can_be_written
 from codeswarm.cli.verbs import Verbs
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError, UsageError
@@ -32,6 +34,9 @@ FEW_COLLECTIONS = 50_000
 """New objects between two looks for garbage: Python's own number has it look all the time while tables are read."""
 EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1, "--json": 0}
 """Options that every command takes, before or behind its name, and how many values each has."""
+
+AGAIN = ("--", "env ")
+"""How a hint begins that is only a part of what is to be typed again."""
 
 FIRST_PAGE = """\
 Codeswarm turns a goal and a git repository into landed, tested commits, by many coding agents at once.
@@ -84,7 +89,21 @@ def begin(
             "--router, --token and --context have no effect yet",
             without(sys.argv[1:], "--router", "--token", "--context"),
         )
-    context.obj = Here((directory or Path()).absolute(), json, data, tuple(sys.argv[1:]))
+    context.obj = Here(_absolute(directory or Path()), json, data and _absolute(data), tuple(sys.argv[1:]))
+
+
+def _absolute(path: Path) -> Path:
+    """Raises: UsageError where there is nothing that it could be relative to."""
+    try:
+        return path.absolute()
+    except FileNotFoundError as error:
+        left = Environment.read().left_folder
+        there = next(place for place in left.parents if place.is_dir()) if left else None
+        raise UsageError(
+            "the folder that you are in is not there any more",
+            f"{left} was moved or removed" if left else str(error),
+            f"cd {shlex.quote(str(there))}" if there else "cd",
+        ) from error
 
 
 def hoist(arguments: list[str]) -> list[str]:
@@ -108,12 +127,13 @@ def hoist(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """The entry point. Exits with 0 done, 1 failed, 2 wrong usage, 3 a person decides, 4 suspended, 130 Ctrl+C."""
     gc.set_threshold(FEW_COLLECTIONS)
+    write_what_can_be_written()
     words = hoist(sys.argv[1:] if arguments is None else arguments)
     asked_by_shell = Environment.read().completing
     try:
         code = app(words, standalone_mode=False, prog_name="codeswarm") if words or asked_by_shell else _first_page()
     except CodeswarmError as error:
-        error.hint = again(words, error.hint) if error.hint.startswith("--") else error.hint
+        error.hint = again(words, error.hint) if error.hint.startswith(AGAIN) else error.hint
         code = report_error(error, as_json="--json" in words)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -121,6 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = 0
     except (typer.TyperException, typer.Abort) as error:
         code = _usage(error, as_json="--json" in words)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: three lines, whatever it is
+        code = report_error(unforeseen(error), as_json="--json" in words)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from codeswarm.access import way_out
 from codeswarm.errors import (
     FREE_SOME,
     LedgerBroken,
@@ -21,27 +24,45 @@ from codeswarm.ledger.sql import migrations
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with the settings that the promises rest on. Raises: LedgerUnavailable, LedgerCorrupt."""
-    mode = "ro" if read_only else "rwc"
     try:
-        db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=30,
-        )
+        return _connect(path, "mode=ro" if read_only else "mode=rwc", read_only=read_only)
+    except sqlite3.DatabaseError as error:
+        if not read_only or not _rests(path):
+            raise translate(error, path) from error
+    try:  # on a full or read-only disk no index of the WAL can be made; nobody writes, so none is needed
+        return _connect(path, "mode=ro&immutable=1", read_only=True)
     except sqlite3.DatabaseError as error:
         raise translate(error, path) from error
+
+
+def _connect(path: Path, how: str, *, read_only: bool) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=30,
+    )
     try:
         db.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA schema_version").fetchone()  # reads, as the number of our own schema need not
         db.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError as error:
+    except sqlite3.DatabaseError:
         db.close()
-        raise translate(error, path) from error
+        raise
     return db
+
+
+def _rests(path: Path) -> bool:
+    """Whether all that was committed stands in the file itself, and nothing in the WAL beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        return not log.exists() or log.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def translate(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
@@ -52,9 +73,27 @@ def translate(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
         return LedgerFull(f"the ledger can't be written: the disk is full{where}", str(error), FREE_SOME)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorrupt(f"the ledger is damaged{where}", str(error), "codeswarm ledger verify")
-    if primary == sqlite3.SQLITE_IOERR:
+    if primary == sqlite3.SQLITE_IOERR and not (path and path.is_dir()):
         return LedgerBroken(f"the disk failed under the ledger{where}", str(error), "check the disk, then resume")
-    return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), "try again")
+    return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), _way_out(path) or "try again")
+
+
+def _way_out(path: Path | None) -> str | None:
+    """What mends it where SQLite can't open or write a file, of which it does not say why."""
+    if path is None:
+        return None
+    if path.is_dir():
+        return way_out(IsADirectoryError(errno.EISDIR, ""), path)
+    beside = sorted(path.parent.glob(f"{path.name}-*"))
+    try:
+        for needed in (path.parent, path, *beside):
+            os.close(os.open(needed, os.O_RDONLY if needed.is_dir() else os.O_RDWR))
+            if not os.access(needed, os.W_OK):
+                raise PermissionError(errno.EACCES, "not writable", str(needed))
+    except OSError as error:
+        step = way_out(error, Path(error.filename or path))
+        return f"chmod u+rw {shlex.quote(str(path))}*" if beside and step and step.startswith("chmod u+rw ") else step
+    return None
 
 
 _MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
