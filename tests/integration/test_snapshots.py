@@ -18,7 +18,7 @@ from codeswarm.git.checkout import lay_out
 from codeswarm.git.snapshot import Snapshot
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.sandbox.none import NoSandbox
-from codeswarm.worker.snapshots import Limits, SnapshotFailed
+from codeswarm.worker.snapshots import Limits, SnapshotFailed, baseline_of_checkout
 from tests.support.repositories import (
     AGENT,
     KINDS,
@@ -794,3 +794,14 @@ async def test_what_an_agent_commits_and_stashes_is_its_own_affair(bench: MakeBe
     assert made.tree == tree({"code": "x", "one": "1\n", "two": "2\n"})
     assert tree_of(made.store.path, made.start) == tree({"code": "x"})
     assert commit_files(made.store.path, {"later": "x"}, made.base)
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_what_a_new_checkout_looks_like_is_known_whether_its_index_can_be_read_or_not(
+    tmp_path: Path, version: int
+) -> None:
+    files: Files = {"code": "x", "run": Script("x"), "link": Link("code"), b"\xff\n": "x", "sub": Submodule("a" * 40)}
+    made = Bench(tmp_path, NoSandbox(), files)
+    git(made.files, "update-index", "--index-version", str(version))
+    baseline_of_checkout(made.files, made.start, made.place.manifest)
+    made.known_right()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import marshal
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +29,7 @@ from codeswarm.worker.lowers import Lowers
 from codeswarm.worker.mounting import Mounter, probe as probe_overlays
 from codeswarm.worker.overlays import open_over
 from codeswarm.worker.places import Place, Places
-from codeswarm.worker.snapshots import Limits, Scope, Snapshotter, baseline
+from codeswarm.worker.snapshots import Limits, Scope, Snapshotter, baseline, baseline_of_checkout
 from codeswarm.worker.view import View
 
 PROBE = probe()
@@ -278,8 +279,15 @@ class Bench:
     def _lay_out(self) -> View:
         self.place.create()
         lay_out(self.place.files, self.store.objects, self.start, "task/t", AGENT)
-        baseline(self.place.files, self.place.manifest, TRACKED)
+        baseline_of_checkout(self.place.files, self.start, self.place.manifest)
+        self.known_right()
         return View.of_checkout(self.place)
+
+    def known_right(self) -> None:
+        """What is known of a new checkout is what a look at each file finds."""
+        looked = self.place.meta / "looked"
+        baseline(self.place.files, looked, TRACKED)
+        assert marshal.loads(self.place.manifest.read_bytes()) == marshal.loads(looked.read_bytes())
 
     def _lay_over(self) -> View:
         """Over a commit that has half of the files, one of them another one, and one more: all have to come right."""

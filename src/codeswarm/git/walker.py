@@ -43,6 +43,8 @@ TRACKED, SETUP, KEPT, IGNORED = 0, 1, 2, 3
 RACY_NS = 20_000_000
 """A file changed this shortly before the walk may change again within the same clock tick: look again next time."""
 
+BITS = 0xFFFFFFFF
+
 MAX_PATH = 4095
 """Git checks nothing out at a longer path."""
 MAX_DEPTH = 400
@@ -199,10 +201,10 @@ class Walk:
         return True
 
     def files(self, fd: int, files: list[tuple[bytes, bytes, os.stat_result]], rules: Rules) -> None:
-        entries = [(name, path, signature_of(info)) for name, path, info in files]
-        asked = [path for _, path, signature in entries if self.is_open(path, signature, rules)]
+        entries = [(name, path, info, signature_of(info)) for name, path, info in files]
+        asked = [path for _, path, _, signature in entries if self.is_open(path, signature, rules)]
         ignored = set(asked) if rules.ignored else self.ask_ignored(asked, rules)
-        for name, path, signature in entries:
+        for name, path, info, signature in entries:
             kind, before = self.old.get(path, (None, None))
             is_ignored = path in ignored or (kind == IGNORED and not rules.stale)
             same_side = not (kind == KEPT and is_ignored) and not (kind == IGNORED and not is_ignored)
@@ -212,10 +214,10 @@ class Walk:
                 self.remember(path, self.mark_new_as if kind is None else kind, signature)
             elif path in self.gitlinks:
                 self.met.add(path)
-                self.left_out(path, "it replaces a submodule; submodules are not edited here", signature[1])
+                self.left_out(path, "it replaces a submodule; submodules are not edited here", info.st_size)
             elif is_ignored:
-                self.ignored_file(fd, name, path, signature)
-            elif self.send(fd, name, path, signature, is_ignored=False):
+                self.ignored_file(fd, name, path, info)
+            elif self.send(fd, name, path, info, is_ignored=False):
                 self.remember(path, TRACKED if kind == TRACKED else KEPT, signature)
 
     def is_open(self, path: bytes, signature: Signature, rules: Rules) -> bool:
@@ -225,17 +227,17 @@ class Walk:
             return before != signature
         return kind is None or (rules.stale and kind != TRACKED)
 
-    def ignored_file(self, fd: int, name: bytes, path: bytes, signature: Signature) -> None:
+    def ignored_file(self, fd: int, name: bytes, path: bytes, info: os.stat_result) -> None:
         """Kept only in the snapshot at the end of an attempt, and only up to a cap."""
         if not self.scope_all or path in self.never:
             return
-        size = signature[1]
+        size = info.st_size
         if self.ignored + size > self.max_ignored:
             self.left_out(path, "ignored by git, and beyond the cap for ignored files", size)
             return
-        if self.send(fd, name, path, signature, is_ignored=True):
+        if self.send(fd, name, path, info, is_ignored=True):
             self.ignored += size
-            self.remember(path, IGNORED, signature)
+            self.remember(path, IGNORED, signature_of(info))
 
     def folders(self, fd: int, upper: int | None, folders: list[tuple[bytes, bytes]], rules: Rules) -> None:
         unknown = [] if rules.ignored else [path for _, path in folders if path not in self.tracked_dirs]
@@ -327,9 +329,9 @@ class Walk:
 
     # ── what is sent ──
 
-    def send(self, fd: int, name: bytes, path: bytes, signature: Signature, *, is_ignored: bool) -> bool:
+    def send(self, fd: int, name: bytes, path: bytes, info: os.stat_result, *, is_ignored: bool) -> bool:
         """One file as a frame. Whether it was sent."""
-        mode, size = signature[:2]
+        mode, size = info.st_mode, info.st_size
         if path in self.never:
             return self.stays(path)
         if stat.S_ISLNK(mode):
@@ -461,7 +463,8 @@ def let_the_tick_pass(newest_ns: int) -> None:
 
 
 def signature_of(info: os.stat_result) -> Signature:
-    return (info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+    """Size and inode are cut off as git's index does it, which tells of a new checkout what it looks like."""
+    return (info.st_mode, info.st_size & BITS, info.st_mtime_ns, info.st_ctime_ns, info.st_ino & BITS)
 
 
 def name_problem(path: bytes, *, link: bool) -> str | None:

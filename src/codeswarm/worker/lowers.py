@@ -107,7 +107,7 @@ class Lowers:
         remove(growing.root)
         growing.files.mkdir(parents=True)
         lay_under(growing.files, objects, lower.commit, self._as_agent)
-        baseline_of_checkout(growing.files, growing.manifest)
+        baseline_of_checkout(growing.files, lower.commit, growing.manifest)
         _sync(growing.root)
         _settle(growing.files / ".git" / "index")
         growing.root.chmod(0o555)

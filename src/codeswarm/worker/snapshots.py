@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from codeswarm.domain.ids import Commit
 from codeswarm.errors import CodeswarmError
 from codeswarm.git import walker
 from codeswarm.git.changes import Changes, read_changes
-from codeswarm.git.checkout import judge_directory, paths
+from codeswarm.git.checkout import checked_out, judge_directory, paths
+from codeswarm.git.index import GITLINK
 from codeswarm.git.paths import as_bytes
 from codeswarm.host import interpreter
 from codeswarm.process import run_sync
@@ -200,14 +202,40 @@ def baseline(files: Path, manifest: Path, kind: int, upper: Path | None = None) 
     manifest.with_suffix(".next").replace(manifest)
 
 
-def baseline_of_checkout(files: Path, manifest: Path) -> None:
-    """What `baseline` makes of a checkout that nobody has touched, in half of its time: git tells what there is.
+def baseline_of_checkout(files: Path, commit: Commit, manifest: Path) -> None:
+    """What `baseline` makes of a checkout that nobody has touched, in a fraction of its time: git tells what there is.
 
     Raises: GitError, OSError.
     """
     known: walker.Manifest = {}
-    _remember(files, paths(files), known)
+    if not _told_by_index(files, commit, known):
+        known.clear()
+        _remember(files, paths(files), known)
     manifest.write_bytes(marshal.dumps(known))
+
+
+def _told_by_index(files: Path, commit: Commit, known: walker.Manifest) -> bool:
+    """Add every file as git's index tells of it. Whether that can be relied on: of each mode one file is looked at."""
+    newest_ns, modes = 0, dict[int, int]()
+    root = os.open(files, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for path, mode, size, mtime_ns, ctime_ns, inode in checked_out(files, commit):
+            if mode == GITLINK:
+                continue
+            if mode not in modes:
+                info = os.stat(path, dir_fd=root, follow_symlinks=False)
+                modes[mode] = info.st_mode
+                if walker.signature_of(info)[1:] != (size, mtime_ns, ctime_ns, inode):
+                    return False
+            known[path] = (walker.TRACKED, (modes[mode], size, mtime_ns, ctime_ns, inode))
+            if ctime_ns > newest_ns:  # noqa: PLR1730 - `max` would be a tenth of the time that a workspace waits for
+                newest_ns = ctime_ns
+    except ValueError:
+        return False
+    finally:
+        os.close(root)
+    walker.let_the_tick_pass(newest_ns)
+    return True
 
 
 def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[bytes, bool]) -> None:

@@ -177,7 +177,7 @@ def _check_out(
 ) -> View:
     place.create()
     lay_out(place.files, objects, start, branch, author, as_agent)
-    baseline_of_checkout(place.files, place.manifest)
+    baseline_of_checkout(place.files, start, place.manifest)
     return View.of_checkout(place)
 
 
