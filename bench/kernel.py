@@ -9,7 +9,7 @@ completions alone, the second one of all four. Each command is decided, appended
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.clocks import Moment, clocks, since
@@ -41,22 +41,24 @@ async def _seconds(scale: Scale, folder: Path) -> tuple[Moment, Moment]:
     async with started(folder, alone(scale.pairs)) as kernel:
         for begin in range(0, scale.pairs, scale.claimers):
             claimers = range(min(scale.claimers, scale.pairs - begin))
-            begun = clocks()
-            recorded = await _at_once(kernel, [claim_command(number) for number in claimers])
-            claimed = since(begun)
+            recorded, claiming_s = await _at_once(kernel, list(map(claim_command, claimers)))
             leased = [_lease(records) for records in recorded]
-            prepare, start = zip(*map(begin_commands, leased), strict=True)
-            await _at_once(kernel, prepare)
-            await _at_once(kernel, start)
-            completing = clocks()
-            await _at_once(kernel, map(complete_command, leased))
-            alone_s = _sum(alone_s, claimed, since(completing))
-            all_s = _sum(all_s, since(begun))
+            prepare, start = map(list, zip(*map(begin_commands, leased), strict=True))
+            _, preparing_s = await _at_once(kernel, prepare)
+            _, starting_s = await _at_once(kernel, start)
+            _, completing_s = await _at_once(kernel, list(map(complete_command, leased)))
+            alone_s = _sum(alone_s, claiming_s, completing_s)
+            all_s = _sum(all_s, claiming_s, preparing_s, starting_s, completing_s)
     return alone_s, all_s
 
 
-async def _at_once(kernel: Kernel, commands: Iterable[cmd.Command]) -> list[list[Recorded]]:
-    return await asyncio.gather(*(kernel.execute(SESSION, command) for command in commands))
+async def _at_once(kernel: Kernel, commands: Sequence[cmd.Command]) -> tuple[list[list[Recorded]], Moment]:
+    """What was recorded of each, and how long it took until all of it was on disk. They were made before: whoever
+    sends them does that.
+    """
+    begun = clocks()
+    recorded = await asyncio.gather(*(kernel.execute(SESSION, command) for command in commands))
+    return recorded, since(begun)
 
 
 def _lease(recorded: list[Recorded]) -> ev.AttemptLeased:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import peers
-from bench.clocks import Moment, clocks, since
+from bench.clocks import Moment, Stopwatch
 from bench.figure import Figure, Scale
 from bench.swarm import SESSION, dag, started, submit_build, submit_landing
 from codeswarm.domain.ticket import TicketSpec
@@ -73,17 +73,11 @@ def _figure(peer: Peer, scale: Scale, took: list[Moment], theirs: list[float]) -
 async def _landings_us(tickets: Sequence[TicketSpec], folder: Path) -> tuple[float, float]:
     """The time of all landings, divided by their number: by the clock, and of the processor."""
     async with started(folder, tickets) as kernel:
-        timed_s = processor_s = 0.0
+        watch = Stopwatch()
         while await _build_what_is_ready(kernel):
-            begun = clocks()
-            last = None
-            while (submitted := submit_landing(kernel)) is not None:
-                last = submitted
-            assert last is not None
-            await kernel.durable(last)
-            took = since(begun)
-            timed_s, processor_s = timed_s + took[0], processor_s + took[1]
+            await _land_what_is_built(kernel, watch)
         assert len(kernel.session(SESSION).landed) == len(tickets)
+    timed_s, processor_s = watch.told
     return timed_s / len(tickets) * 1e6, processor_s / len(tickets) * 1e6
 
 
@@ -94,6 +88,15 @@ async def _build_what_is_ready(kernel: Kernel) -> bool:
     if last is not None:
         await kernel.durable(last)
     return last is not None
+
+
+async def _land_what_is_built(kernel: Kernel, watch: Stopwatch) -> None:
+    last = None
+    while (submitted := submit_landing(kernel, watch)) is not None:
+        last = submitted
+    assert last is not None
+    with watch:
+        await kernel.durable(last)
 
 
 def _peer_us(peer: Peer, tickets: Sequence[TicketSpec]) -> float:

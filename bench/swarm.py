@@ -12,6 +12,7 @@ import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
+from bench.clocks import Stopwatch
 from codeswarm.clock import SystemClock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import Commit, SessionId, TicketId, Tree, WorkerId
@@ -107,17 +108,23 @@ def submit_build(kernel: Kernel) -> Submitted | None:
     return submitted
 
 
-def submit_landing(kernel: Kernel) -> Submitted | None:
-    """The next landing: the merge, and the commit point that releases the dependents. None: nothing waits."""
+def submit_landing(kernel: Kernel, watch: Stopwatch) -> Submitted | None:
+    """The next landing: the merge, and the commit point that releases the dependents. None: nothing waits.
+
+    `watch` runs while it is chosen and recorded, and not while commits are made up.
+    """
     session = kernel.session(SESSION)
-    ticket = next_to_land(session)
+    with watch:
+        ticket = next_to_land(session)
     if ticket is None or ticket.work is None:
         return None
     number = len(session.landings) + 1
     commit, tree = Commit(f"{number:040x}"), Tree(f"{number:040x}")
     merged = cmd.RecordMerge(ticket=ticket.id, old=session.tip, work=ticket.work, commit=commit, tree=tree)
-    kernel.submit(SESSION, merged)
-    return kernel.submit(SESSION, cmd.LandMerge(landing=number, waivers=(_waiver(number, tree),)))
+    land = cmd.LandMerge(landing=number, waivers=(_waiver(number, tree),))
+    with watch:
+        kernel.submit(SESSION, merged)
+        return kernel.submit(SESSION, land)
 
 
 def _waiver(number: int, tree: Tree) -> Receipt:
@@ -132,7 +139,7 @@ async def run_through(kernel: Kernel) -> Session:
         last = None
         while (submitted := submit_build(kernel)) is not None:
             last = submitted
-        while (submitted := submit_landing(kernel)) is not None:
+        while (submitted := submit_landing(kernel, Stopwatch())) is not None:
             last = submitted
         if last is None:
             return kernel.session(SESSION)
