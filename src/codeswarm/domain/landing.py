@@ -9,7 +9,7 @@ from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import GateId, TicketId
 from codeswarm.domain.leasing import all_cancelled, gate_holder, gate_interrupted
 from codeswarm.domain.outcome import broke_setup, describe, passes, red_findings
-from codeswarm.domain.policy import before_landing
+from codeswarm.domain.policy import before_landing, needs_approval
 from codeswarm.domain.rejection import Rejection, invalid, stale, wrong_state
 from codeswarm.domain.results import Finding, GateOutcome, GateRun, Receipt, first_names
 from codeswarm.domain.session import Gate, Landing, Session, Ticket
@@ -231,11 +231,10 @@ def may_land(session: Session, landing: Landing) -> bool:
 
 def _unapproved(session: Session, landing: Landing, files: tuple[str, ...], now_ms: int) -> list[ev.Event]:
     """Back to a person, where what really changes on the tip touches more than attempts had told of."""
-    if landing.ticket is None:
+    ticket = None if landing.ticket is None else session.tickets[landing.ticket]
+    if ticket is None or needs_approval(session, ticket, landing.work, files) is None:
         return []
-    asked = before_landing(session, session.tickets[landing.ticket], landing.work, files, now_ms)
-    if not any(isinstance(event, ev.ApprovalRequested) for event in asked):
-        return []
+    asked = before_landing(session, ticket, landing.work, files, now_ms)
     return [*bounce_events(session, landing, "held", "it waits for an approval"), *asked]
 
 

@@ -67,8 +67,8 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
         return []  # the common answer to whoever waits, before anything is looked at
     roles = _open_roles(session, command)
     waiting: list[ev.Event] = []
+    skip: set[TicketId] = set()
     while True:
-        skip = {event.ticket for event in waiting if isinstance(event, ev.TicketWaiting)}
         best = claimable_tickets(session, now_ms, roles, command.labels)
         ticket = _finest(session, (id_ for id_ in best if id_ not in skip) if skip else best, command)
         if ticket is None:
@@ -81,6 +81,7 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
             return [*waiting, _lease(session, ticket, command, reservation)]
         detail = f"{budget.ticket_cost_usd(ticket):.2f} USD spent on it"
         waiting.append(ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.BUDGET, detail=detail))
+        skip.add(ticket.id)
 
 
 def claimable_tickets(
@@ -97,7 +98,9 @@ def claimable_tickets(
 
 def _open_roles(session: Session, command: cmd.Claim) -> frozenset[Role]:
     """The worker's roles that tickets wait for, whose cap is not reached and whose agent it has."""
-    return frozenset(role for role in session.ready.roles() & command.roles if _open_to(session, role, command))
+    return frozenset(
+        [role for role in session.ready.roles() if role in command.roles and _open_to(session, role, command)]
+    )
 
 
 def _open_to(session: Session, role: Role, command: cmd.Claim) -> bool:
@@ -125,8 +128,10 @@ def _finest(session: Session, best: Iterator[TicketId], command: cmd.Claim) -> T
                 return ticket
         elif ticket.spec.priority != found.spec.priority:
             break  # and so has all that follows
+        elif least == 1 and not session.ready.known:
+            break  # nobody knows what follows either, and it can't touch less than nothing
         elif least == 1 and not ticket.epoch:
-            continue  # nobody knows it, and it can't touch less than nothing
+            continue
         overlaps = _overlaps(session, ticket)
         known = ticket.epoch > 0 and ticket.attempts[ticket.epoch].worker == command.worker
         rank = 2 * overlaps + (not known)

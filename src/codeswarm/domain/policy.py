@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.adding import problems_with, refused
@@ -28,8 +30,7 @@ def before_landing(
     session: Session, ticket: Ticket, work: Commit | None, files: tuple[str, ...], now_ms: int
 ) -> list[ev.Event]:
     """A ticket whose phases are done queues for landing, unless a person must see its work first."""
-    why = _landing_needs_approval(session, files)
-    if why is None or (work is not None and ticket.approved_work == work):
+    if (why := needs_approval(session, ticket, work, files)) is None:
         return [ev.TicketQueued(ticket=ticket.id)]
     risk = of_landing(session, ticket, files, _sensitive(session, files))
     approval = _request(session, "landing", work or "", why, now_ms, risk, ticket)
@@ -39,7 +40,10 @@ def before_landing(
     ]
 
 
-def _landing_needs_approval(session: Session, files: tuple[str, ...]) -> str | None:
+def needs_approval(session: Session, ticket: Ticket, work: Commit | None, files: tuple[str, ...]) -> str | None:
+    """Why a person must see the work before it lands; None where nobody must, or has."""
+    if work is not None and ticket.approved_work == work:
+        return None
     if touched := _sensitive(session, files):
         return "touches sensitive files: " + ", ".join(touched[:10])
     return "every landing is approved by a person" if session.settings.policy.approve_landing else None
@@ -47,16 +51,26 @@ def _landing_needs_approval(session: Session, files: tuple[str, ...]) -> str | N
 
 def _sensitive(session: Session, files: Iterable[str]) -> list[str]:
     globs = session.settings.policy.sensitive
-    return [file for file in files if any(matches(file, glob) for glob in globs)]
+    return [file for file in files if matches(file, globs)]
 
 
-def matches(path: str, glob: str) -> bool:
-    """Whether `glob` names `path`; `**/` also stands for no folder at all, as in .gitignore.
+def matches(path: str, globs: tuple[str, ...]) -> bool:
+    """Whether one of `globs` names `path`; `**/` also stands for no folder at all, as in .gitignore.
 
     What counts is the path itself and not its text, which stands in quotes where it is no UTF-8.
     """
-    path = as_bytes(path).decode(errors="surrogateescape")
-    return fnmatchcase(path, glob) or (glob.startswith("**/") and fnmatchcase(path, glob[3:]))
+    return _pattern(globs).match(as_bytes(path).decode(errors="surrogateescape")) is not None
+
+
+@lru_cache(maxsize=256)
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """Matches what one of the globs names."""
+    both = (glob[skip:] for glob in globs for skip in ((0, 3) if glob.startswith("**/") else (0,)))
+    return re.compile("|".join(map(translate, both)) or NOTHING)
+
+
+NOTHING = "(?!)"
+"""Matches no text."""
 
 
 def unanswered(session: Session) -> list[PlanState]:

@@ -43,6 +43,8 @@ class ReadyQueue:
     """Ready tickets by lane, best first. Insertion and removal are a bisection and a shift of pointers."""
 
     lanes: dict[Lane, _LaneQueue] = field(default_factory=dict)
+    known: set[TicketId] = field(default_factory=set)
+    """Those of them that somebody has worked on before."""
     _where: dict[TicketId, tuple[Lane, Key, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -51,7 +53,7 @@ class ReadyQueue:
     def __contains__(self, ticket: TicketId) -> bool:
         return ticket in self._where
 
-    def add(self, ticket: TicketId, lane: Lane, key: Key, not_before_ms: int) -> None:
+    def add(self, ticket: TicketId, lane: Lane, key: Key, not_before_ms: int, *, known: bool = False) -> None:
         """Add a ticket that is not in the queue. `not_before_ms` = 0: at once."""
         queue = self.lanes.setdefault(lane, _LaneQueue())
         if not_before_ms:
@@ -59,12 +61,15 @@ class ReadyQueue:
         else:
             insort(queue.due, (key, ticket))
         self._where[ticket] = (lane, key, not_before_ms)
+        if known:
+            self.known.add(ticket)
 
     def discard(self, ticket: TicketId) -> None:
         """Remove a ticket; one that is not here is no error."""
         place = self._where.pop(ticket, None)
         if place is None:
             return
+        self.known.discard(ticket)
         lane, key, not_before_ms = place
         queue = self.lanes[lane]
         if not_before_ms:

@@ -330,7 +330,7 @@ class Promises:
 
     def _asks(self, files: tuple[str, ...]) -> bool:
         policy = self._settings.policy
-        return policy.approve_landing or any(matches(file, glob) for file in files for glob in policy.sensitive)
+        return policy.approve_landing or any(matches(file, policy.sensitive) for file in files)
 
 
 _GOES_ON = frozenset(

@@ -73,7 +73,7 @@ def enqueue(session: Session, ticket: Ticket) -> None:
         priority = FIRST if ticket.id in session.right_of_way else spec.priority
         key = score_key(priority, deadline_ms, ticket.road_s, ticket.ready_ms, ticket.place)
         lane = (ticket.phase.role, frozenset(spec.requires))
-        session.ready.add(ticket.id, lane, key, ticket.not_before_ms)
+        session.ready.add(ticket.id, lane, key, ticket.not_before_ms, known=ticket.epoch > 0)
 
 
 def release_dependents(session: Session, ticket: Ticket, at_ms: int) -> None:
