@@ -66,7 +66,7 @@ def path(tmp_path: Path) -> Path:
 def fill(path: Path, count: int = 20) -> None:
     """A ledger with one session and a few remarks."""
     ledger = SqliteLedger(path)
-    ledger.append(Batch(ONE, 0, 1000, [started(ONE), *(note(f"remark {i}") for i in range(count))])).result(10)
+    ledger.append(Batch.at(ONE, 0, 1000, [started(ONE), *(note(f"remark {i}") for i in range(count))])).result(10)
     ledger.close()
 
 
@@ -94,7 +94,7 @@ def test_any_history_is_found_clean(seed: int, path: Path) -> None:
             version, answer = self.session.version, super().do(command)
             if isinstance(answer, list) and answer:
                 rows = rows_after(self.session, answer, self.now_ms)
-                ledger.append(Batch(self.session.id, version, self.now_ms, answer, rows))
+                ledger.append(Batch.at(self.session.id, version, self.now_ms, answer, rows))
             return answer
 
     history = Kept(seed)
@@ -296,7 +296,7 @@ def test_an_export_is_a_stream_and_of_one_moment(path: Path) -> None:
     lines = export(path)
     first = next(lines)
     ledger = SqliteLedger(path)
-    ledger.append(Batch(ONE, 21, 1001, [note("too late for this export")])).result(10)
+    ledger.append(Batch.at(ONE, 21, 1001, [note("too late for this export")])).result(10)
     rest = list(lines)
     ledger.close()
     assert len([first, *rest]) == 21
@@ -316,12 +316,12 @@ def test_a_damaged_event_is_exported_as_it_is(patient: Patient) -> None:
 
 def test_a_backup_beside_a_live_writer_is_whole_and_a_prefix(path: Path, tmp_path: Path) -> None:
     ledger, done = SqliteLedger(path), threading.Event()
-    ledger.append(Batch(ONE, 0, 1000, [started(ONE)])).result(10)
+    ledger.append(Batch.at(ONE, 0, 1000, [started(ONE)])).result(10)
 
     def write() -> None:
         version = 1
         while not done.is_set():
-            ledger.append(Batch(ONE, version, 1000 + version, [note(f"remark {version}")])).result(10)
+            ledger.append(Batch.at(ONE, version, 1000 + version, [note(f"remark {version}")])).result(10)
             version += 1
 
     writer = threading.Thread(target=write)
@@ -358,7 +358,7 @@ def test_a_restored_backup_is_found_clean_and_can_be_written(patient: Patient, t
     assert verify_all(patient.data) == []
     ledger = SqliteLedger(patient.data.ledger)
     assert ledger.head() == (copy.seq, copy.hash)
-    ledger.append(Batch(ONE, 0, 1000, [started(ONE)])).result(10)
+    ledger.append(Batch.at(ONE, 0, 1000, [started(ONE)])).result(10)
     ledger.close()
 
 
@@ -512,13 +512,13 @@ def test_closing_folds_the_log_into_the_one_file(path: Path) -> None:
 
 def test_an_event_that_can_not_be_written_down_fails_its_batch_and_hangs_nobody(path: Path) -> None:
     ledger = SqliteLedger(path)
-    ledger.append(Batch(ONE, 0, 1000, [started(ONE)])).result(10)
+    ledger.append(Batch.at(ONE, 0, 1000, [started(ONE)])).result(10)
     unspeakable = ev.Noted.model_construct(subject="file", what="a name that is no UTF-8: \udcff")
-    bad = ledger.append(Batch(ONE, 1, 1001, [unspeakable]))
+    bad = ledger.append(Batch.at(ONE, 1, 1001, [unspeakable]))
     with pytest.raises(LedgerError, match="can't be written down"):
         bad.result(10)
     ledger.forgive()
-    ledger.append(Batch(ONE, 1, 1001, [note("all is well")])).result(10)
+    ledger.append(Batch.at(ONE, 1, 1001, [note("all is well")])).result(10)
     assert ledger.head()[0] == 2
     ledger.close()
     assert [p for p in inspect(path).problems if p.code is not Code.TABLE] == []

@@ -569,7 +569,7 @@ async def test_a_checkout_goes_when_its_session_is_over_and_no_workspace_stands_
     ledger = MemoryLedger()
     for id_, status in (("open", "active"), ("over", "finalized"), ("used", "finalized")):
         row = tuple({"id": id_, "status": status}.get(column, "") for column in TABLES["sessions"].columns)
-        ledger.append(Batch(SessionId(id_), 0, 0, (), rows={"sessions": [row]}))
+        ledger.append(Batch.at(SessionId(id_), 0, 0, (), rows={"sessions": [row]}))
     found = {item.path.name: item.action for item in look(site.places, ledger) if item.path.parent == site.places.lower}
     assert {name for name in found if not name.endswith(".lock")} == {f"gone.{start}", f"over.{start}"}
     assert set(found.values()) == {"remove"}

@@ -1,4 +1,4 @@
-"""What is told to one session within a millisecond of one turn of the loop goes to the ledger as one batch.
+"""What is told to one session within one turn of the loop goes to the ledger as one batch.
 
 A hundred claimers that wake in one turn cost one set of rows of their session, one future and one call back into the
 loop, instead of a hundred. A batch is made of whole commands; whoever waits is told the events of its own.
@@ -16,8 +16,9 @@ from threading import Lock
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.ids import SessionId
-from codeswarm.ledger.base import Recorded, Reply
-from codeswarm.ledger.projection import Touched
+from codeswarm.domain.session import Session
+from codeswarm.ledger.base import Batch, Recorded, Reply
+from codeswarm.ledger.projection import Touched, rows_of
 
 _Waiter = tuple["asyncio.Future[list[Recorded]]", int, int]
 
@@ -29,15 +30,21 @@ class Gathered:
     session: SessionId
     version: int
     """The session's before it."""
-    at_ms: int
-    reply: Reply | None = None
     events: list[ev.Event] = field(default_factory=list)
+    moments: list[int] = field(default_factory=list)
+    """When each of them happened, in ms."""
+    replies: list[Reply] = field(default_factory=list)
     touched: Touched = field(default_factory=Touched)
     generation: int = 0
     """Of failures that the kernel had seen when it was handed over."""
     future: Future[list[Recorded]] | None = None
     """None: still open. Done without the ledger where it was given up before it was handed over."""
     _waiters: list[_Waiter] = field(default_factory=list)
+
+    def packed(self, session: Session) -> Batch:
+        """For the ledger, with the rows as they are now."""
+        rows = rows_of(session, self.touched)
+        return Batch(self.session, self.version, self.moments, self.events, rows, self.replies)
 
     @property
     def failed(self) -> bool:

@@ -40,16 +40,30 @@ class Reply:
 
 @dataclass(slots=True)
 class Batch:
-    """The events of one command, appended all or none."""
+    """The events of whole commands to one session, appended all or none."""
 
     session: SessionId
     expected_version: int
     """The session's version before this batch."""
-    at_ms: int
+    moments: Sequence[int]
+    """When each of the events happened, in ms."""
     events: Sequence[Event]
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     """Table → rows to upsert in the same transaction."""
-    reply: Reply | None = None
+    replies: Sequence[Reply] = ()
+
+    @classmethod
+    def at(
+        cls,
+        session: SessionId,
+        expected_version: int,
+        at_ms: int,
+        events: Sequence[Event],
+        rows: Mapping[str, Sequence[Row]] | None = None,
+        replies: Sequence[Reply] = (),
+    ) -> Batch:
+        """A batch of one moment."""
+        return cls(session, expected_version, [at_ms] * len(events), events, rows or {}, replies)
 
 
 Listener = Callable[[list[Recorded]], None]

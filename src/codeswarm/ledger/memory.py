@@ -52,19 +52,19 @@ class MemoryLedger:
 
     def _write(self, batch: Batch, version: int) -> list[Recorded]:
         recorded = []
-        for event in batch.events:
+        for at_ms, event in zip(batch.moments, batch.events, strict=True):
             version += 1
             previous = self._events[-1][-1] if self._events else GENESIS
             seq, kind, body = len(self._events) + 1, event.kind, event.model_dump_json()
-            hash_ = chain(previous, seq, batch.session, version, batch.at_ms, kind, body)
-            self._events.append((seq, batch.session, version, batch.at_ms, kind, body, hash_))
-            recorded.append(Recorded(seq, batch.session, version, batch.at_ms, event))
+            hash_ = chain(previous, seq, batch.session, version, at_ms, kind, body)
+            self._events.append((seq, batch.session, version, at_ms, kind, body, hash_))
+            recorded.append(Recorded(seq, batch.session, version, at_ms, event))
         self._versions[batch.session] = version
         for name, rows in batch.rows.items():
             for row in rows:
                 self._tables[name][TABLES[name].key_of(row)] = row
-        if batch.reply is not None:
-            self._replies.setdefault(batch.reply.key, batch.reply.body)
+        for reply in batch.replies:
+            self._replies.setdefault(reply.key, reply.body)
         return recorded
 
     def forgive(self) -> None:

@@ -7,10 +7,10 @@ damage. A row is the whole row, written over the old one; its values stand in th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
@@ -35,11 +35,13 @@ class Touched:
     landings: dict[int, None] = field(default_factory=dict)
     approvals: dict[ApprovalId, None] = field(default_factory=dict)
     checkpoints: dict[str, None] = field(default_factory=dict)
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: list[tuple[Receipt, int]] = field(default_factory=list)
+    """Each with the moment in which it came."""
 
-    def see(self, session: Session, event: ev.Event) -> None:
+    def see(self, session: Session, event: ev.Event, at_ms: int) -> None:
         """Take note of an event whose command was just applied to `session`."""
-        named = _naming(type(event))
+        kind = type(event)
+        named = _naming(kind)
         if named.ticket and (ticket := event.ticket) is not None:  # type: ignore[attr-defined]
             self.tickets[ticket] = None
             if named.epoch:
@@ -47,48 +49,73 @@ class Touched:
         for name, rows in named.others:
             if (id_ := getattr(event, name)) is not None:
                 getattr(self, rows)[id_] = None
-        if named.further:
-            self._see_further(session, event)
-
-    def _see_further(self, session: Session, event: ev.Event) -> None:
-        """Rows that an event changes without naming them."""
-        match event:
-            case ev.PlanAccepted():
-                self.tickets.update(dict.fromkeys(session.tickets))
-            case ev.PlanningRequested():
-                for id_ in event.about:
-                    self.tickets.update(dict.fromkeys(graph.behind(session, id_)))
-            case ev.TicketsAdded():
-                self.tickets.update((spec.id, None) for spec in event.tickets)
-            case ev.PlanRejected() if event.back:
-                self.tickets.update(dict.fromkeys(session.plannings))
-            case ev.TicketEdited() | ev.BlockersChanged():
-                self.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
-            case ev.PlanningFinished():
-                self.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
-            case ev.TicketLanded():
-                released = (id_ for id_ in session.dependents[event.ticket] if not session.tickets[id_].open_blockers)
-                self.tickets.update(dict.fromkeys(released))  # the row of one that still waits says the same
-            case ev.LandingBounced():
-                if (gate := session.landings[event.landing].gate) is not None:
-                    self.gates[gate] = None
-            case ev.GateFinished() | ev.ReceiptsRecorded():
-                self.receipts += event.receipts
+        if named.further is not None:
+            named.further(self, session, event, at_ms)
 
 
-_REACHING_FURTHER = (
-    ev.PlanAccepted,
-    ev.PlanningRequested,
-    ev.TicketsAdded,
-    ev.PlanRejected,
-    ev.TicketEdited,
-    ev.BlockersChanged,
-    ev.TicketLanded,
-    ev.PlanningFinished,
-    ev.LandingBounced,
-    ev.GateFinished,
-    ev.ReceiptsRecorded,
-)
+# ── rows that an event changes without naming them ───────────────────────────────────────────────────────────
+
+
+def _plan_accepted(touched: Touched, session: Session, event: ev.PlanAccepted, at_ms: int) -> None:
+    touched.tickets.update(dict.fromkeys(session.tickets))
+
+
+def _planning_requested(touched: Touched, session: Session, event: ev.PlanningRequested, at_ms: int) -> None:
+    for id_ in event.about:
+        touched.tickets.update(dict.fromkeys(graph.behind(session, id_)))
+
+
+def _tickets_added(touched: Touched, session: Session, event: ev.TicketsAdded, at_ms: int) -> None:
+    touched.tickets.update((spec.id, None) for spec in event.tickets)
+
+
+def _plan_rejected(touched: Touched, session: Session, event: ev.PlanRejected, at_ms: int) -> None:
+    if event.back:
+        touched.tickets.update(dict.fromkeys(session.plannings))
+
+
+def _ticket_changed(
+    touched: Touched, session: Session, event: ev.TicketEdited | ev.BlockersChanged, at_ms: int
+) -> None:
+    touched.tickets.update(dict.fromkeys(graph.behind(session, event.ticket)))
+
+
+def _planning_finished(touched: Touched, session: Session, event: ev.PlanningFinished, at_ms: int) -> None:
+    touched.tickets.update(dict.fromkeys(session.dependents[event.ticket]))
+
+
+def _ticket_landed(touched: Touched, session: Session, event: ev.TicketLanded, at_ms: int) -> None:
+    for id_ in session.dependents[event.ticket]:
+        if not session.tickets[id_].open_blockers:  # the row of one that still waits says the same
+            touched.tickets[id_] = None
+
+
+def _landing_bounced(touched: Touched, session: Session, event: ev.LandingBounced, at_ms: int) -> None:
+    if (gate := session.landings[event.landing].gate) is not None:
+        touched.gates[gate] = None
+
+
+def _receipts_came(
+    touched: Touched, session: Session, event: ev.GateFinished | ev.ReceiptsRecorded, at_ms: int
+) -> None:
+    touched.receipts += [(receipt, at_ms) for receipt in event.receipts]
+
+
+_Further = Callable[[Touched, Session, Any, int], None]
+
+_FURTHER: dict[type[ev.Event], _Further] = {
+    ev.PlanAccepted: _plan_accepted,
+    ev.PlanningRequested: _planning_requested,
+    ev.TicketsAdded: _tickets_added,
+    ev.PlanRejected: _plan_rejected,
+    ev.TicketEdited: _ticket_changed,
+    ev.BlockersChanged: _ticket_changed,
+    ev.PlanningFinished: _planning_finished,
+    ev.TicketLanded: _ticket_landed,
+    ev.LandingBounced: _landing_bounced,
+    ev.GateFinished: _receipts_came,
+    ev.ReceiptsRecorded: _receipts_came,
+}
 _OF_THEIR_OWN = ("gate", "landing", "approval", "checkpoint")
 """Fields that name a row of the table called alike."""
 
@@ -101,26 +128,26 @@ class _Naming(NamedTuple):
     """Of an attempt at that ticket."""
     others: tuple[tuple[str, str], ...]
     """Its fields that name a row, and of what."""
-    further: bool
+    further: _Further | None
 
 
 @cache
 def _naming(kind: type[ev.Event]) -> _Naming:
     fields = kind.model_fields
     others = tuple((name, name + "s") for name in _OF_THEIR_OWN if name in fields)
-    return _Naming("ticket" in fields, "epoch" in fields, others, issubclass(kind, _REACHING_FURTHER))
+    return _Naming("ticket" in fields, "epoch" in fields, others, _FURTHER.get(kind))
 
 
 def rows_after(session: Session, events: Iterable[ev.Event], at_ms: int) -> Rows:
     """The rows that `events`, just applied to `session`, changed."""
     touched = Touched()
     for event in events:
-        touched.see(session, event)
-    return rows_of(session, touched, at_ms)
+        touched.see(session, event, at_ms)
+    return rows_of(session, touched)
 
 
-def rows_of(session: Session, touched: Touched, at_ms: int) -> Rows:
-    """The rows of all that was touched, as they are now. `at_ms`: when the receipts among them came."""
+def rows_of(session: Session, touched: Touched) -> Rows:
+    """The rows of all that was touched, as they are now."""
     rows: Rows = {"sessions": [_session_row(session)]}
     rows["tickets"] = [_ticket_row(session, found) for id_ in touched.tickets if (found := session.tickets.get(id_))]
     rows["attempts"] = [
@@ -134,7 +161,7 @@ def rows_of(session: Session, touched: Touched, at_ms: int) -> Rows:
     rows["checkpoints"] = [
         _checkpoint_row(session, session.checkpoints[id_]) for id_ in touched.checkpoints if id_ in session.checkpoints
     ]
-    rows["receipts"] = [_receipt_row(session, receipt, at_ms) for receipt in touched.receipts]
+    rows["receipts"] = [_receipt_row(session, receipt, at_ms) for receipt, at_ms in touched.receipts]
     return {name: found for name, found in rows.items() if found}
 
 

@@ -197,15 +197,15 @@ class SqliteLedger:
             )
             self._conflicts[batch.session] = conflict
             return conflict
-        if batch.reply is not None:
-            self._db.execute(SQL["add_reply"], (batch.reply.key, batch.at_ms, batch.reply.body))
+        for reply in batch.replies:
+            self._db.execute(SQL["add_reply"], (reply.key, batch.moments[-1], reply.body))
         recorded: list[Recorded] = []
-        for event in batch.events:
+        for at_ms, event in zip(batch.moments, batch.events, strict=True):
             version += 1
             seq, kind, body = self._last_seq + 1, event.kind, event.model_dump_json()
-            hash_ = chain(self._last_hash, seq, batch.session, version, batch.at_ms, kind, body)
-            events.append((seq, batch.session, version, batch.at_ms, kind, body, hash_))
-            recorded.append(Recorded(seq, batch.session, version, batch.at_ms, event))
+            hash_ = chain(self._last_hash, seq, batch.session, version, at_ms, kind, body)
+            events.append((seq, batch.session, version, at_ms, kind, body, hash_))
+            recorded.append(Recorded(seq, batch.session, version, at_ms, event))
             self._last_seq, self._last_hash = seq, hash_
         self._versions[batch.session] = version
         return recorded

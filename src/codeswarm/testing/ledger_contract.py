@@ -45,7 +45,7 @@ class LedgerContract:
         raise NotImplementedError("give the suite a fixture `ledger`")
 
     def append(self, ledger: Ledger, session: SessionId, version: int, *events: ev.Event) -> list[Recorded]:
-        return ledger.append(Batch(session, version, 1000 + version, events)).result(10)
+        return ledger.append(Batch.at(session, version, 1000 + version, events)).result(10)
 
     def test_an_empty_ledger_has_no_history(self, ledger: Ledger) -> None:
         assert ledger.head() == (0, GENESIS)
@@ -93,8 +93,8 @@ class LedgerContract:
     ) -> None:
         """It was decided on top of what is not there, even where its version happens to fit."""
         self.append(ledger, ONE, 0, started(ONE), note("unseen by whoever decides next"))
-        behind = [ledger.append(Batch(ONE, version, 0, [note("never")])) for version in (1, 2)]
-        other = ledger.append(Batch(TWO, 0, 0, [started(TWO)]))
+        behind = [ledger.append(Batch.at(ONE, version, 0, [note("never")])) for version in (1, 2)]
+        other = ledger.append(Batch.at(TWO, 0, 0, [started(TWO)]))
         for future in behind:
             with pytest.raises(VersionConflict):
                 future.result(10)
@@ -115,8 +115,8 @@ class LedgerContract:
     def test_listeners_hear_every_event_once_and_in_order(self, ledger: Ledger) -> None:
         heard: list[int] = []
         ledger.listen(lambda records: heard.extend(record.seq for record in records))
-        futures = [ledger.append(Batch(ONE, 0, 0, [started(ONE)]))]
-        futures += [ledger.append(Batch(ONE, version, 0, [note(str(version))])) for version in range(1, 300)]
+        futures = [ledger.append(Batch.at(ONE, 0, 0, [started(ONE)]))]
+        futures += [ledger.append(Batch.at(ONE, version, 0, [note(str(version))])) for version in range(1, 300)]
         for future in futures:
             future.result(10)
         assert heard == list(range(1, 301))
@@ -139,17 +139,17 @@ class LedgerContract:
 
     def test_a_reply_is_there_once_its_events_are(self, ledger: Ledger) -> None:
         assert ledger.reply("key") is None
-        ledger.append(Batch(ONE, 0, 0, [started(ONE)], reply=Reply("key", '{"ok":true}'))).result(10)
+        ledger.append(Batch.at(ONE, 0, 0, [started(ONE)], replies=[Reply("key", '{"ok":true}')])).result(10)
         assert ledger.reply("key") == '{"ok":true}'
 
     def test_the_first_reply_under_a_key_stays(self, ledger: Ledger) -> None:
-        ledger.append(Batch(ONE, 0, 0, [started(ONE)], reply=Reply("key", "first"))).result(10)
-        ledger.append(Batch(TWO, 0, 0, [started(TWO)], reply=Reply("key", "second"))).result(10)
+        ledger.append(Batch.at(ONE, 0, 0, [started(ONE)], replies=[Reply("key", "first")])).result(10)
+        ledger.append(Batch.at(TWO, 0, 0, [started(TWO)], replies=[Reply("key", "second")])).result(10)
         assert ledger.reply("key") == "first"
 
     def test_a_refused_batch_leaves_no_reply_and_no_rows(self, ledger: Ledger) -> None:
         session, rows = self.planned(ONE)
-        future = ledger.append(Batch(ONE, 5, 0, [note("never")], rows=rows, reply=Reply("key", "{}")))
+        future = ledger.append(Batch.at(ONE, 5, 0, [note("never")], rows=rows, replies=[Reply("key", "{}")]))
         with pytest.raises(VersionConflict):
             future.result(10)
         assert session.version
@@ -170,21 +170,21 @@ class LedgerContract:
 
     def test_rows_are_written_with_their_events_and_the_last_one_counts(self, ledger: Ledger) -> None:
         session, rows = self.planned(ONE)
-        ledger.append(Batch(ONE, 0, 7, [started(ONE)], rows=rows)).result(10)
+        ledger.append(Batch.at(ONE, 0, 7, [started(ONE)], rows=rows)).result(10)
         assert [(row["id"], row["status"]) for row in ledger.table("tickets", session=ONE)] == [
             ("b", "pending"),
             ("a", "ready"),
         ]
         held = ev.TicketHeld(ticket=TicketId("a"), reason="because", by="ada")
         evolve(session, held, 8)
-        ledger.append(Batch(ONE, 1, 8, [held], rows=rows_after(session, [held], 8))).result(10)
+        ledger.append(Batch.at(ONE, 1, 8, [held], rows=rows_after(session, [held], 8))).result(10)
         found = ledger.table("tickets", session=ONE, id="a")
         assert [(row["status"], row["reason"]) for row in found] == [("on_hold", "because")]
         assert ledger.table("tickets", session=TWO) == []
 
     def test_a_row_has_the_columns_that_were_asked_for_in_that_order(self, ledger: Ledger) -> None:
         _, rows = self.planned(ONE)
-        ledger.append(Batch(ONE, 0, 7, [started(ONE)], rows=rows)).result(10)
+        ledger.append(Batch.at(ONE, 0, 7, [started(ONE)], rows=rows)).result(10)
         found = ledger.table("tickets", only=("wave", "id"), session=ONE)
         assert [list(row.items()) for row in found] == [[("wave", 1), ("id", "b")], [("wave", 0), ("id", "a")]]
 
