@@ -43,7 +43,7 @@ MUTANTS = (
            "make_ready(session, ticket, at_ms)"),
     Mutant("dependents are released before their blockers land", moves.enqueue, "ticket.open_blockers == 0 and", ""),
     Mutant("dependents are never released", moves.release_dependents, "dependent.open_blockers -= 1", "pass"),
-    Mutant("sensitive files land unseen", policy._landing_needs_approval, "_sensitive(session, files)", "[]"),
+    Mutant("sensitive files land unseen", policy.needs_approval, "_sensitive(session, files)", "[]"),
     Mutant("a closed approval can be given", policy._open, 'if approval.state != "open":', "if False:"),
     Mutant("one approval is enough", policy.give, "if len(approval.given_by) + 1 < approval.needed:", "if False:"),
     Mutant("a hold leaves the approval open", tickets.interrupt, "void_for(session, ticket, reason)", "[]"),
