@@ -31,6 +31,8 @@ def next_to_land(session: Session) -> Ticket | None:
 
 
 def _must_give_way(session: Session, ticket: Ticket) -> bool:
+    if not session.right_of_way:
+        return False
     before = takewhile(lambda id_: id_ != ticket.id, session.right_of_way)
     others = (session.tickets[id_] for id_ in before)
     mine = set(ticket.files)

@@ -131,7 +131,7 @@ def _why(error: ValueError) -> str:
 
 def is_canonical(event: Event, body: str) -> bool:
     """Whether `body` is how `event` is written. Fields that are younger than it may be missing."""
-    if event.model_dump_json() == body:
+    if event.written() == body:
         return True
     told = from_json(body)
     return to_json(told).decode() == body and _tells(event.model_dump(mode="json"), told)

@@ -55,7 +55,7 @@ class MemoryLedger:
         for at_ms, event in zip(batch.moments, batch.events, strict=True):
             version += 1
             previous = self._events[-1][-1] if self._events else GENESIS
-            seq, kind, body = len(self._events) + 1, event.kind, event.model_dump_json()
+            seq, kind, body = len(self._events) + 1, event.kind, event.written()
             hash_ = chain(previous, seq, batch.session, version, at_ms, kind, body)
             self._events.append((seq, batch.session, version, at_ms, kind, body, hash_))
             recorded.append(Recorded(seq, batch.session, version, at_ms, event))

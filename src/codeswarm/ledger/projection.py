@@ -6,11 +6,12 @@ damage. A row is the whole row, written over the old one; its values stand in th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
@@ -21,8 +22,6 @@ from codeswarm.domain.states import AttemptStatus
 from codeswarm.ledger.tables import Row
 
 Rows = dict[str, list[Row]]
-
-_write_list = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -167,13 +166,7 @@ def rows_of(session: Session, touched: Touched) -> Rows:
 
 def _list(values: Iterable[object]) -> str:
     found = list(values)
-    return _write_list(found) if found else "[]"
-
-
-@lru_cache(maxsize=1 << 14)
-def _names(values: tuple[str, ...]) -> str:
-    """A list that a ticket keeps for long: what it waits for, its files."""
-    return _list(values)
+    return to_json(found).decode() if found else "[]"
 
 
 def _session_row(s: Session) -> Row:
@@ -190,10 +183,10 @@ def _ticket_row(session: Session, t: Ticket) -> Row:
     live, phase = t.live, t.phase
     since_ms = t.landed_ms or (live.leased_ms if live else t.ready_ms)
     return (
-        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _names(t.spec.blocked_by),
+        session.id, t.id, t.place, t.wave, t.spec.title, t.spec.priority, _list(t.spec.blocked_by),
         t.shown_status.value, phase.name, phase.role.value, t.reason or t.waiting_detail, t.generation, t.epoch,
         t.failures, t.interruptions, t.change_rounds, t.bounces, live.worker if live else "", t.work or "",
-        t.landed or "", t.landed_ms, t.not_before_ms, since_ms, _names(t.files),
+        t.landed or "", t.landed_ms, t.not_before_ms, since_ms, _list(t.files),
     )  # fmt: skip
 
 
@@ -231,7 +224,7 @@ def _receipt_row(session: Session, r: Receipt, at_ms: int) -> Row:
 def _landing_row(session: Session, landing: Landing) -> Row:
     return (
         session.id, landing.number, landing.ticket or "", landing.state, landing.old, landing.commit, landing.tree,
-        landing.reason, _names(landing.receipts), landing.at_ms,
+        landing.reason, _list(landing.receipts), landing.at_ms,
     )  # fmt: skip
 
 

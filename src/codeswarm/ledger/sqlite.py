@@ -202,7 +202,7 @@ class SqliteLedger:
         recorded: list[Recorded] = []
         for at_ms, event in zip(batch.moments, batch.events, strict=True):
             version += 1
-            seq, kind, body = self._last_seq + 1, event.kind, event.model_dump_json()
+            seq, kind, body = self._last_seq + 1, event.kind, event.written()
             hash_ = chain(self._last_hash, seq, batch.session, version, at_ms, kind, body)
             events.append((seq, batch.session, version, at_ms, kind, body, hash_))
             recorded.append(Recorded(seq, batch.session, version, at_ms, event))
