@@ -75,10 +75,21 @@ def a_place(root: Path, files: dict[str, str]) -> Place:
     place.begin(files)
     interpreter = place.env()["PATH"].partition(":")[0]
     place.environment["PATH"] = ":".join((interpreter, *folders, SYSTEM_PATH))
-    agent = root / "agent.sh"
-    agent.write_text(SAY_HELLO)
-    agent.chmod(0o755)
+    program(root / "agent.sh", SAY_HELLO)
     return place
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def with_a_pytest_of_their_own(place: Place) -> None:
+    """Not the one beside Codeswarm, which is never taken for the project's."""
+    path = place.root / "tools" / "pytest"
+    program(path, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest "$@"\n')
+    place.environment["PATH"] = f"{path.parent}:{place.env()['PATH']}"
 
 
 def unusable(tool: str, place: Place) -> str | None:
@@ -102,6 +113,8 @@ def test_a_project_of_each_kind_lands_its_first_ticket_without_a_word_of_configu
 ) -> None:
     tool, files = KINDS[kind]
     place = a_place(tmp_path, files)
+    if kind == "pytest":
+        with_a_pytest_of_their_own(place)
     if (why := unusable(tool, place)) is not None:
         pytest.skip(f"{tool} can't be used here: {why}")
     done = place.run(*go(place, "--save"))
@@ -129,6 +142,35 @@ def test_init_writes_a_file_that_config_check_takes_and_that_a_run_uses(kind: st
         "value": settings["gates"]["fast"],
         "from": "codeswarm.toml",
     }
+
+
+def test_the_pytest_that_codeswarm_came_with_is_not_taken_for_the_projects(tmp_path: Path) -> None:
+    place = a_place(tmp_path, KINDS["pytest"][1])
+    assert shutil.which("pytest", path=place.env()["PATH"]) == str(Path(sys.executable).with_name("pytest"))
+    found = {row["key"]: row["value"] for row in place.run("--json", "init").json["settings"]}
+    assert found["gates.fast"] == ".venv/bin/python -m pytest -q"
+    assert str(found["workspace.setup"]).endswith(".venv/bin/python -m pip install -q pytest")
+    (place.repository / "codeswarm.toml").unlink()
+    with_a_pytest_of_their_own(place)
+    found = {row["key"]: row["value"] for row in place.run("--json", "init").json["settings"]}
+    assert found["gates.fast"] == "PYTHONPATH=. pytest -q"
+    assert "workspace.setup" not in found
+
+
+def test_projects_in_folders_land_a_ticket_on_the_tests_of_all_of_them(tmp_path: Path) -> None:
+    files = {f"back/{name}": text for name, text in KINDS["python"][1].items()}
+    place = a_place(tmp_path, {**files, "front/Makefile": "check:\n\ttest -f Makefile\n"})
+    done = place.run(*go(place, "--save"))
+    assert done.code == 0, done.out + done.err
+    both = "(cd back && python3 -m unittest discover -s tests) && (cd front && make check)"
+    assert f"gate green: `{both}` green" in done.out
+
+
+def test_of_a_kind_that_is_known_by_name_only_the_usual_command_is_offered(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"gradlew": "#!/bin/sh\n", "build.gradle": ""})
+    assert checks_of(place)["gate"]["fix"] == "codeswarm init --gate './gradlew test'"
+    assert "do: codeswarm init --gate './gradlew test' && git add" in place.run(*go(place)).err
+    assert offered(place.run("init", "--yes").out)[0].startswith("codeswarm init --force --gate './gradlew test'")
 
 
 def test_a_file_that_is_there_is_kept_and_the_difference_is_shown(tmp_path: Path) -> None:
@@ -357,8 +399,10 @@ def test_a_red_base_is_explained_with_three_ways_out_that_can_be_pasted(tmp_path
     place = a_place(tmp_path, {"tests/test_two.py": RED})
     done = place.run(*go(place))
     assert done.code == 2
-    for part in ("exits with 1 on main as it is", "AssertionError: 2 != 3", "failing: ", "three ways out:"):
+    name = "failing: test_two (test_two.T.test_two)\n"
+    for part in ("exits with 1 on main as it is", "AssertionError: 2 != 3", name, "three ways out:"):
         assert part in done.out
+    assert ("none of your variables" in done.out) == (KIND == "bubblewrap")
     same, allowed, ungated = (line.strip() for line in done.out.partition("three ways out:\n")[2].splitlines()[:3])
     assert "landed as" in type_in(place, allowed)
     assert "landed as" in type_in(place, ungated)

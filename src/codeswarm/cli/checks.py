@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -201,7 +202,10 @@ def _settings(base: Any, loaded: Any) -> Iterator[Finding]:
     gate = gates.fast or gates.full
     if gate is None:
         detail = f"none in the settings on {base.branch}, and none was detected"
-        yield Finding("gate", False, detail, "codeswarm init")
+        usual = loaded.detected.usual if loaded.detected else ""
+        yield Finding(
+            "gate", False, detail, f"codeswarm init --gate {shlex.quote(usual)}" if usual else "codeswarm init"
+        )
         return
     source = loaded.origins.get("gates.fast") or loaded.origins.get("gates.full", "")
     yield Finding("gate", True, f"{gate}   ({source})")

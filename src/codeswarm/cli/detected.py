@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +80,15 @@ def no_gate_found(here: Here, detected: Detected) -> ConfigError:
     return ConfigError(
         f"no gate was found, and there is no {FILE}: nothing would show that a change works",
         f"{why}; landings are only made on a green gate",
-        f"codeswarm init && ${{EDITOR:-vi}} {FILE} && git add {FILE} && git commit -m 'Name the gate'"
+        f"{_naming(detected)} && git add {FILE} && git commit -m 'Name the gate'"
         f"   # or, at your own risk: {again(here.typed, '--no-gate')}",
     )
+
+
+def _naming(detected: Detected) -> str:
+    if detected.usual:
+        return f"codeswarm init --gate {shlex.quote(detected.usual)}"
+    return f"codeswarm init && ${{EDITOR:-vi}} {FILE}"
 
 
 def _is_uncommitted(here: Here) -> bool:

@@ -19,8 +19,10 @@ from codeswarm.errors import RouterUnreachable
 from codeswarm.router_client import RouterClient
 
 MOST_FAILING = 10
-MOST_TAIL = 30
-"""Lines of a gate's output that are shown where it ends a run."""
+MOST_HEAD, MOST_TAIL = 10, 20
+"""Lines of a gate's output that are shown where it ends a run: many programs say first what is wrong, and then how they
+are used.
+"""
 
 
 async def finish(here: Here, client: RouterClient, conversation: Conversation, rest: Rest | None) -> int:
@@ -64,7 +66,7 @@ def _set_up_explained(here: Here, session: Session, run: GateRun) -> list[str]:
         (f"CODESWARM_WORKSPACE_SETUP=true {typed}", "with a set-up that does nothing"),
     )
     return [
-        *(f"  {line}" for line in run.tail.splitlines()[-MOST_TAIL:]),
+        *_shown(run.tail),
         f"{run.reason} on {session.base_branch} as it is, before any agent's work",
         "it runs behind walls: nothing of your HOME is there but the tools on your PATH",
         "three ways out:",
@@ -73,10 +75,15 @@ def _set_up_explained(here: Here, session: Session, run: GateRun) -> list[str]:
 
 
 def _explained(here: Here, session: Session, run: GateRun) -> list[str]:
-    lines = [f"  {line}" for line in run.tail.splitlines()[-MOST_TAIL:]]
-    lines.append(
-        f"`{run.command}` exits with {run.exit_code} on {session.base_branch} as it is, before any agent's work"
-    )
+    lines = [
+        *_shown(run.tail),
+        f"`{run.command}` exits with {run.exit_code} on {session.base_branch} as it is, before any agent's work",
+    ]
+    if session.settings.workspace.sandbox != "none":
+        lines.append(
+            "it runs behind walls: no network, none of your variables, nothing of your HOME but tools on your PATH; "
+            "what git ignores and it needs: [workspace] copy"
+        )
     if run.failing:
         more = f" and {len(run.failing) - MOST_FAILING} more" if len(run.failing) > MOST_FAILING else ""
         lines.append(f"failing: {', '.join(run.failing[:MOST_FAILING])}{more}")
@@ -86,6 +93,13 @@ def _explained(here: Here, session: Session, run: GateRun) -> list[str]:
         (again(here.typed, "--no-gate"), "land without the gate, in your name"),
     )
     return [*lines, "three ways out:", *(f"  {command}   # {told}" for command, told in ways)]
+
+
+def _shown(output: str) -> list[str]:
+    lines = output.splitlines()
+    if len(lines) > MOST_HEAD + MOST_TAIL:
+        lines = [*lines[:MOST_HEAD], "…", *lines[-MOST_TAIL:]]
+    return [f"  {line}" for line in lines]
 
 
 def _may_ask_to_save(here: Here, session: Session) -> bool:

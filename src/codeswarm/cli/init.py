@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from codeswarm.detection.detect import Detected
     from codeswarm.engine.project import Base
 
-ASK_FOR_GATE = "gate, the command that must pass, such as `make test` [none yet]"
 NEW, SAME, KEPT, REPLACED, DECLINED = "written", "up to date", "kept", "replaced", "not written"
 
 
@@ -64,13 +64,17 @@ def init(
         _show(plan)
         tell_agents(agents)
     asks = not (yes or here.json) and is_terminal()
-    if asks and plan.old is None and plan.detected.gate is None and (said := ask(ASK_FOR_GATE)):
+    if asks and plan.old is None and plan.detected.gate is None and (said := _ask_for_gate(plan.detected.usual)):
         plan = _gated(plan, said)
     outcome = _write(plan, yes=not asks, force=force)
     if here.json:
         say_json(_document(plan, outcome, [asdict(agent) for agent in agents]))
         return
     _tell(here, plan, outcome, first_run(agents))
+
+
+def _ask_for_gate(usual: str) -> str:
+    return ask(f"gate, the command that must pass, such as `{usual or 'make test'}` [none yet]")
 
 
 def _plan(here: Here, gate: str | None) -> _Plan:
@@ -189,7 +193,8 @@ def _tell(here: Here, plan: _Plan, outcome: str, run: list[str]) -> None:
         say(f"to replace it (the old one stays as {_free(plan.path).name}): {again(here.typed, '--force')}")
     commit = f"git add {FILE} && git commit -m 'Tell Codeswarm how to build and test'"
     if outcome != DECLINED and plan.detected.gate is None:
-        next_step("codeswarm init --force --gate 'make test'   # with your own test command", commit, *run)
+        gate = shlex.quote(plan.detected.usual or "make test")
+        next_step(f"codeswarm init --force --gate {gate}   # with your own test command", commit, *run)
         say(f"or begin without one, and nothing shows that what lands works: {again(words_of(run[-1]), '--no-gate')}")
     elif outcome in (NEW, REPLACED):
         next_step(commit, *run)

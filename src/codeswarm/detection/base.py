@@ -32,9 +32,40 @@ class Files(Protocol):
         """The folders at the top."""
         ...
 
+    def paths(self) -> frozenset[str]:
+        """Every plain file, by its path; of a very large repository, those that are listed first."""
+        ...
+
     def text(self, path: str) -> str | None:
         """A file's content; None where it is none, is no text, or is larger than `MAX_FILE_BYTES`."""
         ...
+
+
+class Within:
+    """The files of a folder, as if they were all that there is; what git ignores above it is ignored in it, too."""
+
+    def __init__(self, files: Files, folder: str) -> None:
+        self._files = files
+        self._folder = folder
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        return self._files.names(self._path(folder))
+
+    def folders(self) -> frozenset[str]:
+        return frozenset(path.partition("/")[0] for path in self.paths() if "/" in path)
+
+    def paths(self) -> frozenset[str]:
+        prefix = self._path("") + "/"
+        return frozenset(path.removeprefix(prefix) for path in self._files.paths() if path.startswith(prefix))
+
+    def text(self, path: str) -> str | None:
+        own = self._files.text(self._path(path))
+        if path != ".gitignore":
+            return own
+        return "\n".join(text for text in (self._files.text(path), own) if text)
+
+    def _path(self, path: str) -> str:
+        return f"{self._folder}/{path}" if path else self._folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +91,8 @@ class Proposal:
     """Programs that its commands call."""
     in_ci: tuple[str, ...] = ()
     """Words that a CI file has where it runs these tests."""
+    usual: str = ""
+    """A command that would do as a gate, where no tests were found."""
 
     def value(self, key: str) -> str | list[str] | None:
         return next((found.value for found in self.values if found.key == key), None)

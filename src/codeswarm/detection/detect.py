@@ -1,16 +1,19 @@
 """Puts together what the kinds of projects say: one of them is chosen, always by the same rule, and it is said which.
 
-The rule: a kind whose tests were found; first of them the one that CI runs; else in the order of `_LOOKS`.
+The rule: a kind whose tests were found; first of them the one that CI runs; else in the order of `_LOOKS`. Where none
+at the top has tests, the projects that stand in folders are taken together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from codeswarm.detection import go, make, node, python, rust
+from codeswarm.detection import cmake, go, just, make, node, python, rust
 from codeswarm.detection.base import Files, Has, Proposal, Proposed
+from codeswarm.detection.others import usual_gate
+from codeswarm.detection.parts import parts, together
 
 _LOOKS: tuple[Callable[[Files, Has], Proposal | None], ...] = (
     python.look,
@@ -18,6 +21,8 @@ _LOOKS: tuple[Callable[[Files, Has], Proposal | None], ...] = (
     go.look,
     node.look,
     make.look,
+    just.look,
+    cmake.look,
 )
 _WORKFLOWS = ".github/workflows"
 _MOST_WORKFLOWS = 10
@@ -30,6 +35,8 @@ class Detected:
     kind: str = ""
     values: tuple[Proposed, ...] = ()
     notes: tuple[str, ...] = ()
+    usual: str = ""
+    """How projects like this one are usually tested, where it was not found how this one is."""
 
     @property
     def gate(self) -> str | None:
@@ -46,20 +53,45 @@ class Detected:
 
 def detect(files: Files, has: Has) -> Detected:
     """What a commit's files propose. The same files and programs give the same answer."""
+    found = _found(files, has)
+    chosen = found[0] if found else None
+    if (chosen is None or chosen.gate is None) and (inner := parts(files, lambda within: _best(within, has))):
+        return _said(together(inner), (), has)
+    if chosen is None or chosen.gate is None:
+        return _without_gate(files, chosen, has)
+    workflow = _run_by(chosen, _workflows(files))
+    return _said(chosen, _preference(chosen, found[1:], workflow), has)
+
+
+def _found(files: Files, has: Has) -> list[Proposal]:
+    """What each kind proposes, the best first."""
     found = [proposal for look in _LOOKS if (proposal := look(files, has)) is not None]
-    if not found:
-        return Detected(notes=("no project of a known kind was found: Python, Rust, Go, Node, Make",))
-    workflows = _workflows(files)
-    ranked = sorted(found, key=lambda each: (each.gate is None, _run_by(each, workflows) is None))
-    chosen, others = ranked[0], ranked[1:]
-    notes = [*chosen.notes]
-    if others:
-        notes += _preference(chosen, others, _run_by(chosen, workflows))
-    notes += [f"{tool} is not on your PATH: install it before a run" for tool in chosen.tools if not has(tool)]
-    return Detected(chosen.kind, chosen.values, tuple(notes))
+    workflows = _workflows(files) if len(found) > 1 else {}
+    return sorted(found, key=lambda each: (each.gate is None, _run_by(each, workflows) is None))
 
 
-def _preference(chosen: Proposal, others: list[Proposal], workflow: str | None) -> list[str]:
+def _best(files: Files, has: Has) -> Proposal | None:
+    return next(iter(_found(files, has)), None)
+
+
+def _said(chosen: Proposal, more: Iterable[str], has: Has) -> Detected:
+    missing = [f"{tool} is not on your PATH: install it before a run" for tool in chosen.tools if not has(tool)]
+    return Detected(chosen.kind, chosen.values, (*chosen.notes, *more, *missing))
+
+
+def _without_gate(files: Files, chosen: Proposal | None, has: Has) -> Detected:
+    """Of a kind that is known by name only it is said how such projects are usually tested."""
+    known = usual_gate(files)
+    if known is not None:
+        kind, source, usual = known
+        note = f"{source} tells of {kind}, of which only the usual is known: {usual}"
+        return Detected(chosen.kind if chosen else kind, chosen.values if chosen else (), (note,), usual)
+    if chosen is not None:
+        return replace(_said(chosen, (), has), usual=chosen.usual)
+    return Detected(notes=("no project of a known kind was found: Python, Rust, Go, Node, Make, Just, Task, CMake",))
+
+
+def _preference(chosen: Proposal, others: Sequence[Proposal], workflow: str | None) -> list[str]:
     """What else was found, and why it was not taken."""
     tested = [other for other in others if other.gate]
     if not chosen.gate or not tested:

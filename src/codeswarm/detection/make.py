@@ -1,4 +1,4 @@
-"""Make: a target called test or check, read as text. Make itself is not asked: it would run what the file says."""
+"""Make: a target that is called like tests, read as text. Make itself is not asked: it would run what the file says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from codeswarm.detection.base import Files, Has, Proposal, Proposed
 
 _NAMES = ("GNUmakefile", "makefile", "Makefile")
 """As make looks for them."""
+_TARGETS = ("test", "check", "tests", "unittest", "unittests", "unit-test", "unit-tests", "test-unit", "unit")
 
 
 def look(files: Files, has: Has) -> Proposal | None:
@@ -15,7 +16,7 @@ def look(files: Files, has: Has) -> Proposal | None:
     if name is None:
         return None
     targets = _targets(files.text(name) or "")
-    target = next((target for target in ("test", "check") if target in targets), None)
+    target = next((target for target in _TARGETS if target in targets), None)
     if target is None:
         return Proposal("Make", (), (f"{name} has no target test or check",))
     gate = Proposed("gates.fast", f"make {target}", name, f"has a target {target}")

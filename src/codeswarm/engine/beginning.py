@@ -6,17 +6,22 @@ is detected from its files.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from codeswarm.config import Loaded, Source, load
-from codeswarm.detection.base import FILE, MAX_FILE_BYTES
+from codeswarm.detection.base import FILE, MAX_FILE_BYTES, Has
 from codeswarm.detection.detect import Detected, detect
 from codeswarm.engine.project import Base, Project
 from codeswarm.environment import Environment
 from codeswarm.git.commit_files import CommitFiles
+from codeswarm.host import which
 
+_SEES_ITS_NEIGHBOURS = {"pytest"}
+"""Programs that run a project's code among the packages that they are installed with."""
 _SAID = ("gates.fast", "gates.full", "workspace.setup")
 """Who sets one of these knows how the project is built; what is detected could only contradict it."""
 
@@ -40,7 +45,24 @@ def begin_from(
 
 def look_at(project: Project, environment: Environment, base: Base) -> Detected:
     """What the files of a commit propose, whatever its `codeswarm.toml` says. Nothing of it is run."""
-    return detect(CommitFiles(project.git, base.commit, MAX_FILE_BYTES), environment.has)
+    return detect(CommitFiles(project.git, base.commit, MAX_FILE_BYTES), _theirs(project, environment))
+
+
+def _theirs(project: Project, environment: Environment) -> Has:
+    """What there is to test a project with: of a pytest in the environment that Codeswarm is installed in, nothing.
+
+    It would judge the project with packages that it never asked for, and others would not have it. An environment in
+    the project's own folder is the project's.
+    """
+    own = Path(sys.prefix)
+    if sys.prefix == sys.base_prefix or (project.checkout and own.is_relative_to(project.checkout)):
+        return environment.has
+
+    def has(program: str) -> bool:
+        found = which(program, environment.path)
+        return found is not None and not (program in _SEES_ITS_NEIGHBOURS and Path(found).parent == own / "bin")
+
+    return has
 
 
 def _load(project: Project, environment: Environment, base: Base, flags: Mapping[str, Any] | None) -> Loaded:

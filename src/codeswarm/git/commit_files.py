@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from codeswarm.errors import GitError
 from codeswarm.git.command import UserGit
 
@@ -24,6 +26,15 @@ class CommitFiles:
     def folders(self) -> frozenset[str]:
         return frozenset(name for name, (mode, _, _) in self._list("").items() if mode == "040000")
 
+    @cached_property
+    def _paths(self) -> frozenset[str]:
+        lines = self._ls_tree("-r").split(b"\0")
+        plain = (line.partition(b"\t")[2] for line in lines if line.startswith(b"100"))
+        return frozenset(path.decode(errors="surrogateescape") for path in plain)
+
+    def paths(self) -> frozenset[str]:
+        return self._paths
+
     def text(self, path: str) -> str | None:
         folder, _, name = path.rpartition("/")
         mode, object_id, size = self._list(folder).get(name, ("", "", 0))
@@ -41,11 +52,12 @@ class CommitFiles:
         return self._listed[folder]
 
     def _listing(self, folder: str) -> bytes:
-        where = (f"{folder}/",) if folder else ()
+        return self._ls_tree("-l", *((f"{folder}/",) if folder else ()))
+
+    def _ls_tree(self, how: str, *where: str) -> bytes:
+        words = ("ls-tree", "-z", how, "--full-tree", self._commit, "--", *where)
         try:
-            out, whole = self._git.head(
-                "ls-tree", "-z", "-l", "--full-tree", self._commit, "--", *where, most=MAX_LISTING_BYTES
-            )
+            out, whole = self._git.head(*words, most=MAX_LISTING_BYTES)
         except GitError:
             return b""
         return out if whole else out.rpartition(b"\0")[0]

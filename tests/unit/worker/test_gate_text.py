@@ -269,6 +269,25 @@ def test_a_garbled_report_is_read_or_not_but_never_fails(place: int, noise: byte
         ("jest", "  ✓ good (3 ms)\n  ✕ keeps rows (12 ms)\n  ✕ is slow (1.2 s)\n", ("keeps rows", "is slow")),
         ("vitest", "   × src/a.test.ts > rows > keeps 12ms\n", ("src/a.test.ts > rows > keeps",)),
         ("nothing known", "Segmentation fault\n", ()),
+        (
+            "unittest",
+            "F\n======\nFAIL: test_two (test_it.T.test_two)\n-----\nTraceback\nERROR: test_it"
+            " (unittest.loader._FailedTest.test_it)\nFAIL: test_all (test_it.T.test_all) (i=1)\n\n"
+            "FAILED (failures=2, errors=1)\n",
+            (
+                "test_two (test_it.T.test_two)",
+                "test_it (unittest.loader._FailedTest.test_it)",
+                "test_all (test_it.T.test_all) (i=1)",
+            ),
+        ),
+        (
+            "node",
+            "✔ even (0.3ms)\n✖ odd (1.25ms)\nℹ fail 1\n\n✖ failing tests:\n\ntest at a.test.js:2:1\n✖ odd (1.25ms)\n",
+            ("odd",),
+        ),
+        ("bun", "a.test.ts:\n(fail) adds > two [0.12ms]\n 1 fail\n", ("adds > two",)),
+        ("ctest", "The following tests FAILED:\n\t  1 - first (Failed)\n\t  3 - third (Timeout)\n", ("first", "third")),
+        ("docker", "ERROR: failed to solve: no such image\n", ()),
     ],
 )
 def test_failing_tests_are_named_as_their_runner_names_them(runner: str, log: str, failing: tuple[str, ...]) -> None:
