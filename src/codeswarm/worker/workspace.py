@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,7 @@ class WorkspaceMaker:
     def box(self, place: Place, view: View, order: WorkspaceOrder, home: Path, *, network: bool) -> Box:
         """What runs in a workspace see: the toolchains on the PATH, the store's objects, what the person allowed."""
         told = (folder for folder in map(Path, self._told.values()) if not is_system(folder))
-        tools = toolchains(self._environment.path, self._environment.home)
-        shown = map(Mount, (*tools, *told, *self._registries.certificates()))
+        shown = map(Mount, (*self._toolchains, *told, *self._registries.certificates()))
         extra = tuple(Mount(Path(path)) for path in order.settings.visible)
         mounts = (*shown, *extra, Mount(Path(order.objects)))
         return Box(
@@ -145,6 +145,11 @@ class WorkspaceMaker:
             network=network,
             namespaces=view.namespaces,
         )
+
+    @cached_property
+    def _toolchains(self) -> tuple[Path, ...]:
+        """Looked for once: folders on the PATH are looked through for checkouts, and some are large."""
+        return toolchains(self._environment.path, self._environment.home)
 
     # ── the end ──
 
