@@ -211,7 +211,7 @@ def baseline_of_checkout(files: Path, commit: Commit, manifest: Path) -> None:
     if not _told_by_index(files, commit, known):
         known.clear()
         _remember(files, paths(files), known)
-    _write_manifest(manifest, known)
+    manifest.write_bytes(marshal.dumps(known))
 
 
 def _told_by_index(files: Path, commit: Commit, known: walker.Manifest) -> bool:
@@ -244,21 +244,13 @@ def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[byt
     Args: changes: path → whether there is still something at it.
     """
     if not changes:
-        _share(below, manifest)
+        shutil.copyfile(below, manifest)
         return
     known = _read_manifest(below)
     for path in changes:
         known.pop(path, None)
     _remember(files, (path for path, is_there in changes.items() if is_there), known)
-    _write_manifest(manifest, known)
-
-
-def _share(below: Path, manifest: Path) -> None:
-    """One file under two names, where that can be had: a manifest is never written into, but put in another's place."""
-    try:
-        manifest.hardlink_to(below)
-    except OSError:
-        shutil.copyfile(below, manifest)
+    manifest.write_bytes(marshal.dumps(known))
 
 
 def _remember(files: Path, paths: Iterable[bytes], known: walker.Manifest) -> None:
@@ -284,12 +276,6 @@ def tracked_paths(place: Place) -> set[bytes]:
 def _read_manifest(path: Path) -> walker.Manifest:
     manifest: walker.Manifest = marshal.loads(path.read_bytes())  # noqa: S302 - a file of ours, which no agent can reach
     return manifest
-
-
-def _write_manifest(path: Path, known: walker.Manifest) -> None:
-    """In the place of what is there, never into it: others may have that file under a name of their own."""
-    path.with_suffix(".next").write_bytes(marshal.dumps(known))
-    path.with_suffix(".next").replace(path)
 
 
 def _is_empty(spool: Path) -> bool:
