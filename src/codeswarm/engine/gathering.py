@@ -112,7 +112,7 @@ class Arrivals:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have `call` called in the loop. Each has a turn of its own: one that fails keeps no other from it."""
+        """Have `call` called in the loop. One that fails keeps no other from it."""
         with self._lock:
             self._waiting.append(call)
             first = len(self._waiting) == 1
@@ -125,4 +125,7 @@ class Arrivals:
             calls = list(self._waiting)
             self._waiting.clear()
         for call in calls:
-            self._loop.call_soon(call)
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - as in asyncio: the loop goes on, its owner is told
+                self._loop.call_exception_handler({"message": f"{call} failed", "exception": error})
