@@ -15,11 +15,12 @@ demo: venv  ## the whole swarm on a small project, offline
 test: system venv  ## every test; what can't run here is skipped, with the reason
 	@$(BIN)/pytest -n auto $(PYTEST)
 
-check: venv  ## format, lint, layers, types
+check: venv  ## format, lint, layers, types, links of the docs
 	$(BIN)/ruff format --check src tests docs bench
 	$(BIN)/ruff check src tests docs bench
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -b dummy docs $(VENV)/docs-check
 
 bench: venv  ## measure beside peers, which get an environment of their own; takes minutes
 	@scripts/make-bench-venv "$(PYTHON)" .bench-venv

@@ -70,8 +70,10 @@ def a_place(root: Path, files: dict[str, str]) -> Place:
     place = Place(root)
     found = [shutil.which(name) for name in ("go", "cargo", "node", "npm")]
     folders = dict.fromkeys(str(Path(path).parent) for path in found if path)
-    rustup = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
-    place.environment |= {"RUSTUP_HOME": str(rustup)} if rustup.is_dir() else {}
+    beside = [Path(path).parents[2] / ".rustup" for path in found[1:2] if path]  # where HOME is an empty one here, too
+    rustups = [Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup"), *beside]
+    rustup = next((path for path in rustups if path.is_dir()), None)
+    place.environment |= {"RUSTUP_HOME": str(rustup)} if rustup else {}
     place.begin(files)
     interpreter = place.env()["PATH"].partition(":")[0]
     place.environment["PATH"] = ":".join((interpreter, *folders, SYSTEM_PATH))
@@ -403,6 +405,8 @@ def test_a_red_base_is_explained_with_three_ways_out_that_can_be_pasted(tmp_path
     for part in ("exits with 1 on main as it is", "AssertionError: 2 != 3", name, "three ways out:"):
         assert part in done.out
     assert ("none of your variables" in done.out) == (KIND == "bubblewrap")
+    (kept,) = re.findall(r"^all that it said: less (\S+)$", done.out, re.MULTILINE)
+    assert "AssertionError: 2 != 3" in Path(kept).read_text()
     same, allowed, ungated = (line.strip() for line in done.out.partition("three ways out:\n")[2].splitlines()[:3])
     assert "landed as" in type_in(place, allowed)
     assert "landed as" in type_in(place, ungated)

@@ -75,14 +75,18 @@ def _set_up_explained(here: Here, session: Session, run: GateRun) -> list[str]:
 
 
 def _explained(here: Here, session: Session, run: GateRun) -> list[str]:
+    from codeswarm.ledger.artifacts import Artifacts
+
+    whole = Artifacts(here.home.data.artifacts).path(run.log) if run.log else None
     lines = [
         *_shown(run.tail),
+        *([f"all that it said: less {shlex.quote(str(whole))}"] if whole and whole.is_file() else []),
         f"`{run.command}` exits with {run.exit_code} on {session.base_branch} as it is, before any agent's work",
     ]
     if session.settings.workspace.sandbox != "none":
         lines.append(
             "it runs behind walls: no network, none of your variables, nothing of your HOME but tools on your PATH; "
-            "what git ignores and it needs: [workspace] copy"
+            "variables that it needs go into its command, files that git ignores into [workspace] copy"
         )
     if run.failing:
         more = f" and {len(run.failing) - MOST_FAILING} more" if len(run.failing) > MOST_FAILING else ""

@@ -121,7 +121,8 @@ def split(
 ) -> None:
     """Put several tickets in the place of one: what waited for it waits for all of them, and it is cancelled.
 
-    What a part leaves out (what it waits for, priority, labels, files …) it has from the whole.
+    What a part leaves out (what it waits for, priority, labels, files …) it has from the whole. What waited for the
+    whole and needs only some parts is named in those: blocks: [ID].
 
     Example: codeswarm ticket split parser --into parts.yaml
     """
@@ -268,12 +269,21 @@ def _parts(here: Here, ticket: str, into: str | None) -> Iterator[list[Any]]:
     from codeswarm.sources.tickets_file import parse_tickets, write_yaml
 
     whole = _shown(here, ticket)
-    template = write_yaml({"tickets": [{**whole, "id": f"{whole['id']}-{number}"} for number in (1, 2)]})
+    blocks = {"blocks": found} if (found := _waiting_for(here, ticket)) else {}
+    template = write_yaml({"tickets": [{**whole, "id": f"{whole['id']}-{number}", **blocks} for number in (1, 2)]})
     paper = _paper(here, "parts", template, into, "--into")
     with edited(here, paper) as text:
         if text == template:
             raise UsageError("nothing was changed: the ticket stays whole", "the parts are what it is", paper.command)
         yield _rows(parse_tickets(paper.path.name, text))
+
+
+def _waiting_for(here: Here, ticket: str) -> list[str]:
+    from codeswarm.domain.revising import OVER
+
+    session, row = here.ticket(ticket)
+    state = state_of(here, session["id"])
+    return [str(id_) for id_ in state.dependents[row["id"]] if state.tickets[id_].status not in OVER]
 
 
 def _paper(here: Here, name: str, text: str, file: str | None, option: str) -> Paper:

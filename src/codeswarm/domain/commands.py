@@ -86,7 +86,10 @@ class EditTicket(Command):
 
 
 class SplitTicket(Command):
-    """Other tickets in its place: what waits for it waits for all of them. What a part leaves out it has from it."""
+    """Other tickets in its place: what waits for it waits for all of them, or for those whose `blocks` name it.
+
+    What a part leaves out it has from it.
+    """
 
     ticket: TicketId
     parts: tuple[dict[str, Any], ...]

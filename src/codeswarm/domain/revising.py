@@ -7,7 +7,7 @@ attempt on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,8 @@ KEPT_KEYS = ("id", "hold", "origin")
 """Never edited: hold and release have verbs of their own."""
 OWN_KEYS = ("id", "title", "description", "acceptance", "estimate_s", "hold", "origin")
 """What a part of a split ticket does not have from it."""
+BLOCKS = "blocks"
+"""Of a part alone: who of those that waited for the whole waits for this part. Who is named by none waits for all."""
 OVER = (TicketStatus.COMPLETE, TicketStatus.CANCELLED)
 
 
@@ -173,7 +175,7 @@ def _can_wait(ticket: Ticket) -> bool:
 
 
 def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
-    """The parts come in, what waited for the ticket waits for them, and the ticket is cancelled."""
+    """The parts come in, what waited for the ticket waits for them instead, and the ticket is cancelled."""
     ticket = _find(session, command.ticket)
     if isinstance(ticket, Rejection):
         return ticket
@@ -181,7 +183,11 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
         return wrong_state(
             f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), "it can't be split any more"
         )
-    parts = _parts(session, ticket, command.parts)
+    rows = tuple({key: value for key, value in row.items() if key != BLOCKS} for row in command.parts)
+    waiting = _waiting(session, ticket, command.parts)
+    if isinstance(waiting, Rejection):
+        return waiting
+    parts = _parts(session, ticket, rows, waiting)
     if isinstance(parts, Rejection):
         return parts
     ids = tuple(part.id for part in parts)
@@ -189,7 +195,9 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
     return [
         ev.TicketsAdded(tickets=parts, by=command.by),
         *(
-            ev.BlockersChanged(ticket=id_, blocked_by=_instead(session, id_, ticket.id, ids), by=command.by)
+            ev.BlockersChanged(
+                ticket=id_, blocked_by=_instead(session, id_, ticket.id, waiting.get(id_, ids)), by=command.by
+            )
             for id_ in session.dependents[ticket.id]
             if session.tickets[id_].status not in OVER
         ),
@@ -198,7 +206,31 @@ def split(session: Session, command: cmd.SplitTicket, now_ms: int) -> Decision:
     ]
 
 
-def _parts(session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]) -> tuple[TicketSpec, ...] | Rejection:
+def _waiting(
+    session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]
+) -> dict[TicketId, tuple[TicketId, ...]] | Rejection:
+    """Who waited for the whole, and now waits only for the parts that say so in `blocks`: id → those parts."""
+    found: dict[TicketId, tuple[TicketId, ...]] = {}
+    problems = []
+    for row in rows:
+        named, id_ = row.get(BLOCKS, []), row.get("id", "")
+        where = f"ticket {id_!r}.{BLOCKS}"
+        if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+            problems.append(Problem(where=where, what="must be a list of ids"))
+            continue
+        strange = [name for name in named if name not in session.dependents[ticket.id]]
+        what = f"does not wait for {ticket.id!r}"
+        problems += [Problem(where=where, what=f"names {name!r}, which {what}") for name in strange]
+        found |= {TicketId(name): (*found.get(TicketId(name), ()), TicketId(str(id_))) for name in dict.fromkeys(named)}
+    return refused(problems, f"codeswarm ticket show {ticket.id}   # who waits for it") if problems else found
+
+
+def _parts(
+    session: Session,
+    ticket: Ticket,
+    rows: Sequence[dict[str, Any]],
+    waiting: Mapping[TicketId, tuple[TicketId, ...]],
+) -> tuple[TicketSpec, ...] | Rejection:
     if not rows:
         return invalid(
             "a ticket is split into at least one other",
@@ -215,7 +247,9 @@ def _parts(session: Session, ticket: Ticket, rows: Sequence[dict[str, Any]]) -> 
         problems.append(
             Problem(where=f"ticket {ticket.id!r}", what="is the ticket that is split: a part needs its own id")
         )
-    others = {id_: _instead(session, id_, ticket.id, ids) for id_ in session.tickets if id_ != ticket.id}
+    others = {
+        id_: _instead(session, id_, ticket.id, waiting.get(id_, ids)) for id_ in session.tickets if id_ != ticket.id
+    }
     problems += problems_of(parts, session.settings.pipelines, others)
     problems += [problem for part in parts for problem in dead_blockers(session, part)]
     return refused(problems) if problems else parts

@@ -282,6 +282,17 @@ def test_what_waited_for_a_split_ticket_waits_for_all_of_its_parts() -> None:
     assert swarm.ticket("c").shown_status == "ready"
 
 
+def test_what_waited_for_a_split_ticket_waits_only_for_the_parts_that_name_it() -> None:
+    swarm = Swarm("a", spec("b", "a"), spec("c", "b"), spec("d", "b"), spec("e", "b"))
+    one = {"id": "b1", "title": "one", "blocks": ["c", "d"]}
+    two = {"id": "b2", "title": "two", "blocks": ["d"]}
+    swarm.do(split("b", one, two, {"id": "b3", "title": "three", "blocked_by": ["c"]}))
+    waits = {id_: swarm.ticket(id_).spec.blocked_by for id_ in ("c", "d", "e")}
+    assert waits == {"c": ("b1",), "d": ("b1", "b2"), "e": ("b1", "b2", "b3")}
+    swarm.landed("a", "b1")
+    assert swarm.ticket("c").shown_status == "ready"
+
+
 def test_a_ticket_that_is_being_worked_on_is_split_and_its_attempt_ends_with_its_work_kept() -> None:
     swarm = Swarm("a")
     swarm.begin("a")
@@ -301,6 +312,9 @@ def test_a_ticket_that_is_being_worked_on_is_split_and_its_attempt_ends_with_its
         ([{"title": "x"}], "id: is missing"),
         ([{"id": "x", "title": "x", "blocked_by": ["b"]}], "names 'b', which is no ticket here"),
         ([{"id": "x", "title": "x", "blocked_by": ["c"]}], "in a cycle: "),
+        ([{"id": "x", "title": "x", "blocks": ["a"]}], "names 'a', which does not wait for 'b'"),
+        ([{"id": "x", "title": "x", "blocks": "c"}], "ticket 'x'.blocks: must be a list of ids"),
+        ([{"title": "x", "blocks": ["c"]}], "id: is missing"),
     ],
 )
 def test_parts_that_make_no_sense_are_refused_and_nothing_changes(parts: list[dict[str, Any]], words: str) -> None:
