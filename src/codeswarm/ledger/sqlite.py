@@ -212,14 +212,9 @@ class SqliteLedger:
 
     def _upsert(self, batches: Sequence[Batch]) -> None:
         """Write each projected row once, however many batches of the group changed it."""
-        newest: dict[str, dict[Row, Row]] = {}
-        for batch in batches:
-            for name, rows in batch.rows.items():
-                table, found = TABLES[name], newest.setdefault(name, {})
-                for row in rows:
-                    found[table.key_of(row)] = row
-        for name, found in newest.items():
-            self._db.executemany(UPSERT[name], found.values())
+        rows = batches[0].rows if len(batches) == 1 else _newest(batches)
+        for name, found in rows.items():
+            self._db.executemany(UPSERT[name], found)
 
     # ── reading ──
 
@@ -268,3 +263,12 @@ class SqliteLedger:
         self._reader.close()
         if self._writer is not None:
             self._db.close()
+
+
+def _newest(batches: Sequence[Batch]) -> dict[str, list[Row]]:
+    """Table → its rows, each as the last of the batches has it."""
+    newest: dict[str, dict[Row, Row]] = {}
+    for batch in batches:
+        for name, rows in batch.rows.items():
+            newest.setdefault(name, {}).update((TABLES[name].key_of(row), row) for row in rows)
+    return {name: list(found.values()) for name, found in newest.items()}
