@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from codeswarm.detection import cmake, go, just, make, node, python, rust
+from codeswarm.detection import cmake, go, just, make, maven, node, python, rust
 from codeswarm.detection.base import Files, Has, Proposal, Proposed
 from codeswarm.detection.others import usual_gate
 from codeswarm.detection.parts import parts, together
@@ -20,6 +20,7 @@ _LOOKS: tuple[Callable[[Files, Has], Proposal | None], ...] = (
     rust.look,
     go.look,
     node.look,
+    maven.look,
     make.look,
     just.look,
     cmake.look,
@@ -88,7 +89,9 @@ def _without_gate(files: Files, chosen: Proposal | None, has: Has) -> Detected:
         return Detected(chosen.kind if chosen else kind, chosen.values if chosen else (), (note,), usual)
     if chosen is not None:
         return replace(_said(chosen, (), has), usual=chosen.usual)
-    return Detected(notes=("no project of a known kind was found: Python, Rust, Go, Node, Make, Just, Task, CMake",))
+    return Detected(
+        notes=("no project of a known kind was found: Python, Rust, Go, Node, Maven, Make, Just, Task, CMake",)
+    )
 
 
 def _preference(chosen: Proposal, others: Sequence[Proposal], workflow: str | None) -> list[str]:

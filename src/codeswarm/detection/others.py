@@ -7,7 +7,6 @@ import re
 from codeswarm.detection.base import Files
 
 _USUAL: tuple[tuple[str, str, str], ...] = (
-    (r"pom\.xml", "Maven", "mvn -q test"),
     (r"gradlew", "Gradle", "./gradlew test"),
     (r"(?:build|settings)\.gradle(?:\.kts)?", "Gradle", "gradle test"),
     (r".+\.(?:sln|slnx|csproj|fsproj)", ".NET", "dotnet test"),

@@ -47,11 +47,13 @@ _FAILING_LINES = re.compile(
     r"^(?:FAILED|ERROR) (?!\()(\S[^\n]*?)(?: - [^\n]*)?$|^[ \t]*--- FAIL: (\S+)|^test (\S+) \.\.\. FAILED"
     r"|^(?:FAIL|ERROR): (\w+ \([\w.]+\)[^\n]*)$|^not ok \d+ - ([^\n]+)|^\(fail\) ([^\n]+?)(?: \[[\d.]+m?s\])?$"
     r"|^[ \t]*[✕✖×] (?!failing tests:)([^\n]+?)(?: \(?[\d.]+ ?m?s\)?)?$"
+    r"|^\[ERROR\] +([\w.$]+\.\w+):\d+ "
     r"|^[ \t]+\d+ - (\S+) \((?:Failed|Timeout|Not Run|SEGFAULT|Subprocess aborted|Child aborted)\)",
     re.MULTILINE,
 )
 """How common runners name a failing test: pytest, go test (and its parts), cargo test, unittest and Django, TAP, bun,
-jest, vitest and node, ctest. A test's name is the same each time: how long it took and what it said are not part of it.
+jest, vitest and node, ctest, Maven. A test's name is the same each time: how long it took and what it said are not part
+of it.
 """
 
 

@@ -183,6 +183,12 @@ VENV = "python3 -m venv .venv && echo '*' > .venv/.gitignore && .venv/bin/python
             "cmake -S . -B build && cmake --build build --parallel && ctest --test-dir build --output-on-failure",
             None,
         ),
+        (
+            {"pom.xml": "", "mvnw": ""},
+            'mvn -B -q -o -Dmaven.repo.local="$PWD/.m2" test',
+            "mkdir -p .m2 && echo '*' > .m2/.gitignore && "
+            '{ mvn -B -q -Dmaven.repo.local="$PWD/.m2" test || true; } && git clean -qfdx -e .m2',
+        ),
         ({"src/it.py": "", **UNIT}, "PYTHONPATH=src python3 -m unittest discover -s tests", None),
         (
             {"src/it/__init__.py": "", "src/it/tests/__init__.py": "", "src/it/tests/test_it.py": "import unittest"},
@@ -320,6 +326,14 @@ def test_pytest_is_installed_where_it_is_not_on_the_path() -> None:
     assert found["gates.fast"] == ".venv/bin/python -m pytest -q"
 
 
+def test_a_wrapper_stands_in_for_a_maven_that_is_not_there() -> None:
+    found = detect(InMemory({"pom.xml": "", "mvnw": "", "a/pom.xml": ""}), only("java"))
+    told = settings(found)
+    assert told["gates.fast"].startswith('MAVEN_USER_HOME="$PWD/.m2" sh mvnw -B -q -o ')
+    assert told["workspace.setup_inputs"] == ["pom.xml", "a/pom.xml"]
+    assert found.notes == ()
+
+
 def test_a_missing_toolchain_is_said() -> None:
     found = detect(InMemory({"go.mod": "module it\n"}), only())
     assert "go is not on your PATH: install it before a run" in found.notes
@@ -402,7 +416,6 @@ def test_what_others_wrote_makes_no_tests_of_this_project() -> None:
 @pytest.mark.parametrize(
     ("files", "kind", "usual"),
     [
-        ({"pom.xml": ""}, "Maven", "mvn -q test"),
         ({"gradlew": "", "build.gradle": ""}, "Gradle", "./gradlew test"),
         ({"It.sln": ""}, ".NET", "dotnet test"),
         ({"Rakefile": "", "Makefile": "all:\n"}, "Make", "bundle exec rake test"),

@@ -287,6 +287,12 @@ def test_a_garbled_report_is_read_or_not_but_never_fails(place: int, noise: byte
         ),
         ("bun", "a.test.ts:\n(fail) adds > two [0.12ms]\n 1 fail\n", ("adds > two",)),
         ("ctest", "The following tests FAILED:\n\t  1 - first (Failed)\n\t  3 - third (Timeout)\n", ("first", "third")),
+        (
+            "maven",
+            "[ERROR] ATest.two:2 expected: <3> but was: <2>\n[ERROR]   inner.BTest.one:17 expected\n"
+            "[ERROR] Tests run: 2\n[ERROR] Failed to execute goal org.apache:plugin:3.2.5:test (default-test)\n",
+            ("ATest.two", "inner.BTest.one"),
+        ),
         ("docker", "ERROR: failed to solve: no such image\n", ()),
     ],
 )
