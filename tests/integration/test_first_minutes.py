@@ -170,7 +170,7 @@ def test_projects_in_folders_land_a_ticket_on_the_tests_of_all_of_them(tmp_path:
 
 def test_of_a_kind_that_is_known_by_name_only_the_usual_command_is_offered(tmp_path: Path) -> None:
     place = a_place(tmp_path, {"gradlew": "#!/bin/sh\n", "build.gradle": ""})
-    assert checks_of(place)["gate"]["fix"] == "codeswarm init --gate './gradlew test'"
+    assert checks_of(place)["gate"]["fix"] == "codeswarm init --gate './gradlew test'   # or your own test command"
     assert "do: codeswarm init --gate './gradlew test' && git add" in place.run(*go(place)).err
     assert offered(place.run("init", "--yes").out)[0].startswith("codeswarm init --force --gate './gradlew test'")
 
@@ -264,7 +264,7 @@ def test_on_a_terminal_the_detected_settings_are_shown_and_asked_about(tmp_path:
 def test_a_gate_can_be_named_and_stands_in_the_file_as_the_persons_own_word(tmp_path: Path) -> None:
     place = a_place(tmp_path, {"README.md": "# It\n"})
     without = place.run("init", "--yes").out
-    assert offered(without)[0].startswith("codeswarm init --force --gate 'make test'")
+    assert offered(without)[0].startswith("codeswarm init --force --gate '! git grep -nE ")
     assert "codeswarm run 'write down what was asked' --agent command:../agent.sh --no-gate" in without
     assert place.run("init", "--yes", "--force", "--gate", "test -f README.md").code == 0
     text = (place.repository / "codeswarm.toml").read_text()
@@ -274,7 +274,8 @@ def test_a_gate_can_be_named_and_stands_in_the_file_as_the_persons_own_word(tmp_
 def test_on_a_terminal_init_asks_for_the_gate_that_it_did_not_find_and_enter_means_yes(tmp_path: Path) -> None:
     place = a_place(tmp_path, {"README.md": "# It\n"})
     with Terminal(place, "init") as terminal:
-        terminal.until("such as `make test` [none yet]: ")
+        terminal.until("such as `! git grep ")
+        terminal.until("[none yet]: ")
         terminal.type("test -f README.md\n")
         terminal.until("write codeswarm.toml? yes / no [yes]? ")
         terminal.type("\n")
@@ -395,6 +396,27 @@ def test_who_types_only_what_the_product_says_gets_to_a_saved_ticket(kind: str, 
     assert typed[-1] == "git log --oneline main"
     assert "Write it down" in place.git("log", "--format=%s")
     assert (place.repository / "asked-hello.txt").is_file()
+
+
+@pytest.mark.parametrize("files", [{"README.md": "# It\n", "docs/it.md": "It.\n"}, {"main.py": "print('it')\n"}])
+def test_where_nothing_tests_anything_the_product_still_says_a_road_to_a_saved_ticket(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    place = a_place(tmp_path, files)
+    type_in(place, "codeswarm --version")
+    typed, todo = [], offered(place.run("doctor").out)
+    while todo and len(typed) < 12:
+        typed.append(todo.pop(0))
+        todo = offered(type_in(place, typed[-1])) or todo
+    assert typed[0].startswith("codeswarm init --gate ")
+    assert typed[-1] == "git log --oneline main"
+    assert "Write it down" in place.git("log", "--format=%s")
+
+
+def test_a_toolchain_that_is_missing_is_named_with_where_it_comes_from(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {"justfile": "test:\n    true\n"})
+    place.environment["PATH"] = SYSTEM_PATH
+    assert checks_of(place)["toolchain"]["fix"] == "cargo install just"
 
 
 def test_a_red_base_is_explained_with_three_ways_out_that_can_be_pasted(tmp_path: Path) -> None:

@@ -19,6 +19,23 @@ from codeswarm.errors import CodeswarmError
 
 MOST_LOGIN_BYTES = 100_000
 REACH_S = 3.0
+_INSTALL = {
+    "python3": "apt-get install python3-venv",
+    "make": "apt-get install make",
+    "cmake": "apt-get install cmake",
+    "cargo": "apt-get install cargo",
+    "go": "apt-get install golang-go",
+    "java": "apt-get install default-jdk",
+    "mvn": "apt-get install maven",
+    "node": "apt-get install nodejs npm",
+    "npm": "apt-get install nodejs npm",
+    "pnpm": "npm install -g pnpm",
+    "yarn": "npm install -g yarn",
+    "bun": "npm install -g bun",
+    "just": "cargo install just",
+    "task": "go install github.com/go-task/task/v3/cmd/task@latest",
+}
+"""Where a toolchain comes from that a gate needs."""
 LEAST_FREE_MIB = 200
 TELL_NAME = "git config --global user.name 'YOUR NAME' && git config --global user.email YOU@EXAMPLE.COM"
 
@@ -203,9 +220,8 @@ def _settings(base: Any, loaded: Any) -> Iterator[Finding]:
     if gate is None:
         detail = f"none in the settings on {base.branch}, and none was detected"
         usual = loaded.detected.usual if loaded.detected else ""
-        yield Finding(
-            "gate", False, detail, f"codeswarm init --gate {shlex.quote(usual)}" if usual else "codeswarm init"
-        )
+        named = f"codeswarm init --gate {shlex.quote(usual)}   # or your own test command"
+        yield Finding("gate", False, detail, named if usual else "codeswarm init")
         return
     source = loaded.origins.get("gates.fast") or loaded.origins.get("gates.full", "")
     yield Finding("gate", True, f"{gate}   ({source})")
@@ -215,7 +231,8 @@ def _settings(base: Any, loaded: Any) -> Iterator[Finding]:
         note for note in (loaded.detected.notes if loaded.detected else ()) if "not on your PATH: install" in note
     ]
     for note in missing:
-        yield Finding("toolchain", False, note, f"command -v {note.split()[0]}")
+        tool = note.split()[0]
+        yield Finding("toolchain", False, note, _INSTALL.get(tool, f"command -v {tool}   # once it is installed"))
 
 
 def _ledger(here: Here) -> Finding:

@@ -85,7 +85,7 @@ def _without_gate(files: Files, chosen: Proposal | None, has: Has) -> Detected:
     known = usual_gate(files)
     if known is not None:
         kind, source, usual = known
-        note = f"{source} tells of {kind}, of which only the usual is known: {usual}"
+        note = f"{source} tells of {kind}; how this is tested was not found, usual is: {usual}"
         return Detected(chosen.kind if chosen else kind, chosen.values if chosen else (), (note,), usual)
     if chosen is not None:
         return replace(_said(chosen, (), has), usual=chosen.usual)

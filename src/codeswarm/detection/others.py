@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from codeswarm.detection.base import Files
+from codeswarm.detection.base import FILE, Files
 
 _USUAL: tuple[tuple[str, str, str], ...] = (
     (r"gradlew", "Gradle", "./gradlew test"),
@@ -29,9 +29,19 @@ _USUAL: tuple[tuple[str, str, str], ...] = (
 """What lies at the top, the kind that it tells of, and how its tests are usually run."""
 
 
+_TEXTS = re.compile(
+    r"(?:.*/)?(?:LICEN[CS]E|COPYING|NOTICE|README|AUTHORS|CHANGELOG|\.git\w+|.+\.(?:md|markdown|rst|adoc|txt|tex|bib|html|css|csv|png|jpe?g|gif|svg|webp|pdf))"
+)
+_UNTOUCHED = '! git grep -nE "^(<<<<<<<|>>>>>>>) "'
+"""The least that can be asked of texts: that nobody left the marks of a conflict in them."""
+
+
 def usual_gate(files: Files) -> tuple[str, str, str] | None:
-    """(the kind, the file that tells so, the usual command); None where nothing at the top is known."""
+    """(the kind, the file that tells so, the usual command); None where nothing is known."""
     names = sorted(files.names())
+    texts = sorted(path for path in files.paths() if path != FILE)
+    if texts and all(_TEXTS.fullmatch(path) for path in texts):
+        return "Documents", texts[0], _UNTOUCHED
     for pattern, kind, command in _USUAL:
         if found := next((name for name in names if re.fullmatch(pattern, name)), None):
             return kind, found, command

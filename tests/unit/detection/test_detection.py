@@ -417,6 +417,7 @@ def test_what_others_wrote_makes_no_tests_of_this_project() -> None:
     ("files", "kind", "usual"),
     [
         ({"gradlew": "", "build.gradle": ""}, "Gradle", "./gradlew test"),
+        ({"README.md": "", "LICENSE": "", "docs/a.rst": ""}, "Documents", '! git grep -nE "^(<<<<<<<|>>>>>>>) "'),
         ({"It.sln": ""}, ".NET", "dotnet test"),
         ({"Rakefile": "", "Makefile": "all:\n"}, "Make", "bundle exec rake test"),
         ({"package.json": '{"scripts": {"lint": "x"}}'}, "Node", "npm run lint"),
@@ -430,8 +431,8 @@ def test_of_other_kinds_the_usual_command_is_named_and_never_taken(
 
 
 def test_nothing_known_is_said_and_proposes_nothing() -> None:
-    found = detect(InMemory({"README.md": "# It\n"}), everything)
-    assert (found.kind, found.values, found.gate) == ("", (), None)
+    found = detect(InMemory({"README.md": "# It\n", "run.sh": "true\n"}), everything)
+    assert (found.kind, found.values, found.gate, found.usual) == ("", (), None, "")
     assert found.notes
 
 
