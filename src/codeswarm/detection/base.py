@@ -93,6 +93,8 @@ class Proposal:
     """Words that a CI file has where it runs these tests."""
     usual: str = ""
     """A command that would do as a gate, where no tests were found."""
+    faint: bool = False
+    """Found by a sign that projects of other kinds have, too."""
 
     def value(self, key: str) -> str | list[str] | None:
         return next((found.value for found in self.values if found.key == key), None)

@@ -6,7 +6,8 @@ import re
 
 from codeswarm.detection.base import Files, Has, Proposal, Proposed
 
-_GATE = "cmake -S . -B build && cmake --build build --parallel && ctest --test-dir build --output-on-failure"
+_BUILD = "cmake -S . -B build && cmake --build build --parallel"
+_GATE = f"{_BUILD} && ctest --test-dir build --output-on-failure"
 
 
 def look(files: Files, has: Has) -> Proposal | None:
@@ -14,7 +15,7 @@ def look(files: Files, has: Has) -> Proposal | None:
     if text is None:
         return None
     if not re.search(r"^\s*(?:enable_testing\s*\(|include\s*\(\s*CTest\b)", text, re.MULTILINE | re.IGNORECASE):
-        return Proposal("CMake", (), ("CMakeLists.txt enables no tests",))
+        return Proposal("CMake", (), ("CMakeLists.txt enables no tests",), ("cmake",), usual=_BUILD)
     return Proposal(
         "CMake", (Proposed("gates.fast", _GATE, "CMakeLists.txt", "enables tests"),), (), ("cmake",), ("ctest",)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from codeswarm.detection import cmake, go, just, make, maven, node, python, rust
 from codeswarm.detection.base import Files, Has, Proposal, Proposed
-from codeswarm.detection.others import usual_gate
+from codeswarm.detection.others import only_texts, usual_gate
 from codeswarm.detection.parts import parts, together
 
 _LOOKS: tuple[Callable[[Files, Has], Proposal | None], ...] = (
@@ -68,7 +68,7 @@ def _found(files: Files, has: Has) -> list[Proposal]:
     """What each kind proposes, the best first."""
     found = [proposal for look in _LOOKS if (proposal := look(files, has)) is not None]
     workflows = _workflows(files) if len(found) > 1 else {}
-    return sorted(found, key=lambda each: (each.gate is None, _run_by(each, workflows) is None))
+    return sorted(found, key=lambda each: (each.gate is None, each.faint, _run_by(each, workflows) is None))
 
 
 def _best(files: Files, has: Has) -> Proposal | None:
@@ -82,7 +82,7 @@ def _said(chosen: Proposal, more: Iterable[str], has: Has) -> Detected:
 
 def _without_gate(files: Files, chosen: Proposal | None, has: Has) -> Detected:
     """Of a kind that is known by name only it is said how such projects are usually tested."""
-    known = usual_gate(files)
+    known = usual_gate(files) or (only_texts(files) if chosen is None else None)
     if known is not None:
         kind, source, usual = known
         note = f"{source} tells of {kind}; how this is tested was not found, usual is: {usual}"
@@ -102,9 +102,11 @@ def _preference(chosen: Proposal, others: Sequence[Proposal], workflow: str | No
     why = f"{workflow} runs its tests" if workflow else "it comes first where there are several kinds"
     also = "; ".join(f"{other.kind}: {other.gate}" for other in tested)
     both = " && ".join(str(each.gate) for each in (chosen, *tested))
+    setups = [str(each.value("workspace.setup")) for each in (chosen, *tested) if each.value("workspace.setup")]
+    also_setup = f"; and workspace.setup to: {' && '.join(setups)}" if setups else ""
     return [
         f"{chosen.kind} was chosen ({why}); also found: {also}",
-        f"to run all of them, set gates.fast to: {both}",
+        f"to run all of them, set gates.fast to: {both}{also_setup}",
     ]
 
 

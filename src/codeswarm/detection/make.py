@@ -18,7 +18,7 @@ def look(files: Files, has: Has) -> Proposal | None:
     targets = _targets(files.text(name) or "")
     target = next((target for target in _TARGETS if target in targets), None)
     if target is None:
-        return Proposal("Make", (), (f"{name} has no target test or check",))
+        return Proposal("Make", (), (f"{name} has no target test or check",), ("make",), usual="make")
     gate = Proposed("gates.fast", f"make {target}", name, f"has a target {target}")
     return Proposal("Make", (gate,), (), ("make",), (f"make {target}",))
 

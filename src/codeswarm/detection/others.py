@@ -39,10 +39,15 @@ _UNTOUCHED = '! git grep -nE "^(<<<<<<<|>>>>>>>) "'
 def usual_gate(files: Files) -> tuple[str, str, str] | None:
     """(the kind, the file that tells so, the usual command); None where nothing is known."""
     names = sorted(files.names())
-    texts = sorted(path for path in files.paths() if path != FILE)
-    if texts and all(_TEXTS.fullmatch(path) for path in texts):
-        return "Documents", texts[0], _UNTOUCHED
     for pattern, kind, command in _USUAL:
         if found := next((name for name in names if re.fullmatch(pattern, name)), None):
             return kind, found, command
     return None
+
+
+def only_texts(files: Files) -> tuple[str, str, str] | None:
+    """The same, of a repository that holds nothing else."""
+    texts = sorted(path for path in files.paths() if path != FILE)
+    if not texts or not all(_TEXTS.fullmatch(path) for path in texts):
+        return None
+    return "Documents", texts[0], _UNTOUCHED

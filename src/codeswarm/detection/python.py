@@ -16,6 +16,7 @@ from codeswarm.detection.python_facts import Facts
 
 _VENV = "python3 -m venv .venv && echo '*' > .venv/.gitignore"
 _PYTHON = ".venv/bin/python"
+_UNTESTED = "no Python tests were found"
 _COMPILES = "python3 -m compileall -q ."
 _MOST_TESTS = 20
 """So many test files are read to tell unittest from pytest."""
@@ -24,12 +25,12 @@ _MOST_TESTS = 20
 def look(files: Files, has: Has) -> Proposal | None:
     facts = Facts(files)
     if not facts.marks:
-        return None
+        return Proposal("Python", (), (_UNTESTED,), usual=_COMPILES, faint=True) if facts.has_program_at_top else None
     runner = _runner(facts)
     environment = _environment(facts, has, pytest=runner is not None and runner[0] == "pytest")
     notes = environment.notes
     if runner is None:
-        notes = (*notes, "no Python tests were found")
+        notes = (*notes, _UNTESTED)
         return Proposal("Python", environment.values, notes, environment.tools, usual=_COMPILES)
     name, source, why = runner
     gates = {"pytest": _pytest, "django": _django, "unittest": _unittest}[name](facts, environment, source, why)

@@ -70,14 +70,12 @@ class Facts:
 
     @property
     def marks(self) -> bool:
-        """Whether it is a Python project at all. `pyproject.toml` alone is not enough: tools keep settings there."""
+        """Whether it is a Python project. `pyproject.toml` alone is not enough: tools keep settings there."""
         signs = {"tox.ini", "noxfile.py", "pytest.ini", "conftest.py", "uv.lock", "poetry.lock", "Pipfile"}
-        return bool(
-            self.package or self.requirement_files or signs & self.names or self.tests or self._has_program_at_top
-        )
+        return bool(self.package or self.requirement_files or signs & self.names or self.tests or self.is_django)
 
     @property
-    def _has_program_at_top(self) -> bool:
+    def has_program_at_top(self) -> bool:
         return any(name.endswith(".py") for name in self.names)
 
     @property

@@ -359,6 +359,15 @@ def test_of_several_kinds_one_is_chosen_and_the_others_are_said() -> None:
     assert any(both in note for note in found.notes)
 
 
+def test_who_wants_the_tests_of_all_kinds_is_told_the_set_up_of_all_too() -> None:
+    package = '{"scripts": {"test": "x"}, "dependencies": {"y": "1"}}'
+    files = {**PLAIN, "requirements.txt": "", "package.json": package, ".gitignore": "node_modules\n"}
+    (*_, note) = detect(InMemory(files), everything).notes
+    assert note.endswith(
+        f"workspace.setup to: {VENV} -r requirements.txt pytest && npm install --no-package-lock --no-audit --no-fund"
+    )
+
+
 def test_the_kind_that_ci_runs_comes_first() -> None:
     files = {**MIXED, ".github/workflows/ci.yml": "steps:\n - run: npm test\n"}
     found = detect(InMemory(files), everything)
@@ -421,6 +430,8 @@ def test_what_others_wrote_makes_no_tests_of_this_project() -> None:
         ({"It.sln": ""}, ".NET", "dotnet test"),
         ({"Rakefile": "", "Makefile": "all:\n"}, "Make", "bundle exec rake test"),
         ({"package.json": '{"scripts": {"lint": "x"}}'}, "Node", "npm run lint"),
+        ({"Makefile": "all:\n\tcc it.c\n", "it.c": "", "helper.py": ""}, "Make", "make"),
+        ({"CMakeLists.txt": "project(it)\n"}, "CMake", "cmake -S . -B build && cmake --build build --parallel"),
     ],
 )
 def test_of_other_kinds_the_usual_command_is_named_and_never_taken(
