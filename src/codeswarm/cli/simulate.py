@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from codeswarm.simulator.forecast import Forecast, Wish
 
 MOST_NAMED = 5
+MOST_USD = 1e6
 NO_PRICE = "say what an hour of one agent costs: --usd-per-hour 3"
 
 
@@ -48,8 +48,8 @@ def simulate(
     from codeswarm.simulator.forecast import forecast
 
     here: Here = context.obj
-    if usd_per_hour == math.inf:
-        raise UsageError("--usd-per-hour inf is no price", "nothing can be reckoned with it", "--usd-per-hour 3")
+    if usd_per_hour is not None and usd_per_hour > MOST_USD:
+        raise UsageError(f"--usd-per-hour {usd_per_hour:g} is no price", "no agent costs that", "--usd-per-hour 3")
     wish = _wish(here, tickets, workers, seed, fail_rate, pipeline)
     found = forecast(wish)
     cost = None if usd_per_hour is None else round(found.busy_s / 3600 * usd_per_hour, 2)
@@ -129,6 +129,8 @@ def _document(wish: Wish, found: Forecast, cost: float | None) -> dict[str, Any]
 
 
 def _tell(source: str, wish: Wish, found: Forecast, cost: float | None) -> None:
+    from codeswarm.simulator.forecast import RUNS
+
     saved = found.makespan_s - found.one_more_worker_s
     path = " → ".join(found.critical_path[:8]) + (" → …" if len(found.critical_path) > 8 else "")
     bound = f"at least {duration(found.lower_bound_s)}: the critical path, or all work shared out"
@@ -145,6 +147,8 @@ def _tell(source: str, wish: Wish, found: Forecast, cost: float | None) -> None:
         rows.insert(3, ("failures", found.failures_expected, "attempts that are done again"))
     for what, value, why in rows:
         say(f"{what:16} {value!s:15} {why}")
+    if found.runs < RUNS:
+        say(f"a plan of {len(wish.tickets)} tickets: the range is of {count(found.runs, 'play')}, not of {RUNS}")
     unknown = sum(spec.estimate_s is None for spec in wish.tickets)
     if unknown:
         say(f"{count(unknown, 'ticket')} of {len(wish.tickets)} without estimate_s, taken for 10 min each")

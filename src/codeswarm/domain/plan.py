@@ -19,6 +19,7 @@ from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Pipeline
 from codeswarm.domain.ticket import TicketSpec
 
+MOST_ESTIMATE_S = 10 * 365 * 86_400
 MAX_TICKETS = 100_000
 MOST_CYCLES = 20
 MOST_HINTS = 50
@@ -117,9 +118,12 @@ def read_ticket(index: int, row: object, pipelines: dict[str, Pipeline]) -> tupl
     known = {key: value for key, value in row.items() if key in TICKET_KEYS and value is not None}
     problems += _pipeline_problems(where, known.get("pipeline"), pipelines)
     try:
-        return TicketSpec.model_validate(known), problems
+        spec = TicketSpec.model_validate(known)
     except ValidationError as error:
         return None, problems + _schema_problems(where, error)
+    if (spec.estimate_s or 0) > MOST_ESTIMATE_S:
+        problems.append(Problem(where=f"{where}.estimate_s", what="is more than ten years"))
+    return spec, problems
 
 
 _WORDS = {

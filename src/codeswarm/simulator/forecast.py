@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from math import exp
+from math import ceil, exp
 from statistics import NormalDist, median, quantiles
 
 from codeswarm.domain import commands as cmd, dag, events as ev, landing
@@ -41,6 +41,8 @@ AGREEMENT_S = 60.0
 """What a planner takes to agree on an interface that several tickets share."""
 RUNS = 9
 """Plays with durations that are not as estimated, for the range."""
+MOST_PLAYED = 50_000
+"""So many tickets are played in all, over and over: a larger plan is played less often, and told less exactly."""
 SIGMA = 0.3
 """How far off they are: the deviation of the logarithm."""
 MOST_GENERATIONS = 20
@@ -81,6 +83,11 @@ class Wish:
     def estimates(self) -> dict[TicketId, float]:
         return {spec.id: spec.estimate_s or self.default_estimate_s for spec in self.tickets}
 
+    @property
+    def runs(self) -> int:
+        """Of `RUNS` plays so many as a plan of this size is worth."""
+        return max(min(RUNS, MOST_PLAYED // (3 * len(self.tickets))), 1)
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -101,8 +108,10 @@ class Forecast:
     landed: int
     one_more_worker_s: float
     """The makespan with one worker more."""
+    runs: int
+    """How many plays stand behind the range: fewer for a plan of thousands of tickets."""
     enough_workers: int
-    """From here on one worker more saves less than 1 %."""
+    """From here on one worker more saves less than 1 %; of a plan of thousands of tickets what is enough at best."""
     log_hash: str
 
 
@@ -113,7 +122,8 @@ def forecast(wish: Wish) -> Forecast:
     path = dag.critical_path(blockers, estimates)
     path_s, work_s = sum(estimates[id_] for id_ in path), sum(estimates.values())
     exact = play_plan(wish, as_estimated)
-    ranged = sorted(play_plan(_again(wish, run), _off_by(wish.seed + run)).makespan_s for run in range(1, RUNS + 1))
+    runs = wish.runs
+    ranged = sorted(play_plan(_again(wish, run), _off_by(wish.seed + run)).makespan_s for run in range(1, runs + 1))
     more = play_plan(_with(wish, wish.workers + 1), as_estimated)
     return Forecast(
         makespan_s=round(exact.makespan_s, 6),
@@ -124,14 +134,20 @@ def forecast(wish: Wish) -> Forecast:
         busy_s=exact.busy_s,
         utilisation=exact.busy_s / (wish.workers * exact.makespan_s),
         makespan_p50_s=median(ranged),
-        makespan_p90_s=quantiles(ranged, n=10, method="inclusive")[-1],
+        makespan_p90_s=quantiles(ranged, n=10, method="inclusive")[-1] if runs > 1 else ranged[0],
         conflicts_expected=exact.conflicts,
         failures_expected=exact.failures,
         landed=exact.landed,
         one_more_worker_s=round(more.makespan_s, 6),
-        enough_workers=_enough(wish),
+        runs=runs,
+        enough_workers=_enough(wish) if runs == RUNS else _enough_at_best(work_s, path_s),
         log_hash=exact.log_hash,
     )
+
+
+def _enough_at_best(work_s: float, path_s: float) -> int:
+    """As many as have all done when the critical path is, if the rest could be shared out at will."""
+    return ceil(work_s / path_s)
 
 
 def _with(wish: Wish, workers: int) -> Wish:

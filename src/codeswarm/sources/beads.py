@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,7 @@ from codeswarm.domain.ids import name_problem
 from codeswarm.errors import TicketsInvalid, UsageError
 from codeswarm.sources.base import Found, Original
 from codeswarm.sources.beads_graph import Graph, Issue, graph_of
-from codeswarm.sources.json_text import HALF, halves, why_unreadable
+from codeswarm.sources.json_text import HALF, NO_NUMBER, halves, no_numbers, why_unreadable
 
 KIND = "beads"
 MOST_TITLE = 200
@@ -84,7 +85,8 @@ def _nothing_left(name: str, problems: list[str], others: int) -> UsageError:
 
 def _invalid(name: str, problems: list[str]) -> TicketsInvalid:
     error = TicketsInvalid(name, problems)
-    error.hint = "mend it with bd; or leave out what is named: codeswarm ticket import SOURCE --lenient"
+    source = "-" if name == "standard input" else shlex.quote(name)
+    error.hint = f"codeswarm ticket import {source} --lenient   # leaves out what is named; or mend it there with bd"
     return error
 
 
@@ -132,6 +134,9 @@ def _shape(document: Document, found: object) -> str | None:
                 return f"has a {key!r} that is no {told}"
     if where := next(halves(found), None):
         return f"holds {HALF}, in {where}"
+    ours = {"estimated_minutes": found.get("estimated_minutes"), "metadata.codeswarm": ours_in(found)}
+    if where := next(no_numbers(ours), None):
+        return f"has in {where} what {NO_NUMBER}"
     if not 0 <= (found.get("priority") or 0) <= LOWEST:
         return f"has a priority beyond 0 to {LOWEST}"
     return None

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 HALF = "half a character (a lone surrogate), which can't be written down"
+NO_NUMBER = "is no number that anything could last or count"
+BEYOND = 2**53
+"""From here on not every reader of JSON takes a number for the same one."""
 _HALF = re.compile("[\ud800-\udfff]")
 _DECODER = json.JSONDecoder()
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -35,6 +38,20 @@ def halves(found: object) -> Iterator[str]:
                 left += [(f"{where}.{_HALF.sub('?', str(key))}".lstrip("."), one) for key, one in value.items()]
             else:
                 left += [(f"{where}[{place}]", one) for place, one in enumerate(value)]
+
+
+def no_numbers(found: object) -> Iterator[str]:
+    """Where a number stands that JSON has no word for (`nan`, `inf`), or that no number of ours can be."""
+    left: list[tuple[str, object]] = [("", found)]
+    seen: set[int] = set()
+    while left:
+        where, value = left.pop()
+        if isinstance(value, int | float) and not abs(value) < BEYOND:
+            yield where
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(f"{where}.{key}".lstrip("."), one) for key, one in pairs]
 
 
 def _is_whole(text: str) -> bool:

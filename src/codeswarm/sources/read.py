@@ -12,6 +12,7 @@ from codeswarm.sources import beads
 from codeswarm.sources.base import MAX_BYTES, Found
 from codeswarm.sources.tickets_file import parse_tickets
 
+MAX_YAML = 16 << 20
 NOT_ISSUES = frozenset({"deletions.jsonl", "interactions.jsonl", "routes.jsonl", "molecules.jsonl", "sync_base.jsonl"})
 """What else beads keeps in its folder."""
 
@@ -33,6 +34,12 @@ def read_source(source: str, directory: Path, *, lenient: bool = False) -> Found
     name, data = ("standard input", _typed()) if source == "-" else (source, _bytes(directory / source, source))
     if source.endswith(".jsonl") or (not source.endswith((".json", ".yaml", ".yml")) and _is_lines(data)):
         return beads.read(name, data, lenient=lenient)
+    if not source.endswith(".json") and len(data) > MAX_YAML:
+        raise UsageError(
+            f"{name} is larger than {MAX_YAML >> 20} MiB",
+            "YAML is read slowly: so much of it takes minutes, and the same as JSON a second",
+            "codeswarm example tickets   # what one looks like; the same as JSON is read from a file named .json",
+        )
     return Found(parse_tickets(name, _text(name, data)), name)
 
 
@@ -90,7 +97,9 @@ def _instead(path: Path, name: str) -> str:
 
 def _bounded(data: bytes, name: str) -> bytes:
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB", "", "split it")
+        why = "it is read into memory and kept as a whole; a plan of 10,000 tickets takes less than a tenth of that"
+        split = "codeswarm ticket add --from FILE   # its tickets a part at a time, once a session has the first"
+        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB", why, split)
     return data
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from codeswarm.errors import TicketsInvalid
-from codeswarm.sources.json_text import HALF, halves, why_unreadable
+from codeswarm.sources.json_text import HALF, NO_NUMBER, halves, no_numbers, why_unreadable
 
 Data = dict[str, Any]
 
@@ -35,7 +35,8 @@ def _yaml(name: str, text: str) -> Data:
 def _mapping_of(name: str, found: object) -> Data:
     if not isinstance(found, dict):
         raise TicketsInvalid(name, ["it must be a mapping with the key 'tickets'"])
-    if problems := [f"{where} holds {HALF}" for where in sorted(halves(found))]:
+    problems = [f"{where} holds {HALF}" for where in sorted(halves(found))]
+    if problems := problems + [f"{where} {NO_NUMBER}" for where in sorted(no_numbers(found))]:
         raise TicketsInvalid(name, problems)
     return found
 

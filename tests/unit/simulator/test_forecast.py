@@ -10,6 +10,7 @@ import pytest
 from codeswarm.cli.main import main
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.ticket import TicketSpec
+from codeswarm.simulator import forecast as forecasting
 from codeswarm.simulator.forecast import Wish, forecast
 from tests.support.runs import Place
 
@@ -156,3 +157,20 @@ def test_a_plan_with_mistakes_is_refused(tmp_path: Path, capsys: pytest.CaptureF
         main(["-C", str(tmp_path), "simulate", "t.yaml"])
     assert ended.value.code == 2
     assert "no ticket here" in capsys.readouterr().err
+
+
+def test_a_plan_of_thousands_is_played_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    plays: list[int] = []
+    real = forecasting.play_plan
+
+    def counted(wish: forecasting.Wish, duration: forecasting.Durations) -> forecasting.Played:
+        plays.append(wish.workers)
+        return real(wish, duration)
+
+    monkeypatch.setattr(forecasting, "play_plan", counted)
+    monkeypatch.setattr(forecasting, "MOST_PLAYED", 90)
+    tickets = tuple(TicketSpec(id=TicketId(f"t{n}"), title="T") for n in range(30))
+    found = forecasting.forecast(forecasting.Wish(tickets, workers=4))
+    assert (found.runs, len(plays)) == (1, 3)
+    assert found.makespan_p50_s == found.makespan_p90_s
+    assert found.enough_workers == 30

@@ -284,3 +284,18 @@ def test_a_line_that_nobody_can_use_is_left_out_and_named_even_where_nothing_els
         assert why in told.value.why
         str(told.value).encode()
     assert told.value.what == "issues.jsonl has no open issue left"
+
+
+@pytest.mark.parametrize("minutes", ["1" + "0" * 400, "1e999", "-1e999", "NaN", "1e300"])
+def test_minutes_that_nothing_could_last_are_named_with_their_line(minutes: str) -> None:
+    line = f'{{"id":"bd-1","title":"t","status":"open","estimated_minutes":{minutes}}}\n'
+    with pytest.raises(TicketsInvalid) as told:
+        read("it", line.encode())
+    assert "line 1 has in estimated_minutes what is no number" in told.value.why
+
+
+def test_a_number_beyond_bounds_in_what_is_not_ours_is_kept_as_it_is() -> None:
+    line = f'{{"id":"bd-1","title":"t","status":"open","metadata":{{"theirs":1{"0" * 400}}}}}\n'.encode()
+    found = read("it", line)
+    assert found.original is not None
+    assert found.original.data == line

@@ -147,3 +147,35 @@ def test_an_exported_session_is_its_plan_with_the_holds_of_today(form: str) -> N
 )
 def test_the_form_is_told_by_the_name(name: str, form: str) -> None:
     assert format_of(name) == form
+
+
+@pytest.mark.parametrize(
+    ("estimate", "why"),
+    [
+        ("NaN", "no number"),
+        ("1e999", "no number"),
+        ("1" + "0" * 300, "no number"),
+        ("1e15", "more than ten years"),
+        ("-1", "greater than 0"),
+        ("0", "greater than 0"),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.json", "t.yaml"])
+def test_an_estimate_that_no_ticket_can_take_is_told(tmp_path: Path, name: str, estimate: str, why: str) -> None:
+    said = {"NaN": ".nan", "1e999": ".inf", "1e15": "1.0e+15"}.get(estimate, estimate) if name == "t.yaml" else estimate
+    (tmp_path / name).write_text(f'{{"tickets": [{{"id": "a", "title": "A", "estimate_s": {said}}}]}}')
+    try:
+        problems = read_plan(read_source(name, tmp_path).plan, SHIPPED)
+        assert isinstance(problems, list)
+        told = "\n".join(map(str, problems))
+    except TicketsInvalid as error:
+        told = error.why
+    assert why in told
+    assert "estimate_s" in told
+
+
+def test_yaml_that_would_take_minutes_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(YAML + "#" * reading.MAX_YAML)
+    with pytest.raises(UsageError) as caught:
+        read_source("t.yaml", tmp_path)
+    assert "JSON" in caught.value.hint
