@@ -35,12 +35,12 @@ from codeswarm.domain.rejection import Refusal, Rejection
 
 
 class CodeswarmError(Exception):
-    """Base of all. `hint` is a command that can be pasted, or a sentence."""
+    """Base of all: what happened, why, and a command that can be pasted. None of them is left out."""
 
     exit_code = 1
     http_status = 500
 
-    def __init__(self, what: str, why: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, why: str, hint: str) -> None:
         super().__init__(what)
         self.what = what
         self.why = why
@@ -231,6 +231,9 @@ class VersionConflict(LedgerError):
     http_status = 409
 
 
+GIT_FAILED = "codeswarm doctor   # git, the repository and the disk; then the same again"
+
+
 class GitError(CodeswarmError):
     """A git command failed. `command` and `stderr` are for logs; `what` is for the person.
 
@@ -238,7 +241,8 @@ class GitError(CodeswarmError):
     """
 
     def __init__(self, command: str, exit_code: int, stderr: str) -> None:
-        super().__init__(f"git {command} failed with exit code {exit_code}", stderr.strip()[-2000:])
+        said = stderr.strip()[-2000:]
+        super().__init__(f"git {command} failed with exit code {exit_code}", said or "it said nothing", GIT_FAILED)
         self.command = command
         self.git_exit_code = exit_code
         self.stderr = stderr

@@ -504,7 +504,7 @@ async def test_only_what_arrived_or_is_stale_leaves_the_outbox(face: Face, tmp_p
 
     @face.app.post(f"{API}/busy")
     async def busy() -> None:
-        raise LedgerUnavailable("not just now")
+        raise LedgerUnavailable("not just now", "a test has it so", "codeswarm resume")
 
     session = await face.begin("a", "b")
     lease = (await face.claim())["id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from codeswarm.sandbox.bubblewrap import probe
@@ -53,7 +54,7 @@ def test_without_a_terminal_a_plan_that_waits_for_a_person_is_the_end_of_the_run
     place = small_place(tmp_path)
     done = run(place, "--approve", "plan")
     assert done.code == 3
-    assert "codeswarm approve a1" in done.out + done.err
+    assert re.search(r"codeswarm approve \w{8}/a1 ", done.out + done.err)
     assert "0 of 1 ticket landed" in done.out
     assert "still at work" not in done.err
 

@@ -377,12 +377,8 @@ AFTER: dict[str, Fault] = {
     "retrying what has landed": Fault(
         "codeswarm ticket retry hello", ("not failed", "codeswarm work"), gone="git status"
     ),
-    "a cycle by a link": Fault(
-        "codeswarm ticket link bad --blocked-by later", ("cycle", "ticket unlink later --blocked-by bad")
-    ),
-    "a link to itself": Fault(
-        "codeswarm ticket link bad --blocked-by bad", ("cycle", "ticket show bad"), gone="git status"
-    ),
+    "a cycle by a link": Fault("codeswarm ticket link bad --blocked-by later", ("cycle", "/later --blocked-by bad")),
+    "a link to itself": Fault("codeswarm ticket link bad --blocked-by bad", ("cycle", "/bad"), gone="git status"),
     "a link to a ticket that there is not": Fault(
         "codeswarm ticket link later --blocked-by helo", ("no ticket here", "link later --blocked-by hello"), gone="-"
     ),
@@ -445,6 +441,63 @@ AFTER: dict[str, Fault] = {
 @pytest.mark.parametrize("name", AFTER)
 def test_once_there_is_a_session(name: str, place: Place) -> None:
     check(place, AFTER[name])
+
+
+OLDER: dict[str, Fault] = {
+    "holding what has landed": Fault(
+        "codeswarm ticket hold harbour/hello", ("complete",), gone="codeswarm ticket show harbour/hello"
+    ),
+    "holding what has failed": Fault(
+        "codeswarm ticket hold harbour/bad", ("failed and rests",), gone="codeswarm ticket hold harbour/bad"
+    ),
+    "retrying what is on hold": Fault(
+        "codeswarm ticket retry harbour/later", ("not failed",), gone="codeswarm ticket hold harbour/later"
+    ),
+    "a cycle by a link": Fault("codeswarm ticket link harbour/bad --blocked-by later", ("cycle",)),
+    "a link to itself": Fault(
+        "codeswarm ticket link harbour/bad --blocked-by bad", ("cycle",), gone="codeswarm ticket show harbour/later"
+    ),
+    "a link to a ticket that there is not": Fault(
+        "codeswarm ticket link harbour/later --blocked-by helo", ("no ticket here",), gone="-"
+    ),
+    "a message to nobody": Fault(
+        "codeswarm message harbour/hello more", ("nobody is left",), gone="codeswarm ticket show harbour/hello"
+    ),
+    "an empty message": Fault("codeswarm message harbour/bad ' '", ("message is empty",), gone="-"),
+    "no work to show": Fault(
+        "codeswarm diff harbour/later", ("no work",), fix_code=2, gone="codeswarm diff harbour/hello"
+    ),
+    "a ticket that there is not": Fault(
+        "codeswarm logs harbour/nope", ("no ticket 'nope'",), gone="codeswarm logs harbour/hello"
+    ),
+    "a file of yours in the way of a save": Fault(
+        "codeswarm save harbour",
+        ("not saved", "asked-hello.txt"),
+        lambda place: in_the_way_of(place, "harbour"),
+        code=3,
+    ),
+}
+"""Of a session that is not the latest one: a hint that did not name it would act on another one, or on nothing."""
+
+
+def in_the_way_of(place: Place, session: str) -> None:
+    shell(place, f"codeswarm ticket cancel {session}/bad; codeswarm ticket cancel {session}/later")
+    place.write({"asked-hello.txt": "mine\n"})
+
+
+def newer_session(place: Place) -> None:
+    """With a ticket of the same name, which is neither failed nor on hold nor saved."""
+    (place.root / "draft.yaml").write_text(TICKET.replace("hello", "other"))
+    assert shell(place, "codeswarm ticket import ../draft.yaml").code == 0
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_of_two_sessions_the_one_that_is_meant(name: str, place: Place) -> None:
+    """What was typed named the session; so does what is offered, and the other one is as it was."""
+    newer_session(place)
+    before = shell(place, "codeswarm --json timeline")
+    check(place, OLDER[name])
+    assert shell(place, "codeswarm --json timeline").out == before.out
 
 
 def test_there_are_at_least_forty() -> None:

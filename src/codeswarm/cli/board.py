@@ -192,5 +192,5 @@ def _asked(session: Session) -> Iterable[Text]:
     for id_ in session.open_approvals:
         approval = session.approvals[id_]
         about = approval.ticket or approval.subject
-        asked = f"? codeswarm approve {id_}   ({about}): {' '.join(approval.why.split())}"
+        asked = f"? codeswarm approve {session.id}/{id_}   ({about}): {' '.join(approval.why.split())}"
         yield Text(asked, style="yellow", no_wrap=True, overflow="ellipsis")

@@ -55,7 +55,9 @@ def _ticket_range(here: Here, ticket: str) -> tuple[str, str]:
     if not newest:
         raise Refused(
             wrong_state(
-                f"ticket {row['id']} has no work yet", f"codeswarm logs {row['id']}", "no attempt has left anything"
+                f"ticket {row['id']} has no work yet",
+                f"codeswarm logs {session['id']}/{row['id']}",
+                "no attempt has left anything",
             )
         )
     store = Store(here.home.data.store)

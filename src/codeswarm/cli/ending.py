@@ -151,7 +151,9 @@ def closing_words(session: Session, rest: Rest) -> list[str]:
         if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD):
             verb = "retry" if ticket.status is TicketStatus.FAILED else "release"
             reason = ticket.reason.splitlines()[0] if ticket.reason else ""
-            words.append(f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {ticket.id}")
+            words.append(
+                f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {session.id}/{ticket.id}"
+            )
     if session.answer:
         words.append(session.answer)
     return words + _next_steps(session, rest)
@@ -182,9 +184,11 @@ def _next_steps(session: Session, rest: Rest) -> list[str]:
 
         return [f"{rest.reason}", f"next: {going_on(session)}"]
     if session.open_approvals:
-        waits = [f"waits for a person: codeswarm approve {a}   (codeswarm approvals)" for a in session.open_approvals]
+        waits = [
+            f"waits for a person: codeswarm approve {id_}/{a}   (codeswarm approvals)" for a in session.open_approvals
+        ]
         return [*waits, f"next: codeswarm approvals, and once answered: codeswarm resume {id_}"]
-    lines = [f"look: codeswarm report {id_}   codeswarm diff --stat"]
+    lines = [f"look: codeswarm report {id_}   codeswarm diff --session {id_} --stat"]
     if session.landed:
         lines = [f"unsaved on branch codeswarm/{id_}", *lines, f"next: codeswarm save {id_}"]
     if session.target_reached and session.left:

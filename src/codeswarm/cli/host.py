@@ -211,7 +211,8 @@ class Conversation:
             await self._edit(session, approval)
             return
         if answer == "later":
-            progress(f"later: codeswarm approve {approval_id}; or: codeswarm reject {approval_id} --why '…'")
+            name = f"{session.id}/{approval_id}"
+            progress(f"later: codeswarm approve {name}; or: codeswarm reject {name} --why '…'")
             return
         note = (await asyncio.to_thread(_line, "why: ")).strip() if answer == "reject" else ""
         body = {"answer": answer, "by": self._here.by, "note": note}
@@ -254,7 +255,7 @@ class Conversation:
                 after = f" (after {', '.join(spec.blocked_by)})" if spec.blocked_by else ""
                 out.print(f"  {spec.id}: {spec.title}{after}", markup=False)
             if len(tickets) > MOST_TICKETS:
-                out.print(f"  and {len(tickets) - MOST_TICKETS} more: codeswarm ticket list", markup=False)
+                out.print(f"  and {len(tickets) - MOST_TICKETS} more: codeswarm ticket list {session.id}", markup=False)
         elif approval.ticket is not None:
             out.print(f"  see it: codeswarm diff {session.id}/{approval.ticket}", markup=False)
 

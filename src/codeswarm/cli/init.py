@@ -165,7 +165,9 @@ def _free(path: Path) -> Path:
     names = [path.with_name(f"{path.name}.old{number or ''}") for number in range(100)]
     found = next((name for name in names if not name.exists()), None)
     if found is None:
-        raise UsageError(f"there are a hundred copies of {path.name} already", "", f"rm {path.name}.old*")
+        old = f"{shlex.quote(path.name)}.old*"
+        why = "what stood there before is kept under another name, and no name is left"
+        raise UsageError(f"there are a hundred copies of {path.name} already", why, f"rm {old}")
     return found
 
 

@@ -49,7 +49,9 @@ def _attempt(here: Here, ticket: str | None, epoch: int | None) -> dict[str, Any
         rows = views.rows(tables, "attempts", **where)
     chosen = [row for row in rows if epoch in (None, row["epoch"])]
     if not chosen:
-        raise Refused(unknown("there is no such attempt yet", "codeswarm status", "nobody has begun it"))
+        raise Refused(
+            unknown("there is no such attempt yet", f"codeswarm status {session['id']}", "nobody has begun it")
+        )
     return chosen[-1]
 
 

@@ -58,8 +58,8 @@ def _tell(found: dict[str, Any]) -> None:
     say(f"{session['landed']} of {session['tickets']} landed ({summary}); {_cost(session, found)}")
     for approval in found["approvals"]:
         about = approval["ticket"] or approval["subject"]
-        say(f"? {approval['id']} ({about}): {approval['why']}   codeswarm approve {approval['id']}")
-    _tickets(found["tickets"])
+        say(f"? {approval['id']} ({about}): {approval['why']}   codeswarm approve {session['id']}/{approval['id']}")
+    _tickets(session["id"], found["tickets"])
     _last_words(found["last_words"])
     for checkpoint in found["checkpoints"]:
         say(f"{checkpoint['checkpoint']}: {checkpoint['state']}, {day_and_time(checkpoint['at_ms'])}")
@@ -82,13 +82,13 @@ def _cost(session: dict[str, Any], found: dict[str, Any]) -> str:
     return f"cost ${session['cost_usd']:.2f}{each}{unknown}"
 
 
-def _tickets(tickets: list[dict[str, Any]]) -> None:
+def _tickets(session: str, tickets: list[dict[str, Any]]) -> None:
     """What needs attention first; where there are many, the quiet ones only as a number."""
     ranked = sorted(tickets, key=lambda row: (ORDER.index(row["status"]), row["place"]))
     shown = ranked[:MOST_ROWS]
     table(("ticket", "state", "phase", "tries", "since", "why"), (_row(row) for row in shown))
     if len(ranked) > len(shown):
-        say(f"and {len(ranked) - len(shown)} more: codeswarm ticket list")
+        say(f"and {len(ranked) - len(shown)} more: codeswarm ticket list {session}")
 
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:

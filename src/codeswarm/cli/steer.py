@@ -17,7 +17,7 @@ def pause(context: typer.Context, session: SessionArgument = None) -> None:
 
     Example: codeswarm pause
     """
-    _steer(context.obj, session, {"command": "pause"}, "paused; go on: codeswarm resume")
+    _steer(context.obj, session, {"command": "pause"}, "paused; go on: codeswarm resume {}")
 
 
 def stop(
@@ -29,7 +29,7 @@ def stop(
 
     Example: codeswarm stop --now
     """
-    _steer(context.obj, session, {"command": "stop", "now": now}, "stopping; go on later: codeswarm resume")
+    _steer(context.obj, session, {"command": "stop", "now": now}, "stopping; go on later: codeswarm resume {}")
 
 
 def cancel(
@@ -110,6 +110,6 @@ def _steer(here: Here, session: str | None, body: dict[str, Any], done: str) -> 
     if here.json:
         say_json(answer)
     elif answer["events"]:
-        say(f"session {id_}: {done}")
+        say(f"session {id_}: {done.format(id_)}")
     else:
         say(f"session {id_}: nothing to change, it is so already")

@@ -137,8 +137,9 @@ def split(
 
 def _split(here: Here, ticket: str, parts: list[Any]) -> None:
     answer = _ask(here, ticket, "split", parts=parts)
+    whole = f"{answer['session']}/{ticket.rpartition('/')[2]}"
     ids = ", ".join(str(part.get("id")) for part in parts if isinstance(part, dict))
-    _tell(here, answer, f"ticket {ticket}: split into {ids}; what was done on it is kept: codeswarm work {ticket}")
+    _tell(here, answer, f"ticket {ticket}: split into {ids}; what was done on it is kept: codeswarm work {whole}")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def add(session: Session, command: cmd.AddTickets, now_ms: int) -> Decision:
             "tickets are added to a plan that is",
         )
     if problems := problems_with(session, command.tickets):
-        return refused(problems)
+        return refused(session, problems)
     kept = [ev.SourceKept(source=source) for source in command.kept]
     added = ev.TicketsAdded(tickets=command.tickets, by=command.by)
     return [*kept, added, *agreements(session, command.tickets)]
@@ -59,10 +59,10 @@ def _dead(session: Session, blocker: TicketId) -> str | None:
     return "which is cancelled: it never lands" if ticket.status is TicketStatus.CANCELLED else None
 
 
-def refused(problems: Sequence[Problem], hint: str = "codeswarm ticket list") -> Rejection:
+def refused(session: Session, problems: Sequence[Problem], hint: str = "") -> Rejection:
     more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
     return invalid(
         "; ".join(map(str, problems[:MOST_TOLD])) + more,
-        hint,
+        hint or f"codeswarm ticket list {session.id}",
         "the plan could not be built like that; nothing was changed",
     )

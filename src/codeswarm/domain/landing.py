@@ -89,25 +89,42 @@ def gate_id(session: Session, purpose: str) -> GateId:
 
 def _merge_refused(session: Session, command: cmd.RecordMerge) -> Rejection | None:
     if session.landing is not None:
-        return wrong_state(f"landing {session.landing.number} is under way")
+        return wrong_state(f"landing {session.landing.number} is under way", _watch(session), "one lands at a time")
     if command.old != session.tip:
-        return stale(f"the merge was made on {command.old}, but the tip is {session.tip}")
+        what = f"the merge was made on {command.old}, but the tip is {session.tip}"
+        return stale(what, _watch(session), "something has landed meanwhile")
     if command.ticket is None:
         return _catch_up_refused(session)
     if session.save is not None:
-        return wrong_state("a save is under way, and the tip stands still until it is over")
+        what = "a save is under way, and the tip stands still until it is over"
+        return wrong_state(what, _watch(session), "what is saved must be what was gated")
     if command.ticket not in session.landing_queue:
-        return stale(f"ticket {command.ticket} does not wait for a landing")
+        return stale(
+            f"ticket {command.ticket} does not wait for a landing", _watch(session), "it left the queue meanwhile"
+        )
     if session.tickets[command.ticket].work != command.work:
-        return stale(f"{command.work} is not the work of ticket {command.ticket} any more")
+        what = f"{command.work} is not the work of ticket {command.ticket} any more"
+        return stale(what, _watch(session), "a later attempt has taken its place")
     return None
+
+
+def _watch(session: Session) -> str:
+    return f"codeswarm watch {session.id}"
+
+
+def _not_under_way(session: Session, number: int) -> Rejection:
+    what = f"landing {number} is not under way any more"
+    return stale(what, _watch(session), "it has landed, or was sent back")
 
 
 def _catch_up_refused(session: Session) -> Rejection | None:
     if session.save is None:
-        return wrong_state("only a save catches up with the base branch")
+        return wrong_state(
+            "only a save catches up with the base branch", f"codeswarm save {session.id}", "none is asked for"
+        )
     if session.save.checkpoint is not None:
-        return wrong_state(f"{session.save.checkpoint.id} is being saved, and the tip stands still until that is over")
+        what = f"{session.save.checkpoint.id} is being saved, and the tip stands still until that is over"
+        return wrong_state(what, _watch(session), "what is saved must be what was gated")
     return None
 
 
@@ -210,16 +227,20 @@ def bounce_events(
 def land(session: Session, command: cmd.LandMerge, now_ms: int) -> Decision:
     landing = session.landing
     if landing is None or landing.number != command.landing:
-        return stale(f"landing {command.landing} is not under way any more")
+        return _not_under_way(session, command.landing)
     if not may_land(session, landing):
-        return wrong_state(f"session {session.id} is {session.status}: nothing lands until it goes on")
+        what = f"session {session.id} is {session.status}: nothing lands until it goes on"
+        return wrong_state(what, f"codeswarm resume {session.id}", session.detail or "it does not go on just now")
     if landing.old != session.tip:
-        return stale(f"landing {command.landing} expects the tip {landing.old}, but it is {session.tip}")
+        what = f"landing {command.landing} expects the tip {landing.old}, but it is {session.tip}"
+        return stale(what, _watch(session), "something has landed meanwhile")
     if open_commands := gates.missing(session, landing.tree, landing.commands, landing.old):
-        return wrong_state(f"`{open_commands[0].command}` has no green receipt on tree {landing.tree}")
+        what = f"`{open_commands[0].command}` has no green receipt on tree {landing.tree}"
+        return wrong_state(what, _watch(session), "nothing lands that was not gated")
     receipts = gates.receipts_for(session, landing.tree, landing.commands) + _waived(command.waivers, landing)
     if not receipts:
-        return invalid("a landing without any gate needs a waiver that names a person")
+        what = "a landing without any gate needs a waiver that names a person"
+        return invalid(what, "codeswarm config show", "nothing lands ungated on nobody's word")
     if asked := _unapproved(session, landing, command.files, now_ms):
         return asked
     recorded = [ev.ReceiptsRecorded(receipts=command.waivers, ticket=landing.ticket)] if command.waivers else []
@@ -269,5 +290,5 @@ def _landed(
 
 def bounce(session: Session, command: cmd.BounceLanding, now_ms: int) -> Decision:
     if session.landing is None or session.landing.number != command.landing:
-        return stale(f"landing {command.landing} is not under way any more")
+        return _not_under_way(session, command.landing)
     return bounce_events(session, session.landing, command.reason, command.detail, command.findings)

@@ -14,7 +14,7 @@ from codeswarm.domain import budget, commands as cmd, events as ev
 from codeswarm.domain.ids import GateId, Subject, TicketId, is_gate
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.following import without
-from codeswarm.domain.rejection import Rejection, stale, unknown, wrong_state
+from codeswarm.domain.rejection import Rejection, known_names, stale, unknown, wrong_state
 from codeswarm.domain.retry import backoff_ms
 from codeswarm.domain.scheduling import LOOK, may_overlap
 from codeswarm.domain.session import Attempt, Gate, Session, Ticket
@@ -170,21 +170,47 @@ def holder(session: Session, ticket_id: TicketId, epoch: int) -> tuple[Ticket, A
     """The ticket and its live attempt, if `epoch` is the live one."""
     ticket = session.tickets.get(ticket_id)
     if ticket is None:
-        return unknown(f"there is no ticket {ticket_id!r} in session {session.id}")
+        return unknown(
+            f"there is no ticket {ticket_id!r} in session {session.id}",
+            f"codeswarm ticket list {session.id}",
+            known_names(ticket_id, session.tickets),
+        )
     attempt = ticket.attempts.get(epoch)
     if attempt is None:
-        return unknown(f"ticket {ticket_id} never had an epoch {epoch}")
+        return unknown(f"ticket {ticket_id} never had an epoch {epoch}", _work(session, ticket_id), _last(ticket))
     if ticket.live_epoch != epoch:
-        return stale(f"epoch {epoch} of ticket {ticket_id} is over ({attempt.status}); the last one is {ticket.epoch}")
+        what = f"epoch {epoch} of ticket {ticket_id} is over ({attempt.status}); the last one is {ticket.epoch}"
+        return stale(what, _work(session, ticket_id), _OVER)
     return ticket, attempt
+
+
+_OVER = "the lease ran out or was taken back: what comes later is kept, and changes nothing"
+
+
+def _work(session: Session, ticket: TicketId) -> str:
+    return f"codeswarm work {session.id}/{ticket}"
+
+
+def _last(ticket: Ticket) -> str:
+    return f"its last one is {ticket.epoch}" if ticket.epoch else "nobody has begun it"
+
+
+def no_attempt(session: Session, ticket_id: TicketId, epoch: int) -> Rejection:
+    ticket = session.tickets.get(ticket_id)
+    what = f"there is no attempt {ticket_id}:{epoch} in session {session.id}"
+    if ticket is None:
+        return unknown(what, f"codeswarm ticket list {session.id}", known_names(ticket_id, session.tickets))
+    return unknown(what, _work(session, ticket_id), _last(ticket))
 
 
 def gate_holder(session: Session, gate_id: GateId, epoch: int) -> Gate | Rejection:
     gate = session.gates.get(gate_id)
     if gate is None:
-        return stale(f"gate {gate_id} of session {session.id} is not open any more")
+        what = f"gate {gate_id} of session {session.id} is not open any more"
+        return stale(what, f"codeswarm timeline {session.id}", "it has an outcome already, or nobody needs one")
     if gate.live_epoch != epoch:
-        return stale(f"epoch {epoch} of gate {gate_id} is over; the last one is {gate.epoch}")
+        what = f"epoch {epoch} of gate {gate_id} is over; the last one is {gate.epoch}"
+        return stale(what, f"codeswarm timeline {session.id}", _OVER)
     return gate
 
 
@@ -194,9 +220,11 @@ def prepare(session: Session, command: cmd.PrepareAttempt, now_ms: int) -> Decis
         return held
     ticket, attempt = held
     if attempt.start is not None:
-        return wrong_state(f"attempt {command.ticket}:{command.epoch} is prepared already")
+        what = f"attempt {command.ticket}:{command.epoch} is prepared already"
+        return wrong_state(what, _work(session, command.ticket), "an attempt begins at one commit")
     if command.conflicts and not ticket.phase.writes:
-        return wrong_state(f"phase {ticket.phase.name} writes nothing and can't be given conflicts to resolve")
+        what = f"phase {ticket.phase.name} writes nothing and can't be given conflicts to resolve"
+        return wrong_state(what, _work(session, command.ticket), "only a phase that writes can resolve them")
     return [
         ev.AttemptPrepared(ticket=command.ticket, epoch=command.epoch, start=command.start, conflicts=command.conflicts)
     ]
@@ -210,7 +238,8 @@ def start(session: Session, command: cmd.StartAttempt, now_ms: int) -> Decision:
     if attempt.status is not AttemptStatus.LEASED:
         return []
     if attempt.start is None:
-        return wrong_state(f"attempt {command.ticket}:{command.epoch} has no commit to begin with yet")
+        what = f"attempt {command.ticket}:{command.epoch} has no commit to begin with yet"
+        return wrong_state(what, _work(session, command.ticket), "it is prepared before it starts")
     return [
         ev.AttemptStarted(
             ticket=command.ticket,
@@ -230,7 +259,8 @@ def begin_gating(session: Session, command: cmd.BeginGating, now_ms: int) -> Dec
     if attempt.status is AttemptStatus.GATING:
         return []
     if attempt.status is not AttemptStatus.RUNNING:
-        return wrong_state(f"attempt {command.ticket}:{command.epoch} is {attempt.status}, not running")
+        what = f"attempt {command.ticket}:{command.epoch} is {attempt.status}, not running"
+        return wrong_state(what, _work(session, command.ticket), "a gate judges what an agent has done")
     return [ev.AttemptGating(ticket=command.ticket, epoch=command.epoch, commit=command.commit)]
 
 
@@ -253,9 +283,10 @@ def record_salvage(session: Session, command: cmd.RecordSalvage, now_ms: int) ->
     ticket = session.tickets.get(command.ticket)
     attempt = ticket.attempts.get(command.epoch) if ticket else None
     if ticket is None or attempt is None:
-        return unknown(f"there is no attempt {command.ticket}:{command.epoch} in session {session.id}")
+        return no_attempt(session, command.ticket, command.epoch)
     if ticket.live_epoch == command.epoch:
-        return wrong_state(f"attempt {command.ticket}:{command.epoch} is alive; its own worker snapshots it")
+        what = f"attempt {command.ticket}:{command.epoch} is alive; its own worker snapshots it"
+        return wrong_state(what, _work(session, command.ticket), "only what a worker left behind is salvaged")
     if attempt.snapshot == command.commit:
         return []
     return [
@@ -272,7 +303,7 @@ def record_salvage(session: Session, command: cmd.RecordSalvage, now_ms: int) ->
 def record_commits(session: Session, command: cmd.RecordCommits, now_ms: int) -> Decision:
     ticket = session.tickets.get(command.ticket)
     if ticket is None or command.epoch not in ticket.attempts:
-        return unknown(f"there is no attempt {command.ticket}:{command.epoch} in session {session.id}")
+        return no_attempt(session, command.ticket, command.epoch)
     return [ev.CommitsKept(ticket=command.ticket, epoch=command.epoch, refs=command.refs)]
 
 

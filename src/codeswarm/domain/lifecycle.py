@@ -21,9 +21,11 @@ Decision = list[ev.Event] | Rejection
 def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
     """Begin: the plan is proposed (and accepted, where no person is to be asked), the base is put to its gate."""
     if session.version:
-        return wrong_state(f"session {command.session} has been started already")
+        what = f"session {command.session} has been started already"
+        return wrong_state(what, f"codeswarm status {command.session}", "an id names one session for ever")
     if not command.tickets and not command.ask.strip():
-        return invalid("a session needs a goal or at least one ticket", "codeswarm run --tickets FILE")
+        what = "a session needs a goal or at least one ticket"
+        return invalid(what, "codeswarm run 'WHAT YOU WANT'", "neither was named, and agents would have nothing to do")
     if problem := too_late(command.settings.policy.until, now_ms):
         return problem
     events: list[ev.Event] = [
@@ -117,7 +119,7 @@ def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decisio
     if session.save is not None and session.save.checkpoint is not None:
         return wrong_state(
             f"session {session.id} is being saved just now",
-            "codeswarm watch",
+            f"codeswarm watch {session.id}",
             "a branch that moves is not left half-way",
         )
     events: list[ev.Event] = []
@@ -132,19 +134,20 @@ def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decisio
 
 def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Decision:
     if not command.text.strip():
-        return invalid("the message is empty", "codeswarm message 'WHAT TO SAY'", "agents would be told nothing")
+        to = f"{session.id}/{command.ticket}" if command.ticket else session.id
+        return invalid("the message is empty", f"codeswarm message {to} 'WHAT TO SAY'", "agents would be told nothing")
     if command.ticket is not None:
         ticket = session.tickets.get(command.ticket)
         if ticket is None:
             return unknown(
                 f"there is no ticket {command.ticket!r} in session {session.id}",
-                "codeswarm ticket list",
+                f"codeswarm ticket list {session.id}",
                 known_names(command.ticket, session.tickets),
             )
         if ticket.status in SETTLED_TICKET and ticket.status is not TicketStatus.FAILED:
             return wrong_state(
                 f"ticket {ticket.id} is {ticket.status}",
-                f"codeswarm ticket show {ticket.id}",
+                f"codeswarm ticket show {session.id}/{ticket.id}",
                 "nobody is left to read a message",
             )
     number = len(session.messages) + 1
@@ -157,7 +160,8 @@ def deliver_message(session: Session, command: cmd.DeliverMessage, now_ms: int) 
         return held
     ticket, _ = held
     if not 1 <= command.message <= len(session.messages):
-        return unknown(f"there is no message {command.message} in session {session.id}")
+        what = f"there is no message {command.message} in session {session.id}"
+        return unknown(what, f"codeswarm timeline {session.id}", f"{len(session.messages)} were sent")
     if command.message <= ticket.messages_seen:
         return []
     return [ev.MessageDelivered(message=command.message, ticket=command.ticket, epoch=command.epoch, how=command.how)]

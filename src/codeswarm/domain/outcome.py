@@ -40,7 +40,8 @@ def complete(session: Session, command: cmd.CompleteAttempt, now_ms: int) -> Dec
         return _late(session, command) if held.refusal is Refusal.STALE else held
     ticket, attempt = held
     if attempt.status is AttemptStatus.LEASED and command.report.failure is None:
-        return wrong_state(f"attempt {ticket.id}:{attempt.epoch} was never started and can't have succeeded")
+        what = f"attempt {ticket.id}:{attempt.epoch} was never started and can't have succeeded"
+        return wrong_state(what, f"codeswarm work {session.id}/{ticket.id}", "its worker never told of a beginning")
     recorded = [ev.ReceiptsRecorded(receipts=command.receipts, ticket=ticket.id)] if command.receipts else []
     failure = judge(session, ticket, attempt, command.report)
     if failure is not None:
@@ -55,7 +56,8 @@ def _late(session: Session, command: cmd.CompleteAttempt) -> Decision:
     if attempt.status in _REPORTED:
         return []
     if attempt.late:
-        return stale(f"epoch {command.epoch} of ticket {ticket.id} is over; its late result is kept already")
+        what = f"epoch {command.epoch} of ticket {ticket.id} is over; its late result is kept already"
+        return stale(what, f"codeswarm work {session.id}/{ticket.id}", "one late result of an attempt is kept")
     work = command.report.work
     return [
         ev.LateResultKept(

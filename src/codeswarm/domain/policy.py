@@ -113,7 +113,9 @@ def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
         return approval
     if command.tickets and approval.subject != "plan":
         return invalid(
-            f"approval {approval.id} is for a {approval.subject}", "codeswarm approvals", "there is no plan to edit"
+            f"approval {approval.id} is for a {approval.subject}",
+            f"codeswarm approve {session.id}/{approval.id}",
+            "there is no plan to edit",
         )
     if command.by in approval.given_by:
         return wrong_state(
@@ -139,7 +141,7 @@ def _plan_accepted(session: Session, plan: PlanState, command: cmd.GiveApproval)
     It is looked at once more: the session may have got other tickets since it was proposed.
     """
     if problems := problems_with(session, command.tickets or plan.tickets):
-        return refused(problems, "codeswarm approve --edit")
+        return refused(session, problems, f"codeswarm approve {session.id}/{command.approval} --edit")
     if not command.tickets or command.tickets == plan.tickets:
         return [ev.PlanAccepted(plan=plan.number, by=command.by), *agreements(session, plan.tickets)]
     edited = ev.PlanProposed(
@@ -179,7 +181,9 @@ def expire(session: Session, command: cmd.ExpireApproval, now_ms: int) -> Decisi
     if isinstance(approval, Rejection):
         return approval
     if now_ms < approval.expires_ms:
-        return wrong_state(f"approval {approval.id} has not expired yet")
+        return wrong_state(
+            f"approval {approval.id} has not expired yet", "codeswarm approvals", "there is time to answer"
+        )
     events: list[ev.Event] = [ev.ApprovalExpired(approval=approval.id)]
     if approval.ticket is not None:
         reason = f"nobody answered approval {approval.id} in time; release the ticket to be asked again"

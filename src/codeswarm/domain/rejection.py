@@ -23,27 +23,27 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """`reason` says what can't be done; `why`, what stands behind that."""
+    """`reason` says what can't be done; `why`, what stands behind that; `hint` is a command. None is left out."""
 
     refusal: Refusal
     reason: str
-    hint: str = ""
-    why: str = ""
+    hint: str
+    why: str
 
 
-def unknown(what: str, hint: str = "", why: str = "") -> Rejection:
+def unknown(what: str, hint: str, why: str) -> Rejection:
     return Rejection(refusal=Refusal.UNKNOWN, reason=what, hint=hint, why=why)
 
 
-def stale(what: str, hint: str = "", why: str = "") -> Rejection:
+def stale(what: str, hint: str, why: str) -> Rejection:
     return Rejection(refusal=Refusal.STALE, reason=what, hint=hint, why=why)
 
 
-def wrong_state(what: str, hint: str = "", why: str = "") -> Rejection:
+def wrong_state(what: str, hint: str, why: str) -> Rejection:
     return Rejection(refusal=Refusal.WRONG_STATE, reason=what, hint=hint, why=why)
 
 
-def invalid(what: str, hint: str = "", why: str = "") -> Rejection:
+def invalid(what: str, hint: str, why: str) -> Rejection:
     return Rejection(refusal=Refusal.INVALID, reason=what, hint=hint, why=why)
 
 

@@ -39,7 +39,7 @@ def _find(session: Session, id_: TicketId) -> Ticket | Rejection:
     if isinstance(ticket, Ticket) and ticket.planning is not None:
         return wrong_state(
             f"{id_} is a planner's work, no ticket of the plan",
-            f"codeswarm ticket cancel {id_}",
+            f"codeswarm ticket cancel {session.id}/{id_}",
             "only tickets of the plan are edited",
         )
     return ticket
@@ -56,13 +56,13 @@ def edit(session: Session, command: cmd.EditTicket, now_ms: int) -> Decision:
     if fixed:
         return invalid(
             f"{fixed[0]!r} of a ticket can't be edited",
-            f"codeswarm ticket edit {ticket.id}",
+            f"codeswarm ticket edit {session.id}/{ticket.id}",
             "commits and other tickets name it; hold and release are verbs of their own",
         )
     data = {**ticket.spec.model_dump(mode="json", exclude_none=True), **command.changes}
     spec, problems = read_ticket(0, data, session.settings.pipelines)
     if spec is None or problems:
-        return refused(problems, "codeswarm ticket edit --help   # what each option takes")
+        return refused(session, problems, "codeswarm ticket edit --help   # what each option takes")
     changed = tuple(key for key in TicketSpec.model_fields if getattr(spec, key) != getattr(ticket.spec, key))
     if not changed:
         return []
@@ -82,17 +82,23 @@ def _too_late(session: Session, ticket: Ticket, changed: Sequence[str]) -> Rejec
     if ticket.done_with_phases and set(changed) != {"labels"}:
         what = f"the work on ticket {ticket.id} is done and about to land"
         return wrong_state(
-            what, f"codeswarm ticket add --blocked-by {ticket.id} --title …", "nobody would read the change"
+            what,
+            f"codeswarm ticket add --session {session.id} --blocked-by {ticket.id} --title …",
+            "nobody would read the change",
         )
     if ticket.epoch and (phases := {"pipeline", "contract"} & set(changed)):
         what = f"ticket {ticket.id} has been begun"
         return wrong_state(
-            what, f"codeswarm ticket split {ticket.id} --into FILE", f"its {min(phases)} can't be changed any more"
+            what,
+            f"codeswarm ticket split {session.id}/{ticket.id} --into FILE",
+            f"its {min(phases)} can't be changed any more",
         )
     if ticket.live is not None and "gate" in changed:
         what = f"ticket {ticket.id} is being worked on"
         return wrong_state(
-            what, f"codeswarm ticket hold {ticket.id}", "the attempt is judged by the gate that it began with"
+            what,
+            f"codeswarm ticket hold {session.id}/{ticket.id}",
+            "the attempt is judged by the gate that it began with",
         )
     return None
 
@@ -120,7 +126,7 @@ def unlink(session: Session, command: cmd.UnlinkTicket, now_ms: int) -> Decision
     if strange:
         return invalid(
             f"ticket {ticket.id} does not wait for {strange[0]!r}",
-            f"codeswarm ticket show {ticket.id}",
+            f"codeswarm ticket show {session.id}/{ticket.id}",
             f"it waits for {', '.join(ticket.spec.blocked_by) or 'nothing'}",
         )
     after = tuple(id_ for id_ in ticket.spec.blocked_by if id_ not in command.blocked_by)
@@ -136,17 +142,19 @@ def _blocked(session: Session, ticket: Ticket, after: Sequence[TicketId]) -> Rej
     problems = graph_problems([(ticket.id, after)], others)
     problems += dead_blockers(session, ticket.spec.model_copy(update={"blocked_by": tuple(fresh)}))
     if problems:
-        return refused(problems, _other_blockers(session, ticket, after, others))
+        return refused(session, problems, _other_blockers(session, ticket, after, others))
     if ticket.status in OVER:
         return wrong_state(f"ticket {ticket.id} is {ticket.status}", way_on(session, ticket), "it can't wait any more")
     if all(session.tickets[id_].status is TicketStatus.COMPLETE for id_ in fresh) or _can_wait(ticket):
         return None
     if ticket.done_with_phases:
         what = f"the work on ticket {ticket.id} is done and about to land"
-        return wrong_state(what, f"codeswarm ticket cancel {ticket.id}", f"it can't wait for {fresh[0]} any more")
+        return wrong_state(
+            what, f"codeswarm ticket cancel {session.id}/{ticket.id}", f"it can't wait for {fresh[0]} any more"
+        )
     what = f"ticket {ticket.id} is being worked on"
     return wrong_state(
-        what, f"codeswarm ticket hold {ticket.id}", f"an attempt can't wait for {fresh[0]} in its middle"
+        what, f"codeswarm ticket hold {session.id}/{ticket.id}", f"an attempt can't wait for {fresh[0]} in its middle"
     )
 
 
@@ -159,9 +167,9 @@ def _other_blockers(session: Session, ticket: Ticket, after: Sequence[TicketId],
     cycle = find_cycle({id_: [other for other in blockers if other in known] for id_, blockers in known.items()})
     for one, other in pairwise(cycle or ()):
         if one != ticket.id:
-            return f"codeswarm ticket unlink {one} --blocked-by {other}   # then the same again"
+            return f"codeswarm ticket unlink {session.id}/{one} --blocked-by {other}   # then the same again"
     if cycle:
-        return f"codeswarm ticket show {ticket.id}   # a ticket can't wait for itself: name another one"
+        return f"codeswarm ticket show {session.id}/{ticket.id}   # a ticket can't wait for itself: name another one"
     return f"codeswarm ticket list {session.id}   # the tickets that there are; then the same again with one of them"
 
 
@@ -234,7 +242,7 @@ def _parts(
     if not rows:
         return invalid(
             "a ticket is split into at least one other",
-            f"codeswarm ticket split {ticket.id} --into FILE",
+            f"codeswarm ticket split {session.id}/{ticket.id} --into FILE",
             "none was named",
         )
     whole = without_planners(session, ticket.spec).model_dump(mode="json", exclude_none=True)
@@ -252,7 +260,7 @@ def _parts(
     }
     problems += problems_of(parts, session.settings.pipelines, others)
     problems += [problem for part in parts for problem in dead_blockers(session, part)]
-    return refused(problems) if problems else parts
+    return refused(session, problems) if problems else parts
 
 
 def _instead(session: Session, id_: TicketId, gone: TicketId, ids: Sequence[TicketId]) -> tuple[TicketId, ...]:

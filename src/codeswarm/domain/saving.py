@@ -24,7 +24,9 @@ def request(session: Session, command: cmd.RequestSave, now_ms: int) -> Decision
         return wrong_state(what, f"codeswarm {next_} {session.id}", "nothing has landed that could be saved")
     if session.save is not None:
         return wrong_state(
-            f"session {session.id} is being saved already", "codeswarm watch", "one save at a time moves a branch"
+            f"session {session.id} is being saved already",
+            f"codeswarm watch {session.id}",
+            "one save at a time moves a branch",
         )
     if session.tip == session.base:
         return wrong_state(
@@ -62,24 +64,38 @@ def full_gate(session: Session, commands: tuple[GateCommand, ...]) -> ev.GateReq
     )
 
 
+def _watch(session: Session) -> str:
+    return f"codeswarm watch {session.id}"
+
+
+def _none_asked(session: Session) -> Rejection:
+    return wrong_state("no save is under way", f"codeswarm save {session.id}", "none was asked for, or it is over")
+
+
 def intend(session: Session, command: cmd.IntendSave, now_ms: int) -> Decision:
     if session.save is None:
-        return wrong_state("no save was asked for")
+        return _none_asked(session)
     if session.save.checkpoint is not None:
-        return wrong_state(f"{session.save.checkpoint.id} is being saved already; it is finished or refused first")
+        what = f"{session.save.checkpoint.id} is being saved already; it is finished or refused first"
+        return wrong_state(what, _watch(session), "one save at a time moves a branch")
     if session.landing is not None:
-        return wrong_state(f"landing {session.landing.number} is under way")
+        what = f"landing {session.landing.number} is under way"
+        return wrong_state(what, _watch(session), "what is saved is all that has landed")
     if command.checkpoint in session.checkpoints:
-        return invalid(f"{command.checkpoint} exists already")
+        what = f"{command.checkpoint} exists already"
+        return invalid(what, f"codeswarm checkpoints {session.id}", "a tag is never moved")
     if command.new != session.tip:
-        return stale(f"the save is of {command.new}, but the tip is {session.tip}")
+        what = f"the save is of {command.new}, but the tip is {session.tip}"
+        return stale(what, _watch(session), "something has landed meanwhile")
     commands = gates.full_commands(session)
     if open_commands := gates.missing(session, session.tip_tree, commands):
-        return wrong_state(f"`{open_commands[0].command}` has no green receipt on the tip yet")
+        what = f"`{open_commands[0].command}` has no green receipt on the tip yet"
+        return wrong_state(what, _watch(session), "a branch moves to what is gated, and nowhere else")
     waivers = tuple(waiver.id for waiver in command.waivers if waiver.tree == session.tip_tree and waiver.by)
     receipts = gates.receipts_for(session, session.tip_tree, commands) + waivers
     if not receipts:
-        return invalid("a save without any gate needs a waiver that names a person")
+        what = "a save without any gate needs a waiver that names a person"
+        return invalid(what, "codeswarm config show", "nothing is saved ungated on nobody's word")
     recorded = [ev.ReceiptsRecorded(receipts=command.waivers)] if command.waivers else []
     intended = ev.SaveIntended(
         checkpoint=command.checkpoint,
@@ -95,7 +111,7 @@ def intend(session: Session, command: cmd.IntendSave, now_ms: int) -> Decision:
 def complete(session: Session, command: cmd.CompleteSave, now_ms: int) -> Decision:
     checkpoint = session.save.checkpoint if session.save else None
     if checkpoint is None:
-        return wrong_state("no save is under way")
+        return _none_asked(session)
     return [
         ev.CheckpointSaved(
             checkpoint=checkpoint.id,
@@ -109,7 +125,7 @@ def complete(session: Session, command: cmd.CompleteSave, now_ms: int) -> Decisi
 
 def refuse(session: Session, command: cmd.RefuseSave, now_ms: int) -> Decision:
     if session.save is None:
-        return wrong_state("no save is under way")
+        return _none_asked(session)
     return [
         ev.SaveRefused(
             reason=command.reason,

@@ -20,10 +20,16 @@ Decision = list[ev.Event] | Rejection
 def delegate(session: Session, command: cmd.DelegateTask, now_ms: int) -> Decision:
     """More work in words, through a planner."""
     if not command.text.strip():
-        return invalid("the task is empty", "codeswarm delegate 'what is wanted'", "a planner makes tickets of words")
+        return invalid(
+            "the task is empty",
+            f"codeswarm delegate --session {session.id} 'what is wanted'",
+            "a planner makes tickets of words",
+        )
     if not session.settings.agents_for(Role.PLANNER):
         return wrong_state(
-            "no agent is set for the role planner", "codeswarm resume --agent claude", "a planner makes the tickets"
+            "no agent is set for the role planner",
+            f"codeswarm resume {session.id} --agent claude",
+            "a planner makes the tickets",
         )
     if session.plan is None or not session.plan.accepted:
         return wrong_state(
@@ -39,7 +45,7 @@ def hold(session: Session, command: cmd.HoldTicket, now_ms: int) -> Decision:
     if ticket.status is TicketStatus.FAILED:
         return wrong_state(
             f"ticket {ticket.id} has failed and rests already",
-            f"codeswarm ticket retry {ticket.id}",
+            f"codeswarm ticket retry {session.id}/{ticket.id}",
             "nothing of it is tried again unless you say so",
         )
     if ticket.status in (TicketStatus.COMPLETE, TicketStatus.CANCELLED, TicketStatus.ON_HOLD):
@@ -92,11 +98,12 @@ def way_on(session: Session, ticket: Ticket) -> str:
     """The command that leads on from a ticket's state, where the one that was typed does not."""
     match ticket.status:
         case TicketStatus.FAILED:
-            return f"codeswarm ticket retry {ticket.id}"
+            return f"codeswarm ticket retry {session.id}/{ticket.id}"
         case TicketStatus.ON_HOLD:
-            return f"codeswarm ticket release {ticket.id}"
+            return f"codeswarm ticket release {session.id}/{ticket.id}"
         case TicketStatus.COMPLETE | TicketStatus.CANCELLED:
-            return f"codeswarm work {ticket.id}   # what was done on it; more is a new one: codeswarm ticket add"
+            more = "more is a new one: codeswarm ticket add"
+            return f"codeswarm work {session.id}/{ticket.id}   # what was done on it; {more}"
         case _:
             return f"codeswarm resume {session.id}   # there it is worked on, as soon as it can be"
 
@@ -125,7 +132,7 @@ def find(session: Session, id_: TicketId) -> Ticket | Rejection:
     if ticket is None:
         return unknown(
             f"there is no ticket {id_!r} in session {session.id}",
-            "codeswarm ticket list",
+            f"codeswarm ticket list {session.id}",
             known_names(id_, session.tickets),
         )
     return ticket

@@ -18,7 +18,8 @@ def due_ms(session: Session) -> int | None:
 def too_late(until: Until | None, now_ms: int) -> Rejection | None:
     if until is None or until.at_ms > now_ms:
         return None
-    return invalid(f"until {until.said} is over already: nothing could begin", "--until 07:00   # or 8h")
+    what = f"until {until.said} is over already: nothing could begin"
+    return invalid(what, "--until 8h   # or a time of day: 07:00", "that moment lies behind us")
 
 
 def after_resume(session: Session, wanted: Until | None, now_ms: int) -> Until | None:
@@ -35,7 +36,8 @@ def time_is_up(session: Session, command: cmd.TimeIsUp, now_ms: int) -> list[ev.
     """As `stop` does: no new work, agents end their phase. Idempotent; where nothing goes on nothing is stopped."""
     until = session.settings.policy.until
     if until is None or now_ms < until.at_ms:
-        return wrong_state(f"session {session.id} may go on: its time is not over")
+        what = f"session {session.id} may go on: its time is not over"
+        return wrong_state(what, f"codeswarm status {session.id}", until.said if until else "no end was set")
     if session.status not in STOPS:
         return []
     return [ev.SessionSuspended(reason=SuspendReason.STOPPED, detail=f"until {until.said} is over")]

@@ -17,9 +17,9 @@ from codeswarm.context.bundle import Material, build_bundle, unseen_messages
 from codeswarm.context.prompt import build_prompt
 from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_gate
-from codeswarm.domain.leasing import gate_holder, holder
+from codeswarm.domain.leasing import gate_holder, holder, no_attempt
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.rejection import Rejection, invalid, stale, unknown
+from codeswarm.domain.rejection import Rejection, invalid, stale
 from codeswarm.domain.results import Receipt, Report, Work, first_names
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
@@ -76,7 +76,7 @@ class Attempts:
         session = self._kernel.session(session_id)
         ticket = session.tickets.get(ticket_id)
         if ticket is None or epoch not in ticket.attempts:
-            raise Refused(unknown(f"there is no attempt {ticket_id}:{epoch} in session {session_id}"))
+            raise Refused(no_attempt(session, ticket_id, epoch))
         return session, ticket, ticket.attempts[epoch]
 
     # ── the beginning ──
@@ -232,7 +232,8 @@ class Attempts:
 
     def _take_in(self, session: Session, ticket: Ticket, attempt: Attempt, spool: BinaryIO) -> Snapshot:
         if attempt.start is None:
-            raise Refused(invalid(f"attempt {ticket.id}:{attempt.epoch} has not begun; it can have no files"))
+            what = f"attempt {ticket.id}:{attempt.epoch} has not begun; it can have no files"
+            raise Refused(invalid(what, _work(session.id, ticket.id), "files are taken from where an attempt began"))
         message = Message(f"Work in progress on {ticket.id}", trailers=_trailers(session, ticket, attempt))
         snapshot = take_in(
             self._store,
@@ -299,7 +300,10 @@ class Attempts:
         async with self._alone(session_id, ticket_id, epoch):
             session, ticket, attempt = self._known(session_id, ticket_id, epoch)
             if attempt.live:
-                raise Refused(invalid(f"attempt {ticket_id}:{epoch} can't be salvaged"))
+                what = f"attempt {ticket_id}:{epoch} can't be salvaged"
+                raise Refused(
+                    invalid(what, _work(session_id, ticket_id), "it is alive, and its own worker brings it home")
+                )
             snapshot = await in_thread(self._take_in, session, ticket, attempt, spool)
             return await self._record(cmd.RecordSalvage, session_id, ticket, attempt, snapshot)
 
@@ -324,7 +328,9 @@ class Attempts:
         """
         _, _, attempt = self._known(session_id, ticket_id, epoch)
         if attempt.transcript:
-            raise Refused(stale(f"the transcript of {ticket_id}:{epoch} is closed"))
+            what = f"the transcript of {ticket_id}:{epoch} is closed"
+            hint = f"codeswarm logs {session_id}/{ticket_id}"
+            raise Refused(stale(what, hint, "the attempt has ended, and the ledger holds its digest"))
         return await in_thread(self._artifacts.append, session_id, ticket_id, epoch, offset, data)
 
     # ── the end ──
@@ -335,7 +341,8 @@ class Attempts:
         Raises: Refused (unknown, or told too late twice).
         """
         if request.report is None:
-            raise Refused(invalid("the end of an attempt needs a report"))
+            why = "without one nobody can tell whether it succeeded"
+            raise Refused(invalid("the end of an attempt needs a report", _work(session_id, ticket_id), why))
         session = self._kernel.session(session_id)
         ticket = session.tickets.get(ticket_id)
         attempt = ticket.attempts.get(epoch) if ticket else None
@@ -364,7 +371,8 @@ class Attempts:
         if work is None:
             return self._store.tree(attempt.start) if attempt.start else None
         if self._store.parents(work.commit) != [attempt.start] or self._store.tree(work.commit) != work.tree:
-            raise Refused(invalid(f"{work.commit} is not the work commit of this attempt"))
+            what = f"{work.commit} is not the work commit of this attempt"
+            raise Refused(invalid(what, "codeswarm ledger verify", "a worker's word is checked against the store"))
         return work.tree
 
     def _move_task_branch(self, session: Session, ticket_id: TicketId) -> None:
@@ -401,3 +409,7 @@ def _trailers(session: Session, ticket: Ticket, attempt: Attempt) -> tuple[tuple
         ("Codeswarm-Epoch", str(attempt.epoch)),
         ("Codeswarm-Agent", attempt.agent),
     )
+
+
+def _work(session: SessionId, ticket: TicketId) -> str:
+    return f"codeswarm work {session}/{ticket}"

@@ -201,7 +201,14 @@ class Kernel:
             return
         session = self._load(batch.session)
         if session.version != batch.version:  # what it was decided on is lost, and so is it
-            self._give_up(batch.session, VersionConflict("what came before it was not recorded"))
+            self._give_up(
+                batch.session,
+                VersionConflict(
+                    "what came before it was not recorded",
+                    "its commit failed, and all that rests on it",
+                    "codeswarm status",
+                ),
+            )
             return
         for at_ms, event in zip(batch.moments, batch.events, strict=True):
             evolve(session, event, at_ms)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from codeswarm.clock import Clock, within
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId, Subject, WorkerId, is_gate
-from codeswarm.domain.rejection import stale
+from codeswarm.domain.rejection import Rejection, stale
 from codeswarm.domain.session import Message, Session
 from codeswarm.engine.gathering import Submitted
 from codeswarm.engine.kernel import Kernel
@@ -175,7 +175,7 @@ class LeaseDesk:
         """
         held = self._held.get((session, subject, epoch))
         if held is None:
-            raise Refused(stale(f"the lease {session}:{subject}:{epoch} is over"))
+            raise Refused(_over(session, subject, epoch))
         held.deadline = self._clock.monotonic() + held.ttl_s
         pulse = self._pulse(session, subject, held, seen)
         if wait_s <= 0 or pulse.cancel or pulse.messages:
@@ -187,7 +187,7 @@ class LeaseDesk:
         finally:
             news.cancel()
         if (session, subject, epoch) not in self._held:
-            raise Refused(stale(f"the lease {session}:{subject}:{epoch} is over"))
+            raise Refused(_over(session, subject, epoch))
         return self._pulse(session, subject, held, seen)
 
     def _pulse(self, session_id: SessionId, subject: Subject, held: Held, seen: int) -> Pulse:
@@ -286,3 +286,8 @@ def _leased(session: SessionId, submitted: Submitted) -> Leased:
         if isinstance(event, ev.GateLeased):
             return Leased(session, event.gate, event.epoch)
     raise LookupError("a claim was submitted without a lease")
+
+
+def _over(session: SessionId, subject: Subject, epoch: int) -> Rejection:
+    what = f"the lease {session}:{subject}:{epoch} is over"
+    return stale(what, f"codeswarm timeline {session}", "it ran out, was taken back, or its attempt has ended")

@@ -94,7 +94,9 @@ class Saver(Mover):
     async def _towards_intent(self, session: Session, save: Save) -> bool:
         if save.to == "pr":
             detail = "pull requests are not part of this version"
-            await self._refuse(session.id, _Refusal("unsupported", detail, commands=("codeswarm save --to branch",)))
+            await self._refuse(
+                session.id, _Refusal("unsupported", detail, commands=(f"codeswarm save {session.id} --to branch",))
+            )
             return True
         theirs = await in_thread(self._fetch_theirs, session, save.into)
         if theirs is not None and await self._catch_up(session, theirs):
@@ -164,14 +166,14 @@ class Saver(Mover):
     # ── the move ──
 
     async def _move(self, session: Session, save: Save, checkpoint: Checkpoint) -> None:
-        outcome = await in_thread(self._do_move, save, checkpoint)
+        outcome = await in_thread(self._do_move, session.id, save, checkpoint)
         reach("saver.moved")
         if isinstance(outcome, _Refusal):
             await self._refuse(session.id, outcome)
         else:
             await self._kernel.execute(session.id, cmd.CompleteSave(how=outcome))
 
-    def _do_move(self, save: Save, checkpoint: Checkpoint) -> str | _Refusal:
+    def _do_move(self, session: SessionId, save: Save, checkpoint: Checkpoint) -> str | _Refusal:
         """Tag, then move the branch. Can be taken again after a kill. Returns how it moved, or why it did not."""
         tag = refs.checkpoint(checkpoint.id)
         self._store.set_ref(tag, checkpoint.new)
@@ -185,9 +187,9 @@ class Saver(Mover):
         if isinstance(outcome, Moved):
             return outcome.how
         if isinstance(outcome, Blocked):
-            commands = _ways_out(where, outcome.files, checkpoint.id)
+            commands = _ways_out(where, outcome.files, checkpoint.id, f"codeswarm save {session}")
             return _Refusal("files_in_the_way", outcome.why, outcome.files, commands)
-        return _Refusal("moved", f"{checkpoint.branch} has moved meanwhile", commands=("codeswarm save",))
+        return _Refusal("moved", f"{checkpoint.branch} has moved meanwhile", commands=(f"codeswarm save {session}",))
 
     async def _refuse(self, session_id: SessionId, refusal: _Refusal) -> None:
         command = cmd.RefuseSave(
@@ -196,12 +198,12 @@ class Saver(Mover):
         await self._kernel.execute(session_id, command)
 
 
-def _ways_out(where: Path | None, files: tuple[str, ...], checkpoint: str) -> tuple[str, ...]:
+def _ways_out(where: Path | None, files: tuple[str, ...], checkpoint: str, again: str) -> tuple[str, ...]:
     """What the person can type: we ourselves never put anything of theirs aside."""
     if where is None:
-        return ("codeswarm save",)
+        return (again,)
     if not files:
         return (f"git merge --ff-only {checkpoint}",)
     named = f" -- {shlex.join(files)}" if len(files) <= MOST_NAMED else ""
     git = f"git -C {shlex.quote(str(where))}"
-    return (f"{git} stash push --include-untracked{named}", "codeswarm save", f"{git} stash pop")
+    return (f"{git} stash push --include-untracked{named}", again, f"{git} stash pop")

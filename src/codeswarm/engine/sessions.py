@@ -227,9 +227,17 @@ class Resolver:
     def _begin_from(self, request: SessionRequest) -> tuple[Base, Loaded]:
         base, loaded = begin_from(self._project, self._environment, request.base, request.flags)
         if loaded.config.engine.driver != "embedded":
-            raise ConfigError("the Temporal driver is not part of this version", "", '[engine] driver = "embedded"')
+            raise ConfigError(
+                "the Temporal driver is not part of this version",
+                f"engine.driver is {loaded.config.engine.driver!r}; the embedded one does all of it in one process",
+                "env CODESWARM_ENGINE_DRIVER=embedded",
+            )
         if loaded.config.ledger.url:
-            raise ConfigError("other ledgers than SQLite are not part of this version", "", '[ledger] url = ""')
+            raise ConfigError(
+                "other ledgers than SQLite are not part of this version",
+                "ledger.url names one; without it the ledger is a file in the data directory",
+                "env CODESWARM_LEDGER_URL=",
+            )
         return base, loaded
 
     def _plan(self, request: SessionRequest, settings: Settings) -> Plan | None:

@@ -126,7 +126,9 @@ class WorkerSupervisor:
         Raises: Refused for one too many: a router before us died between starting it and hearing of it.
         """
         if self._wanted is not None and hello.worker not in self._wanted:
-            raise Refused(wrong_state(f"every slot is served without worker {hello.worker}: it can end"))
+            what = f"every slot is served without worker {hello.worker}: it can end"
+            why = "a router before this one started it, and was killed before it heard of it"
+            raise Refused(wrong_state(what, "codeswarm session list", why))
         process = self._registry.write(hello)
         self._live[process.worker] = process
         for tell in self._observers:

@@ -33,6 +33,14 @@ class BrokenChanges(UsageError):
 
     http_status = 400
 
+    def __init__(
+        self,
+        what: str,
+        why: str = "no worker of this version writes that",
+        hint: str = "codeswarm bug-report   # what was taken before is kept",
+    ) -> None:
+        super().__init__(what, why, hint)
+
 
 @dataclass(frozen=True, slots=True)
 class Put:

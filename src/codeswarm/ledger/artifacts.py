@@ -19,7 +19,8 @@ class TranscriptGap(CodeswarmError):
     http_status = 409
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"the transcript has {size} bytes; the next piece must begin there")
+        what = f"the transcript has {size} bytes; the next piece must begin there"
+        super().__init__(what, "a hole in it could never be filled", "codeswarm logs   # what there is of it")
         self.size = size
 
 

@@ -42,7 +42,9 @@ class MemoryLedger:
         version = self._versions.get(batch.session, 0)
         if version != batch.expected_version:
             what = f"session {batch.session} is at version {version}, not {batch.expected_version}"
-            self._conflicts.setdefault(batch.session, VersionConflict(what))
+            self._conflicts.setdefault(
+                batch.session, VersionConflict(what, "someone else has written to it meanwhile", "codeswarm status")
+            )
         if (error := self._failed or self._conflicts.get(batch.session)) is not None:
             raise error
         recorded = self._write(batch, version)

@@ -39,7 +39,8 @@ def create_app(engine: Engine, sessions: Sessions, log: Callable[[str], None]) -
             try:
                 from_json(await request.body())
             except ValueError as error:
-                raise Refused(invalid(f"the body is no text: {error}")) from error
+                why = "what is recorded must be readable again"
+                raise Refused(invalid(f"the body is no text: {error}", problems.ROUTES, why)) from error
 
     reading = (view_routes(engine), report_routes(engine))
     routers = (lease_routes(engine), upload_routes(engine), command_routes(engine, sessions), *reading)

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from codeswarm.engine.room import Room
-from codeswarm.errors import CodeswarmError, DiskFull, disk_full
+from codeswarm.errors import FREE_SOME, CodeswarmError, DiskFull, disk_full
 from codeswarm.protocol import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -47,7 +47,7 @@ def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
     async def _system(request: Request, error: OSError) -> JSONResponse:
         if not room.met(error):
             return await _fault(request, error)
-        return respond(problem_of(disk_full(error) or DiskFull(str(error))))
+        return respond(problem_of(disk_full(error) or DiskFull(str(error), "the system said so", FREE_SOME)))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

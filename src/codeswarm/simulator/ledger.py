@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 from codeswarm.domain.ids import SessionId
-from codeswarm.errors import LedgerError, LedgerFull
+from codeswarm.errors import FREE_SOME, LedgerError, LedgerFull
 from codeswarm.ledger.base import Batch, Recorded
 from codeswarm.ledger.memory import MemoryLedger
 
@@ -58,7 +58,7 @@ class SlowLedger(MemoryLedger):
             return
         group, self._queue = self._queue, []
         if self._disk.full:
-            self._failed = LedgerFull("the disk is full")
+            self._failed = LedgerFull("the disk is full", "a fault of the history that is played", FREE_SOME)
         done: list[tuple[Future[list[Recorded]], list[Recorded]]] = []
         for batch, future in group:
             try:

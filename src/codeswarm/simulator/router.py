@@ -57,7 +57,9 @@ class WatchedKernel(Kernel):
 
     def submit(self, id_: SessionId, command: cmd.Command, *, reply: Reply | None = None) -> Submitted:
         if self.dead:
-            raise Refused(stale("this router was killed"))  # what it still tries to tidy up, a killed process does not
+            raise Refused(
+                stale("this router was killed", "codeswarm resume", "a fault of the history that is played")
+            )  # what it still tries to tidy up, a killed process does not
         try:
             submitted = super().submit(id_, command, reply=reply)
         except CodeswarmError:
@@ -72,7 +74,7 @@ class WatchedKernel(Kernel):
 
     def _load(self, id_: SessionId) -> Session:
         if self.dead:  # or it would wait for commits that never come
-            raise Refused(stale("this router was killed"))
+            raise Refused(stale("this router was killed", "codeswarm resume", "a fault of the history that is played"))
         return super()._load(id_)
 
     def _forget(self, id_: SessionId, generation: int, error: BaseException) -> None:
@@ -181,14 +183,13 @@ class SimulatedSaver(Saver):
     def _next_checkpoint(self) -> str:
         return f"checkpoint/2026-01-01-{len(self._kernel.ledger.table('checkpoints')) + 1}"
 
-    def _do_move(self, save: Save, checkpoint: Checkpoint) -> str | _Refusal:
-        session = next(s for s in self._kernel.live_sessions() if s.save is save)
+    def _do_move(self, session: SessionId, save: Save, checkpoint: Checkpoint) -> str | _Refusal:
         git = self._git
-        if git.faults.strikes(Fault.SAVE_REFUSED, self._clock.monotonic(), session.id, checkpoint.id):
+        if git.faults.strikes(Fault.SAVE_REFUSED, self._clock.monotonic(), session, checkpoint.id):
             return _Refusal("files_in_the_way", "a file was changed", ("a.py",), ("git stash",))
-        if not git.is_ancestor(git.branches[session.id], checkpoint.new):
+        if not git.is_ancestor(git.branches[session], checkpoint.new):
             return _Refusal("moved", "the branch has moved meanwhile")
-        git.branches[session.id] = checkpoint.new
+        git.branches[session] = checkpoint.new
         return "fast_forward"
 
 

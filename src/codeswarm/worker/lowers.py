@@ -131,4 +131,4 @@ def _sync(folder: Path) -> None:
     done = run_sync(["sync", "--file-system", str(folder)], cwd=Path("/"), env={})
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise CodeswarmError("a checkout under overlays could not be written down", said)
+        raise CodeswarmError("a checkout under overlays could not be written down", said, "codeswarm doctor")

@@ -47,7 +47,7 @@ class Overlays:
         """What someone left behind, as they left it. Raises: OverlayFailed, GitError, OSError."""
         tried = await self.probe()
         if not tried.works:
-            raise OverlayFailed("a workspace that is an overlay can't be looked at here", tried.why)
+            raise OverlayFailed("a workspace that is an overlay can't be looked at here", tried.why, "codeswarm doctor")
         async with self._lowers.lock(place.session):
             lower = await asyncio.to_thread(self._lowers.again, place, objects)
         return await asyncio.to_thread(self._mounter.mount, place, lower.files)

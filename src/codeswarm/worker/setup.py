@@ -75,7 +75,7 @@ class SetupCache:
         done = await run_to_end(self._sandbox, walls, argv, environment, timeout_s=settings.setup_timeout_s)
         if done.exit_code != 0:
             how = "did not end in time" if done.timed_out else f"exited with {done.exit_code}"
-            raise SetupFailed(f"the set-up `{command}` {how}", done.tail)
+            raise SetupFailed(f"the set-up `{command}` {how}", done.tail, "codeswarm config show   # workspace.setup")
 
 
 def _keep(place: Place, files: Path, kept: Path) -> None:
@@ -108,4 +108,5 @@ def _copy_untracked(source: Path, target: Path, prefix: bytes, tracked: set[byte
 def _run_tool(*argv: str) -> None:
     done = run_sync(argv, cwd=Path("/"), env={"PATH": os.defpath}, timeout_s=3600)
     if done.returncode != 0:
-        raise SetupFailed("what the set-up made could not be copied", done.stderr.decode(errors="replace")[-500:])
+        said = done.stderr.decode(errors="replace")[-500:]
+        raise SetupFailed("what the set-up made could not be copied", said, "codeswarm doctor")

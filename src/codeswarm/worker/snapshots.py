@@ -198,7 +198,8 @@ def baseline(files: Path, manifest: Path, kind: int, upper: Path | None = None) 
     argv = [sys.executable, "-I", "-S", str(WALKER)]
     done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, stdin=json.dumps(order).encode() + b"\n")
     if done.returncode != 0:
-        raise SnapshotFailed("a new workspace could not be looked through", done.stderr.decode(errors="replace")[-500:])
+        said = done.stderr.decode(errors="replace")[-500:]
+        raise SnapshotFailed("a new workspace could not be looked through", said, "codeswarm doctor")
     manifest.with_suffix(".next").replace(manifest)
 
 

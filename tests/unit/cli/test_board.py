@@ -96,7 +96,7 @@ def test_what_failed_waits_or_is_held_is_told_with_why_each_on_one_line(width: i
     for mark, ticket in (("‖", "held"), ("✗", "fails"), ("?", "waits")):
         (line,) = [line for line in lines if line.split()[:2] == [mark, ticket]]
         assert swarm.ticket(ticket).status in line or "…" in line
-    (asked,) = [line for line in lines if "codeswarm approve a1" in line]
+    (asked,) = [line for line in lines if f"codeswarm approve {swarm.session.id}/a1" in line]
     assert "(waits)" in asked, "the command is not what is cut off"
     assert len(lines) == 1 + 1 + 3 + 1 + 1
 

@@ -240,7 +240,7 @@ def test_a_running_attempt_can_not_be_made_to_wait_but_for_what_has_landed() -> 
     swarm.begin("a")
     refusal = swarm.refused(link("a", "b"))
     assert "in its middle" in refusal.why
-    assert refusal.hint == "codeswarm ticket hold a"
+    assert refusal.hint == f"codeswarm ticket hold {swarm.session.id}/a"
     swarm.do(link("a", "done"))
     swarm.hold("a")
     swarm.do(link("a", "b"))

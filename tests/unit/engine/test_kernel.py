@@ -196,7 +196,7 @@ async def test_a_late_look_at_an_old_failure_harms_nothing_that_is_on_its_way() 
     """Only the first one to see a failure drops what ran ahead; what came after it stands on firm ground."""
     ledger = MemoryLedger()
     kernel = await kernel_on(ledger, ONE)
-    ledger.fail_next = LedgerFull("full")
+    ledger.fail_next = LedgerFull("full", "a test has it so", "codeswarm resume")
     old = kernel.submit(ONE, note("lost"))
     await settle()
     new = kernel.submit(ONE, note("kept"))
@@ -221,7 +221,7 @@ async def test_a_session_whose_start_failed_is_not_there_and_can_be_started_agai
 async def test_after_an_io_error_nothing_more_is_written() -> None:
     ledger = MemoryLedger()
     kernel = await kernel_on(ledger, ONE)
-    ledger.fail_next = LedgerBroken("the disk failed")
+    ledger.fail_next = LedgerBroken("the disk failed", "a test has it so", "codeswarm resume")
     for _ in range(3):
         with pytest.raises(LedgerBroken):
             await kernel.execute(ONE, note("never"))
@@ -294,7 +294,7 @@ async def _play(rounds: list[Round]) -> None:
             for place, target in enumerate(targets):
                 if place == fails_at:
                     await settle(place % 3)
-                    ledger.fail_next = LedgerFull("full")
+                    ledger.fail_next = LedgerFull("full", "a test has it so", "codeswarm resume")
                 tasks.create_task(say(ids[target], f"{number}.{place}"))
         ledger.fail_next = None
     for id_ in ids:

@@ -220,7 +220,7 @@ async def test_a_lease_whose_commit_failed_is_not_given_back_by_its_first_claima
     ledger = MemoryLedger()
     desk = Desk(ledger)
     await desk.begin(ONE, "a")
-    ledger.fail_next = LedgerFull("full")
+    ledger.fail_next = LedgerFull("full", "a test has it so", "codeswarm resume")
     submission = desk.desk._submit(claim_command("w1"), desk.desk._in_turn())
     assert submission is not None
     await settle()

@@ -171,7 +171,7 @@ async def test_it_does_not_spin_over_a_gate_that_nobody_takes_or_a_suspended_ses
 async def test_on_a_full_disk_it_waits_for_room_and_then_each_lease_has_a_full_term(watch: Watch) -> None:
     await watch.kernel.execute(ONE, start_command(ONE, "a", settings=UNGATED))
     await watch.desk.claim(claim_command(roles=AGENTS), 0)
-    watch.ledger.fail_next = LedgerFull("full")
+    watch.ledger.fail_next = LedgerFull("full", "a test has it so", "codeswarm resume")
     await watch.clock.advance(TTL_S)
     assert watch.desk.live() == [(ONE, "a", 1)]
     looking = asyncio.create_task(watch.room.run())
@@ -190,7 +190,7 @@ async def test_on_a_full_disk_it_waits_for_room_and_then_each_lease_has_a_full_t
 async def test_a_disk_that_fails_ends_it(watch: Watch) -> None:
     await watch.kernel.execute(ONE, start_command(ONE, "a", settings=UNGATED))
     await watch.desk.claim(claim_command(roles=AGENTS), 0)
-    watch.ledger.fail_next = LedgerBroken("the disk failed")
+    watch.ledger.fail_next = LedgerBroken("the disk failed", "a test has it so", "codeswarm resume")
     await watch.clock.advance(TTL_S)
     assert isinstance(watch.running.exception(), LedgerBroken)
     watch.running = asyncio.create_task(asyncio.sleep(0))

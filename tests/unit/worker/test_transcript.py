@@ -26,7 +26,7 @@ class Harbour:
     async def ship(self, offset: int, data: bytes) -> int:
         self.asked += 1
         if self.away:
-            raise RouterUnreachable("the router does not answer")
+            raise RouterUnreachable("the router does not answer", "a test has it so", "codeswarm resume")
         if not self.full:
             assert offset <= len(self.data)
             self.data += data[len(self.data) - offset :]

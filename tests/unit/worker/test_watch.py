@@ -122,7 +122,9 @@ async def test_a_heart_that_rests_for_longer_than_a_request_may_wait_beats_all_t
     watching.cancel()
 
 
-@pytest.mark.parametrize("error", [refused(409), refused(404), RouterUnreachable("gone")])
+@pytest.mark.parametrize(
+    "error", [refused(409), refused(404), RouterUnreachable("gone", "a test has it so", "codeswarm resume")]
+)
 async def test_a_lease_that_is_lost_stops_the_attempt_and_nothing_more_is_reported(error: Exception) -> None:
     scene = Scene()
     scene.far_end.answers.put_nowait(error)
@@ -204,7 +206,7 @@ async def test_snapshots_are_taken_at_heartbeats_and_at_the_end_of_each_turn() -
 
 async def test_a_snapshot_that_fails_is_made_up_for_by_the_next_but_not_under_a_lease_that_is_over() -> None:
     scene = Scene(heartbeat_s=10)
-    scene.failure = CodeswarmError("the disk is full")
+    scene.failure = CodeswarmError("the disk is full", "no room", "codeswarm du")
     watching = asyncio.create_task(scene.watch.run())
     await scene.clock.advance(30)
     assert (scene.snapshots, watching.done()) == (3, False)

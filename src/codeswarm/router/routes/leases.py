@@ -33,7 +33,7 @@ from codeswarm.protocol import (
     WorkerHello,
 )
 from codeswarm.router.problems import respond
-from codeswarm.router.routes.naming import attempt_lease, lease_of
+from codeswarm.router.routes.naming import attempt_lease, lease_of, parse
 
 T = TypeVar("T")
 
@@ -108,14 +108,14 @@ def lease_routes(engine: Engine) -> APIRouter:
         if is_gate(subject):
             await engine.attempts.complete_gate(session, GateId(subject), epoch, body)
             return Response(status_code=204)
-        return _ended(await engine.attempts.complete(session, TicketId(subject), epoch, body))
+        return _ended(lease, await engine.attempts.complete(session, TicketId(subject), epoch, body))
 
     @routes.post("/leases/{lease}/fail", response_model=None)
     async def fail(lease: str, body: FailRequest) -> Response:
         session, ticket = attempt_lease(lease, body.epoch)
         failure = Failure(failure_class=body.failure_class, message=body.reason)
         report = CompleteRequest(epoch=body.epoch, report=Report(failure=failure))
-        return _ended(await engine.attempts.complete(session, ticket, body.epoch, report))
+        return _ended(lease, await engine.attempts.complete(session, ticket, body.epoch, report))
 
     @routes.post("/leases/{lease}/release", status_code=204)
     async def release(lease: str, body: ReleaseRequest) -> None:
@@ -137,14 +137,16 @@ async def _claim(engine: Engine, wanted: cmd.Claim, wait_s: float) -> Offer | No
         raise
 
 
-def _ended(counted: bool) -> Response:
+def _ended(lease: str, counted: bool) -> Response:
     if counted:
         return Response(status_code=204)
+    session, subject, _ = parse(lease)
     return respond(
         Problem(
             title="the lease was over: the result changed nothing, and its work is kept",
             status=409,
-            hint="codeswarm work TICKET shows it",
+            detail="it ran out or was taken back before this was told",
+            hint=f"codeswarm work {session}/{subject}",
         )
     )
 

@@ -230,7 +230,9 @@ def view_routes(engine: Engine) -> APIRouter:
         session, ticket, epoch = parse(attempt)
         path = engine.artifacts.transcript(session, ticket, epoch)
         if not views.rows(ledger, "attempts", session=session, ticket=ticket, epoch=epoch):
-            raise Refused(unknown(f"there is no attempt {attempt!r}"))
+            raise Refused(
+                unknown(f"there is no attempt {attempt!r}", f"codeswarm status {session}", "nobody has begun it")
+            )
         data = b""
         if path.is_file():
             with path.open("rb") as file:

@@ -16,6 +16,7 @@ from codeswarm.domain.rejection import invalid
 from codeswarm.engine.engine import Engine
 from codeswarm.errors import Refused
 from codeswarm.protocol import SnapshotAnswer, WorkAnswer
+from codeswarm.router.problems import ROUTES
 from codeswarm.router.routes.naming import Number, attempt_lease, parse
 
 MAX_UPLOAD = 4 << 30
@@ -77,7 +78,8 @@ async def bounded(request: Request, most: int) -> AsyncIterator[bytes]:
     async for chunk in request.stream():
         size += len(chunk)
         if size > most:
-            raise Refused(invalid(f"an upload of more than {most} bytes"))
+            why = "an upload is bounded, so that no agent can fill the disk of the router"
+            raise Refused(invalid(f"an upload of more than {most} bytes", ROUTES, why))
         yield chunk
 
 
