@@ -230,7 +230,8 @@ def _waiting(
         what = f"does not wait for {ticket.id!r}"
         problems += [Problem(where=where, what=f"names {name!r}, which {what}") for name in strange]
         found |= {TicketId(name): (*found.get(TicketId(name), ()), TicketId(str(id_))) for name in dict.fromkeys(named)}
-    return refused(problems, f"codeswarm ticket show {ticket.id}   # who waits for it") if problems else found
+    shown = f"codeswarm ticket show {session.id}/{ticket.id}   # who waits for it"
+    return refused(session, problems, shown) if problems else found
 
 
 def _parts(
