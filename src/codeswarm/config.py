@@ -273,6 +273,21 @@ class Source:
     values: Mapping[str, Any]
 
 
+PLACES = ("data", "workspaces")
+"""Variables that name a folder."""
+NO_SETTINGS = frozenset({"DATA", "WORKSPACES", "FAILPOINT", "BASE", "HEAD", "CHANGED_FILES", "CHANGED_FILES_PATH"}) | {
+    "SESSION",
+    "TICKET",
+    "PHASE",
+    "ROLE",
+    "ATTEMPT",
+    "EPOCH",
+    "WORKSPACE",
+    "RESULT",
+    "BUNDLE",
+    "BOX",
+}
+"""Variables that are none: folders, and what agents and gates are told."""
 NO_EFFECT = frozenset(
     {
         "policy.auto_resolve",
@@ -325,6 +340,7 @@ def load(
         Source(str(environment.user_config), _parse(str(environment.user_config), user_text)),
         Source("environment", from_variables(environment.settings)),
     ]
+    check_names(environment.settings)
     for source in (theirs, *standing, asked):
         check(source)
     kept, ignored = tighten(theirs.values, _merged(standing).config)
@@ -389,6 +405,30 @@ def _parse(name: str, text: bytes | None) -> dict[str, Any]:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name} can't be read", str(error), _to_mend(name)) from error
+
+
+def check_names(variables: Mapping[str, str]) -> None:
+    """Raises: ConfigError for variables that nobody reads and that nearly are settings: they would do nothing."""
+    meant = {name: found for name in variables if (found := _meant(name)) is not None}
+    if meant:
+        problems = "\n".join(
+            f"  - CODESWARM_{name} is read by nobody; did you mean CODESWARM_{found}?" for name, found in meant.items()
+        )
+        names = " ".join(f"CODESWARM_{name}" for name in meant)
+        raise ConfigError(
+            "the environment sets what there is not", problems, f"unset {names} && codeswarm config check"
+        )
+
+
+def _meant(name: str) -> str | None:
+    """The variable that a name nearly is; None where it is one, or nothing of ours."""
+    section, _, key = name.lower().partition("_")
+    if name in NO_SETTINGS or section in Config.model_fields:
+        return None
+    known = difflib.get_close_matches(
+        section if key else name.lower(), Config.model_fields if key else PLACES, n=1, cutoff=0.75
+    )
+    return "_".join(filter(None, (known[0], key))).upper() if known else None
 
 
 def from_variables(variables: Mapping[str, str]) -> dict[str, Any]:

@@ -100,6 +100,16 @@ def with_an_old_git(place: Place) -> None:
     program(place.root / "bin" / "apt-get", f'[ "$1 $2" = "install git" ] && rm {old}')
 
 
+def old_copies(place: Place) -> None:
+    for number in range(100):
+        (place.repository / f"codeswarm.toml.old{number or ''}").write_text("mine")
+
+
+def endless_beads(place: Place) -> None:
+    line = '{"id":"b-%s","title":"T","status":"open","estimated_minutes":%s}\n'
+    (place.root / "b.jsonl").write_text(line % (1, 5) + line % (2, "1e999"))
+
+
 TWO = "tickets:\n- {id: a, title: A%s}\n- {id: b, title: B%s}\n"
 
 BEFORE: dict[str, Fault] = {
@@ -174,6 +184,31 @@ BEFORE: dict[str, Fault] = {
     ),
     "a variable with a wrong value": Fault(
         "codeswarm config check", ("swarm.workers",), env={"CODESWARM_SWARM_WORKERS": "many"}, gone="-"
+    ),
+    "a variable with a slip in its name": Fault(
+        "codeswarm config check",
+        ("did you mean CODESWARM_SWARM_WORKERS",),
+        env={"CODESWARM_SWRAM_WORKERS": "2"},
+        gone="-",
+    ),
+    "a folder's variable with a slip": Fault(
+        "codeswarm config check", ("did you mean CODESWARM_DATA",), env={"CODESWARM_DATAA": "x"}, gone="-"
+    ),
+    "a driver of later": Fault(
+        GO, ("Temporal", "engine.driver is 'temporal'"), env={"CODESWARM_ENGINE_DRIVER": "temporal"}, gone="-"
+    ),
+    "a ledger of later": Fault(
+        GO, ("ledger.url names one",), env={"CODESWARM_LEDGER_URL": "postgresql://x/y"}, gone="-"
+    ),
+    "a hundred old copies": Fault("codeswarm init --yes --force --gate true", ("a hundred copies",), old_copies),
+    "an estimate without end": Fault(
+        "codeswarm simulate ../t.yaml",
+        ("no number",),
+        tickets("tickets:\n- {id: a, title: A, estimate_s: .inf}\n"),
+        mended=TICKET,
+    ),
+    "a beads file with minutes without end": Fault(
+        "codeswarm ticket import ../b.jsonl", ("line 2", "no number"), endless_beads, gone="codeswarm ticket show b-1"
     ),
     "settings that are a link": Fault("codeswarm init --yes", ("not a plain file",), link_settings),
     "another router": Fault("codeswarm --router http://example.invalid config check", ("not part of",), gone="-"),
