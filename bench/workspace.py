@@ -82,11 +82,11 @@ class _Bench:
         """The bars say how many times better than git's worktree ours must be."""
         maker = WorkspaceMaker(self._places, sandbox, Environment.read())
         if kind == OVERLAY:
-            self._ours(maker, kind)
+            self._ours(maker, kind, sandbox.as_agent)
         ours: list[_Took] = []
         theirs: list[_Took] = []
         for _ in range(self._scale.long_runs):
-            ours.append(self._ours(maker, kind))
+            ours.append(self._ours(maker, kind, sandbox.as_agent))
             theirs.append(self._worktree(f"{kind}{len(theirs)}"))
         maker.close()
         note = f"{self._scale.files:,} files"
@@ -102,7 +102,7 @@ class _Bench:
             ),
         ]  # fmt: skip
 
-    def _ours(self, maker: WorkspaceMaker, kind: str) -> _Took:
+    def _ours(self, maker: WorkspaceMaker, kind: str, as_agent: tuple[str, ...]) -> _Took:
         self._epoch += 1
         place = self._places.attempt("bench", "ticket", self._epoch)
         order = WorkspaceOrder(
@@ -114,7 +114,7 @@ class _Bench:
         workspace = asyncio.run(making)
         ready = _since(begun)
         view = workspace.view
-        status = _status(view.source, view.namespaces.entering if view.namespaces else ())
+        status = _status(view.source, view.namespaces.entering if view.namespaces else as_agent)
         workspace.let_go()
         return _Took(*ready, *status)
 
