@@ -312,6 +312,11 @@ def in_the_way(place: Place) -> None:
     place.write({"asked-hello.txt": "mine\n"})
 
 
+def locked_index(place: Place) -> None:
+    shell(place, "codeswarm ticket cancel bad; codeswarm ticket cancel later")
+    (place.repository / ".git" / "index.lock").touch()
+
+
 def export_taken(place: Place) -> None:
     place.write({"events.jsonl": "mine\n", "copy.db": "mine\n", "report.txt": "mine\n"})
 
@@ -445,6 +450,9 @@ AFTER: dict[str, Fault] = {
     "saving what is saved": Fault("codeswarm save harbour", ("finalized",), saved, gone="codeswarm checkpoints"),
     "a file of yours in the way of a save": Fault(
         "codeswarm save", ("not saved", "asked-hello.txt"), in_the_way, code=3
+    ),
+    "a lock that a dead git left": Fault(
+        "codeswarm save", ("not saved", "index.lock", "if none is at work"), locked_index, code=3
     ),
     "an export over a file": Fault(
         "codeswarm ledger export --output events.jsonl", ("can't be written",), export_taken, gone="-"

@@ -136,6 +136,9 @@ PLACES: dict[str, Fault] = {
         code=1,
     ),
     "a cache without rights": Fault(GO, ("nothing can be written to",), without_rights("cache", 0o500, begin=False)),
+    "a HOME without rights": Fault(
+        GO, ("nothing can be written to",), without_rights("home", 0o500, begin=False), env={"XDG_CACHE_HOME": ""}
+    ),
     "own settings without rights": Fault(
         "codeswarm config check",
         ("Permission denied",),

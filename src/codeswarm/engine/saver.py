@@ -13,6 +13,7 @@ commands to run.
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from codeswarm.git.store import Store
 
 MOST_NAMED = 30
 """So many files in the way are named in a command; more are all put aside by it."""
+_LOCK = re.compile(r"Unable to create '(/.+\.lock)': File exists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class Saver(Mover):
         if isinstance(outcome, Moved):
             return outcome.how
         if isinstance(outcome, Blocked):
-            commands = _ways_out(where, outcome.files, checkpoint.id, f"codeswarm save {session}")
+            commands = _ways_out(where, outcome, checkpoint.id, f"codeswarm save {session}")
             return _Refusal("files_in_the_way", outcome.why, outcome.files, commands)
         return _Refusal("moved", f"{checkpoint.branch} has moved meanwhile", commands=(f"codeswarm save {session}",))
 
@@ -198,12 +200,14 @@ class Saver(Mover):
         await self._kernel.execute(session_id, command)
 
 
-def _ways_out(where: Path | None, files: tuple[str, ...], checkpoint: str, again: str) -> tuple[str, ...]:
+def _ways_out(where: Path | None, blocked: Blocked, checkpoint: str, again: str) -> tuple[str, ...]:
     """What the person can type: we ourselves never put anything of theirs aside."""
     if where is None:
         return (again,)
-    if not files:
+    if lock := _LOCK.search(blocked.why):
+        return (f"rm {shlex.quote(lock[1])}   # of a git that has died: if none is at work there", again)
+    if not blocked.files:
         return (f"git merge --ff-only {checkpoint}",)
-    named = f" -- {shlex.join(files)}" if len(files) <= MOST_NAMED else ""
+    named = f" -- {shlex.join(blocked.files)}" if len(blocked.files) <= MOST_NAMED else ""
     git = f"git -C {shlex.quote(str(where))}"
     return (f"{git} stash push --include-untracked{named}", again, f"{git} stash pop")
