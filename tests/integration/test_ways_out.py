@@ -124,7 +124,7 @@ BEFORE: dict[str, Fault] = {
     ),
     "a detached head": Fault(TRY, ("detached",), git("checkout", "-q", "--detach")),
     "a base that is not there": Fault(f"{TRY} --base mian", ("no branch 'mian'",), gone="-"),
-    "no gate and no settings": Fault(GO, ("no gate was found",), without_settings, mended=SETTINGS),
+    "no gate and no settings": Fault(GO, ("no gate was found",), without_settings, gone=f"{GO} --pipeline single"),
     "settings without a gate": Fault(
         GO, ("no gate is configured",), commit("codeswarm.toml", "[swarm]\nworkers = 2\n"), mended=SETTINGS
     ),
