@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench import machine, peers, report
 from bench.figure import TINY, Figure, Missing, Scale
+from codeswarm.garbage import collect_rarely
 
 ROWS = ("kernel", "release", "growth", "restart", "status", "workspace", "triage", "makespan")
 """The rows, in the order of the table: modules here, with `measure(scale, folder) -> list`."""
@@ -31,6 +32,7 @@ Measure = Callable[[Scale, Path], Sequence[Figure | Missing]]
 
 def main(words: Sequence[str] | None = None) -> None:
     wanted = _parser().parse_args(words)
+    collect_rarely()  # as the program itself does
     scale = TINY if wanted.tiny else Scale()
     facts = machine.facts()
     if not peers.there():

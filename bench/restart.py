@@ -16,6 +16,7 @@ from bench.figure import Figure, Scale
 from bench.swarm import SESSION, dag, run_through, started
 from codeswarm.clock import SystemClock
 from codeswarm.engine.kernel import Kernel
+from codeswarm.garbage import collect_rarely, nothing_collected
 from codeswarm.ledger.sqlite import SqliteLedger
 
 EVENTS_PER_TICKET = 8
@@ -47,7 +48,8 @@ async def _restart(folder: Path) -> tuple[float, float]:
     ledger = SqliteLedger(folder / "ledger.sqlite3")
     try:
         kernel = Kernel(ledger, SystemClock())
-        kernel.start()
+        with nothing_collected():
+            kernel.start()
         took = since(begun)
         assert kernel.session(SESSION).version == ledger.head()[0]
     finally:
@@ -56,4 +58,5 @@ async def _restart(folder: Path) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
+    collect_rarely()
     print(*asyncio.run(_restart(Path(sys.argv[1]))))

@@ -30,12 +30,14 @@ from codeswarm.domain.ids import SessionId
 from codeswarm.domain.states import SuspendReason
 from codeswarm.errors import CodeswarmError, Refused
 from codeswarm.failpoints import reach
+from codeswarm.garbage import collect_rarely
 from codeswarm.home import RouterLive
 from codeswarm.waiting import first_of
 from codeswarm.wiring import Post, WorkerPlan, router
 
 
 def main() -> None:
+    collect_rarely()
     order = Order.model_validate_json(sys.stdin.readline())
     here = Here(order.directory, json=False, data=order.data)
     progress(f"background host, process {os.getpid()}, from {time.strftime('%Y-%m-%d %H:%M:%S')}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from codeswarm.cli.unforeseen import unforeseen, write_what_can_be_written
 from codeswarm.cli.verbs import Verbs
 from codeswarm.environment import Environment
 from codeswarm.errors import CodeswarmError, UsageError
+from codeswarm.garbage import collect_rarely
 
 INTERRUPTED = 130
 EXIT_CODES = {
@@ -30,8 +30,6 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted with Ctrl+C",
 }
 """What a command may end with. The reference is made of these words."""
-FEW_COLLECTIONS = 50_000
-"""New objects between two looks for garbage: Python's own number has it look all the time while tables are read."""
 EVERYWHERE = {"-C": 1, "--data": 1, "--router": 1, "--token": 1, "--context": 1, "--json": 0}
 """Options that every command takes, before or behind its name, and how many values each has."""
 
@@ -126,7 +124,7 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point. Exits with 0 done, 1 failed, 2 wrong usage, 3 a person decides, 4 suspended, 130 Ctrl+C."""
-    gc.set_threshold(FEW_COLLECTIONS)
+    collect_rarely()
     write_what_can_be_written()
     words = hoist(sys.argv[1:] if arguments is None else arguments)
     asked_by_shell = Environment.read().completing

@@ -34,6 +34,7 @@ from codeswarm.engine.saver import Saver
 from codeswarm.engine.threads import in_thread
 from codeswarm.engine.workers import Registry, WorkerSupervisor
 from codeswarm.errors import CodeswarmError, Refused, disk_full
+from codeswarm.garbage import nothing_collected
 from codeswarm.git.store import Store
 from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.ledger.base import Ledger, Recorded
@@ -80,7 +81,8 @@ class Engine:
         `slots` 0: no workers are started.
         """
         await in_thread(_empty, self.data.tmp)
-        self.kernel.start()
+        with nothing_collected():
+            self.kernel.start()
         self.desk.start()
         await self._reconcile()
         movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self._labels.run(), self.room.run()]

@@ -8,11 +8,9 @@ read again from the ledger. It never does I/O of its own and never decides: `dom
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,11 +28,6 @@ from codeswarm.ledger.base import Ledger, Recorded, Reply
 
 PAGE = 500
 """Events read from the ledger at once by a subscriber that has fallen behind."""
-
-YOUNG = 20_000
-"""So many objects are made before Python looks for garbage among them. By itself it looks after each seven hundred, and
-soon at all that a session is made of: a tenth of the time of a landing, for nothing, since events and state stay.
-"""
 
 BACKLOG = 10_000
 """A subscriber further behind than this reads from the ledger again instead of from memory."""
@@ -71,10 +64,9 @@ class Kernel:
         self._loop = asyncio.get_running_loop()
         self._arrivals = Arrivals(self._loop)
         self.ledger.listen(self._committed)
-        with _nothing_collected():
-            for row in self.ledger.table("sessions"):
-                if row["status"] not in ("finalized", "cancelled"):
-                    self.session(SessionId(row["id"]))
+        for row in self.ledger.table("sessions"):
+            if row["status"] not in ("finalized", "cancelled"):
+                self.session(SessionId(row["id"]))
 
     # ── state ──
 
@@ -294,23 +286,6 @@ class Kernel:
                         await subscriber.news.wait()
         finally:
             self._subscribers.remove(subscriber)
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Python looks for garbage after each few hundred new objects: more than half of the time of a replay, which
-    makes a million of them and no garbage. They count as old at once, else the next look would begin with them.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.unfreeze()
-        gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
-        if was_on:
-            gc.enable()
 
 
 def replay(ledger: Ledger, id_: SessionId) -> Session:
