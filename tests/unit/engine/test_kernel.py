@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -131,18 +130,6 @@ async def test_a_start_loads_every_session_that_is_not_over(ledger: SqliteLedger
     again = await kernel_on(ledger)
     assert [session.id for session in again.live_sessions()] == [ONE, THREE]
     assert_memory_is_what_the_ledger_says(again, ONE, TWO, THREE)
-
-
-async def test_what_a_start_has_read_counts_as_old_so_that_no_soon_look_for_garbage_begins_with_it(
-    ledger: SqliteLedger,
-) -> None:
-    await kernel_on(ledger, ONE)
-    gc.collect()
-    again = Kernel(ledger, VirtualClock())
-    again.start()
-    session = again.session(ONE)
-    assert any(each is session for each in gc.get_objects(generation=2))
-    assert gc.get_freeze_count() == 0
 
 
 # ── a commit that fails ──
