@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from codeswarm.process import kill_and_wait
 
 MARK = "CODESWARM_BOX"
 ROUNDS = 50
+LOOKS = 50
+"""So often, a millisecond apart, a process is looked at that is just becoming another program."""
+_FLAGS, _ENV_START = 6, 47
+"""Where they stand in /proc/PID/stat, behind the name. Source: proc(5)."""
+_PF_KTHREAD = 0x00200000
 
 
 def end_marked(name: str, group: int | None = None) -> tuple[str, ...]:
@@ -50,9 +56,9 @@ def marked(name: str, group: int | None = None) -> list[int]:
             continue
         pid = int(entry.name)
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            fields = _stat(entry)
             state, parent, its_group, its_session = fields[0], int(fields[1]), int(fields[2]), int(fields[3])
-            environ = (entry / "environ").read_bytes()
+            environ = _environ(entry)
         except (OSError, ValueError):
             continue
         if state in ("Z", "X"):
@@ -61,6 +67,27 @@ def marked(name: str, group: int | None = None) -> list[int]:
         if wanted in environ.split(b"\0") or (group is not None and group in (its_group, its_session)):
             chosen.add(pid)
     return sorted(chosen | _descendants(chosen, parents))
+
+
+def _stat(process: Path) -> list[str]:
+    return (process / "stat").read_text().rpartition(")")[2].split()
+
+
+def _environ(process: Path) -> bytes:
+    """A process that is just becoming another program (execve) has no environment for a moment, though whoever started
+    it may have been told already that it runs.
+    """
+    found = (process / "environ").read_bytes()
+    for _ in range(LOOKS):
+        if found or not _is_becoming(_stat(process)):
+            return found
+        time.sleep(0.001)
+        found = (process / "environ").read_bytes()
+    return found
+
+
+def _is_becoming(fields: list[str]) -> bool:
+    return fields[0] not in ("Z", "X") and fields[_ENV_START] == "0" and not int(fields[_FLAGS]) & _PF_KTHREAD
 
 
 def _descendants(roots: set[int], parents: Mapping[int, int]) -> set[int]:
