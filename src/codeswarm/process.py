@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -250,6 +251,19 @@ def wait_gone(pidfd: int, timeout_s: float) -> bool:
 def this_process() -> tuple[int, float, str]:
     """(pid, start time in clock ticks since boot, boot id) of this process."""
     return os.getpid(), start_time(os.getpid()) or 0.0, boot_id()
+
+
+def umask() -> int:
+    """Which rights a file that is made here does not get. Asking the system for it would change it for a moment, for
+    all threads: that is done only where nothing else tells.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask
+    return int(re.search(r"^Umask:\s*(\d+)", status, re.MULTILINE)[1], 8)  # type: ignore[index]
 
 
 def start_time(pid: int) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import marshal
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +19,7 @@ from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity, Message
 from codeswarm.git.snapshot import Snapshot, take_in
 from codeswarm.git.store import Store
-from codeswarm.git.walker import SETUP, TRACKED
+from codeswarm.git.walker import SETUP, TRACKED, read_manifest
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
 from codeswarm.sandbox.none import NoSandbox
@@ -287,7 +286,7 @@ class Bench:
         """What is known of a new checkout is what a look at each file finds."""
         looked = self.place.meta / "looked"
         baseline(self.place.files, looked, TRACKED)
-        assert marshal.loads(self.place.manifest.read_bytes()) == marshal.loads(looked.read_bytes())
+        assert read_manifest(self.place.manifest) == read_manifest(looked)
 
     def _lay_over(self) -> View:
         """Over a commit that has half of the files, one of them another one, and one more: all have to come right."""

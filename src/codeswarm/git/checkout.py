@@ -6,7 +6,7 @@ Called only on a folder that no agent has seen yet: afterwards the host never ru
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit
@@ -14,7 +14,6 @@ from codeswarm.domain.paths import quoted
 from codeswarm.errors import GitError
 from codeswarm.git.command import Git
 from codeswarm.git.identity import ROUTER, Identity, clean
-from codeswarm.git.index import Entry, read_index
 from codeswarm.git.store import BYTE_EXACT
 
 CONFIG = """[core]
@@ -67,11 +66,6 @@ def lay_over(files: Path, git: Git, objects: Path, below: Commit, start: Commit,
     except GitError:  # its index is not believed any more: the cache was copied, say
         git.run("update-index", "-q", "--refresh", ok=(0, 1))
         _check_out(git, "-m", below, start)
-
-
-def checked_out(files: Path, commit: Commit) -> Iterator[Entry]:
-    """What git's index tells of a checkout that nobody has touched. Raises: ValueError where it can't be read here."""
-    return read_index((files / ".git" / "index").read_bytes(), sha256=len(commit) == 64)
 
 
 def paths(files: Path) -> list[bytes]:

@@ -7,8 +7,9 @@ one git that it calls (`check-ignore`) uses a git directory of ours.
 
 In: one JSON line on standard input (`Snapshotter._order` in `worker/snapshots.py`). Out: frames on standard output, in
 the format of `changes.py`; and a new manifest beside the old one, as `.next`: whoever takes the frames home puts it in
-place then. The manifest maps each path to its signature, so that the next walk can tell what changed without reading.
-Until then nobody knows whether the frames arrived: the paths that they tell of stand in `.unsure`, and are told again.
+place then. The manifest maps each path to its signature, so that the next walk can tell what changed without reading;
+that of a new checkout is git's index, as it was then. Until the frames are known to have arrived, the paths that they
+tell of stand in `.unsure`, and are told again.
 
 Where the workspace is an overlay, the order names its upper layer, too. A folder that is not in it was not touched
 since the manifest was begun, and is not looked into: before anything in a folder is written, removed or renamed, the
@@ -25,17 +26,19 @@ import os
 import re
 import select
 import stat
+import struct
 import subprocess
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     Signature = tuple[int, int, int, int, int]
     Manifest = dict[bytes, tuple[int, Signature | None]]
+    Entry = tuple[bytes, int, int, int, int, int]  # (path, mode in a tree, size, mtime in ns, ctime in ns, inode)
 
 TRACKED, SETUP, KEPT, IGNORED = 0, 1, 2, 3
 """What a path in the manifest is: in the commit; made by set-up; sent as new; sent as ignored."""
@@ -43,7 +46,13 @@ TRACKED, SETUP, KEPT, IGNORED = 0, 1, 2, 3
 RACY_NS = 20_000_000
 """A file changed this shortly before the walk may change again within the same clock tick: look again next time."""
 
+TICK_NS = 10_000_000
+"""The longest that the kernel's clock for files lags behind."""
 BITS = 0xFFFFFFFF
+"""Of sizes and inodes: as many as git's index keeps."""
+NS = 1_000_000_000
+INDEX_HEADER = struct.Struct(">4sII")
+GITLINK = 0o160000
 
 MAX_PATH = 4095
 """Git checks nothing out at a longer path."""
@@ -109,8 +118,7 @@ class Walk:
 
     def load(self, suffix: str) -> Any:
         try:
-            with open(self.manifest_path + suffix, "rb") as file:
-                return marshal.loads(file.read())  # a file of ours, which no agent can reach; `load` reads bit by bit
+            return read_manifest(self.manifest_path + suffix)
         except FileNotFoundError:
             return None
 
@@ -450,15 +458,51 @@ class Walk:
                 self.checker = None
 
 
+def read_manifest(path: str | os.PathLike[str]) -> Any:
+    """What is known: as it was written down, or what the index of a new checkout tells. Raises: FileNotFoundError."""
+    with open(path, "rb") as file:
+        found = marshal.loads(file.read())  # a file of ours, which no agent can reach; `load` reads bit by bit
+    return from_index(*found) if isinstance(found, tuple) else found
+
+
+# ── what git's index tells ──
+
+
+def from_index(modes: dict[int, int], index: bytes, object_id_bytes: int) -> Manifest:
+    """The manifest of a checkout that nobody had touched. `modes`: mode in a tree → as the file system has it."""
+    known: Manifest = {}
+    for path, mode, size, mtime_ns, ctime_ns, inode in read_index(index, object_id_bytes):
+        if mode != GITLINK:
+            known[path] = (TRACKED, (modes[mode], size, mtime_ns, ctime_ns, inode))
+    return known
+
+
+def read_index(index: bytes, object_id_bytes: int) -> Iterator[Entry]:
+    """The files of an index. Raises: ValueError where it is of a version that is not read here.
+
+    Source: git's Documentation/gitformat-index.txt, version 2.
+    """
+    magic, version, count = INDEX_HEADER.unpack_from(index)
+    if magic != b"DIRC" or version != 2:
+        raise ValueError(f"an index of version {version} is not read here")
+    fixed = struct.Struct(f">10I{object_id_bytes}xH")
+    at, unpack, find, skip = INDEX_HEADER.size, fixed.unpack_from, index.index, fixed.size
+    for _ in range(count):
+        ctime_s, ctime_ns, mtime_s, mtime_ns, _, inode, mode, _, _, size, _ = unpack(index, at)
+        end = find(b"\0", at + skip)
+        yield index[at + skip : end], mode, size, mtime_s * NS + mtime_ns, ctime_s * NS + ctime_ns, inode
+        at += (end - at) // 8 * 8 + 8  # padded with zeros to a multiple of eight, one at least
+
+
 def close(fd: int | None) -> None:
     if fd is not None:
         os.close(fd)
 
 
-def let_the_tick_pass(newest_ns: int) -> None:
+def let_the_tick_pass(newest_ns: int, within_ns: int = RACY_NS) -> None:
     """Whoever changes the newest file after a baseline must do so in another tick than its own."""
-    left_ns = newest_ns + RACY_NS - time.time_ns()
-    if 0 < left_ns <= RACY_NS:
+    left_ns = newest_ns + within_ns - time.time_ns()
+    if 0 < left_ns <= within_ns:
         time.sleep(left_ns / 1e9)
 
 

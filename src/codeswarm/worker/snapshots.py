@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +22,10 @@ from codeswarm.domain.ids import Commit
 from codeswarm.errors import CodeswarmError
 from codeswarm.git import walker
 from codeswarm.git.changes import Changes, read_changes
-from codeswarm.git.checkout import checked_out, judge_directory, paths
-from codeswarm.git.index import GITLINK
+from codeswarm.git.checkout import judge_directory, paths
 from codeswarm.git.paths import as_bytes
 from codeswarm.host import interpreter
-from codeswarm.process import run_sync
+from codeswarm.process import run_sync, umask
 from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.sandbox.starting import start
@@ -204,39 +203,41 @@ def baseline(files: Path, manifest: Path, kind: int, upper: Path | None = None) 
 
 
 def baseline_of_checkout(files: Path, commit: Commit, manifest: Path) -> None:
-    """What `baseline` makes of a checkout that nobody has touched, in a fraction of its time: git tells what there is.
+    """What `baseline` makes of a checkout that nobody has touched: git's index tells what there is, and is read by
+    whoever needs to know.
 
     Raises: GitError, OSError.
     """
-    known: walker.Manifest = {}
-    if not _told_by_index(files, commit, known):
-        known.clear()
-        _remember(files, paths(files), known)
-    manifest.write_bytes(marshal.dumps(known))
-
-
-def _told_by_index(files: Path, commit: Commit, known: walker.Manifest) -> bool:
-    """Add every file as git's index tells of it. Whether that can be relied on: of each mode one file is looked at."""
-    newest_ns, modes = 0, dict[int, int]()
-    root = os.open(files, os.O_PATH | os.O_DIRECTORY)
+    index = files / ".git" / "index"
+    data, object_id_bytes = index.read_bytes(), len(commit) // 2
     try:
-        for path, mode, size, mtime_ns, ctime_ns, inode in checked_out(files, commit):
-            if mode == GITLINK:
-                continue
-            if mode not in modes:
-                info = os.stat(path, dir_fd=root, follow_symlinks=False)
-                modes[mode] = info.st_mode
-                if walker.signature_of(info)[1:] != (size, mtime_ns, ctime_ns, inode):
-                    return False
-            known[path] = (walker.TRACKED, (modes[mode], size, mtime_ns, ctime_ns, inode))
-            if ctime_ns > newest_ns:  # noqa: PLR1730 - `max` would be a tenth of the time that a workspace waits for
-                newest_ns = ctime_ns
+        modes = _modes(files, walker.read_index(data, object_id_bytes))
     except ValueError:
-        return False
-    finally:
-        os.close(root)
-    walker.let_the_tick_pass(newest_ns)
-    return True
+        modes = None
+    if modes is None:
+        known: walker.Manifest = {}
+        _remember(files, paths(files), known)
+        manifest.write_bytes(marshal.dumps(known))
+        return
+    manifest.write_bytes(marshal.dumps((modes, data, object_id_bytes)))
+    walker.let_the_tick_pass(index.stat().st_mtime_ns, walker.TICK_NS)
+
+
+def _modes(files: Path, entries: Iterator[walker.Entry]) -> dict[int, int] | None:
+    """Mode in a tree → as files have it here; None where git does not tell what a look at the first file shows."""
+    mask = umask()
+    modes = {0o100644: 0o100666 & ~mask, 0o100755: 0o100777 & ~mask, 0o120000: 0o120777}
+    first = next((entry for entry in entries if entry[1] != walker.GITLINK), None)
+    if first is not None:
+        path, mode, *told = first
+        root = os.open(files, os.O_PATH | os.O_DIRECTORY)  # beneath it, a path may be as long as git makes them
+        try:
+            info = os.stat(path, dir_fd=root, follow_symlinks=False)
+        finally:
+            os.close(root)
+        if walker.signature_of(info) != (modes[mode], *told):
+            return None
+    return modes
 
 
 def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[bytes, bool]) -> None:
@@ -247,7 +248,7 @@ def baseline_over(files: Path, below: Path, manifest: Path, changes: Mapping[byt
     if not changes:
         shutil.copyfile(below, manifest)
         return
-    known = _read_manifest(below)
+    known = walker.read_manifest(below)
     for path in changes:
         known.pop(path, None)
     _remember(files, (path for path, is_there in changes.items() if is_there), known)
@@ -271,12 +272,7 @@ def _remember(files: Path, paths: Iterable[bytes], known: walker.Manifest) -> No
 
 def tracked_paths(place: Place) -> set[bytes]:
     """What stands in the commit that a workspace was made at, by its manifest."""
-    return {path for path, (kind, _) in _read_manifest(place.manifest).items() if kind == walker.TRACKED}
-
-
-def _read_manifest(path: Path) -> walker.Manifest:
-    manifest: walker.Manifest = marshal.loads(path.read_bytes())  # noqa: S302 - a file of ours, which no agent can reach
-    return manifest
+    return {path for path, (kind, _) in walker.read_manifest(place.manifest).items() if kind == walker.TRACKED}
 
 
 def _is_empty(spool: Path) -> bool:
