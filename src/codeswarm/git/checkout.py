@@ -52,13 +52,21 @@ def lay_under(files: Path, objects: Path, commit: Commit, as_agent: Sequence[str
     _check_out(Git(files / ".git", work_tree=files, entering=as_agent), "--reset", commit)
 
 
-def lay_over(files: Path, git: Git, objects: Path, below: Commit, start: Commit, branch: str, author: Identity) -> None:
+def prepare_over(upper: Path, objects: Path, start: Commit, branch: str, author: Identity) -> None:
+    """Put into an upper layer what makes of what `lay_under` made a repository of its own, on a branch at `start`.
+
+    Before anything is mounted: what is written through an overlay is first copied up from below.
+    """
+    (upper / ".git" / "objects" / "info").mkdir(parents=True)
+    _own(upper / ".git", objects, branch, author, sha256=len(start) == 64)
+    _begin_branch(upper / ".git", branch, start)
+
+
+def lay_over(git: Git, below: Commit, start: Commit) -> None:
     """Make of what `lay_under` made at `below`, as an overlay shows it, what `lay_out` makes at `start`.
 
-    Only what differs between the two is written. Args: git: on `files`, from where they are mounted. Raises: GitError.
+    Only what differs between the two is written. Args: git: on them, from where they are mounted. Raises: GitError.
     """
-    _own(files / ".git", objects, branch, author, sha256=len(start) == 64)
-    _begin_branch(files / ".git", branch, start)
     if below == start:
         return
     try:

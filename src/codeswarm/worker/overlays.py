@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit
-from codeswarm.git.checkout import lay_over
+from codeswarm.git.checkout import lay_over, prepare_over
 from codeswarm.git.command import Git
 from codeswarm.git.identity import Identity
 from codeswarm.sandbox.base import Probe, Sandbox
@@ -68,11 +68,12 @@ def open_over(
     author: Identity,
 ) -> View:
     """Mount a place over its lower, and make of what it shows a workspace at `start`."""
+    prepare_over(place.upper, objects, start, branch, author)
     view = mounter.mount(place, lower.files)
     try:
         assert view.namespaces is not None
         git = Git(view.source / ".git", work_tree=view.source, entering=view.namespaces.entering)
-        lay_over(view.files, git, objects, lower.commit, start, branch, author)
+        lay_over(git, lower.commit, start)
         baseline_over(view.files, lower.manifest, place.manifest, changes)
     except BaseException:
         view.close()
