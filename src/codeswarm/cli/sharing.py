@@ -119,11 +119,11 @@ class _Sharing:
         """Host what others began here until it rests. Told to leave: who follows it takes over, else a background."""
         assert self._conversation is not None
         if self._conversation.interrupts.count <= 1 and guests.at_work:
-            progress(
-                f"still at work here: {', '.join(guests.at_work)}; this process hosts until that rests too, "
-                "Ctrl+C hands it over"
-            )
-            with _told_to_leave(self._departure) as told:
+            with _told_to_leave(self._departure) as told:  # before anybody reads that Ctrl+C does that
+                progress(
+                    f"still at work here: {', '.join(guests.at_work)}; this process hosts until that rests too, "
+                    "Ctrl+C hands it over"
+                )
                 await first_of(guests.until_quiet(), told.wait())
         if guests.alone or (self._left and guests.at_work):
             return await self._hand_over(hosted, guests)
