@@ -266,10 +266,15 @@ def umask() -> int:
     return int(re.search(r"^Umask:\s*(\d+)", status, re.MULTILINE)[1], 8)  # type: ignore[index]
 
 
+def stat_fields(pid: int) -> list[str]:
+    """What /proc tells of a process from its state on, which is field 3 of proc(5). Raises: OSError."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def start_time(pid: int) -> float | None:
     """When a process began, in clock ticks since boot; None where there is none. Source: proc(5), field 22."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat_fields(pid)
     except OSError:
         return None
     return None if fields[0] in ("Z", "X") else float(fields[19])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codeswarm.process import kill_and_wait
+from codeswarm.process import kill_and_wait, stat_fields
 
 MARK = "CODESWARM_BOX"
 ROUNDS = 50
@@ -17,6 +17,8 @@ LOOKS = 50
 _FLAGS, _ENV_START = 6, 47
 """Where they stand in /proc/PID/stat, behind the name. Source: proc(5)."""
 _PF_KTHREAD = 0x00200000
+GONE = ("Z", "X")
+"""States of a process of which only the exit code is left."""
 
 
 def end_marked(name: str, group: int | None = None) -> tuple[str, ...]:
@@ -56,12 +58,12 @@ def marked(name: str, group: int | None = None) -> list[int]:
             continue
         pid = int(entry.name)
         try:
-            fields = _stat(entry)
+            fields = stat_fields(pid)
             state, parent, its_group, its_session = fields[0], int(fields[1]), int(fields[2]), int(fields[3])
-            environ = _environ(entry)
+            if state in GONE:
+                continue
+            environ = _environ(pid, fields)
         except (OSError, ValueError):
-            continue
-        if state in ("Z", "X"):
             continue
         parents[pid] = parent
         if wanted in environ.split(b"\0") or (group is not None and group in (its_group, its_session)):
@@ -69,25 +71,23 @@ def marked(name: str, group: int | None = None) -> list[int]:
     return sorted(chosen | _descendants(chosen, parents))
 
 
-def _stat(process: Path) -> list[str]:
-    return (process / "stat").read_text().rpartition(")")[2].split()
-
-
-def _environ(process: Path) -> bytes:
+def _environ(pid: int, fields: Sequence[str]) -> bytes:
     """A process that is just becoming another program (execve) has no environment for a moment, though whoever started
     it may have been told already that it runs.
     """
-    found = (process / "environ").read_bytes()
+    environ = Path(f"/proc/{pid}/environ")
+    found = environ.read_bytes()
+    if int(fields[_FLAGS]) & _PF_KTHREAD:
+        return found
     for _ in range(LOOKS):
-        if found or not _is_becoming(_stat(process)):
-            return found
+        if found:
+            break
+        now = stat_fields(pid)
+        if now[0] in GONE or now[_ENV_START] != "0":
+            return environ.read_bytes()  # it has become one meanwhile, or has none at all
         time.sleep(0.001)
-        found = (process / "environ").read_bytes()
+        found = environ.read_bytes()
     return found
-
-
-def _is_becoming(fields: list[str]) -> bool:
-    return fields[0] not in ("Z", "X") and fields[_ENV_START] == "0" and not int(fields[_FLAGS]) & _PF_KTHREAD
 
 
 def _descendants(roots: set[int], parents: Mapping[int, int]) -> set[int]:
