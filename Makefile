@@ -6,13 +6,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIS := .clis
 
-.PHONY: demo test check bench docs docs-reference format lock clean system venv
+.PHONY: demo test check bench docs docs-reference format lock clean system venv clis
 
 demo: venv  ## the whole swarm on a small project, offline
 	@$(BIN)/codeswarm demo
 
-test: system venv  ## every test; what can't run here is skipped, with the reason
+test: system venv clis  ## every test; what can't run here is skipped, with the reason
 	@$(BIN)/pytest -n auto $(PYTEST)
 
 check: venv  ## format, lint, layers, types, links of the docs
@@ -45,6 +46,11 @@ lock: venv  ## compute requirements/dev.lock anew
 system:  ## system packages that tests use: installed where we are root, else named
 	@scripts/system-packages
 
+clis: $(CLIS)/.ready  ## the coding CLIs from npm that tests run for real; without node they are skipped
+
+$(CLIS)/.ready: tests/clis/package.json tests/clis/package-lock.json scripts/make-clis
+	@scripts/make-clis $(CLIS)
+
 venv: $(READY)
 
 $(READY): requirements/dev.lock pyproject.toml
@@ -52,4 +58,4 @@ $(READY): requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .bench-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist site
+	rm -rf $(VENV) $(CLIS) .bench-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist site
