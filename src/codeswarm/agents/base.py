@@ -1,4 +1,4 @@
-"""The port of agents: a task goes in, activities stream out, an `Ending` comes back.
+"""The port of agents: a conversation is opened for a task, takes turns, and streams activities; an `Ending` comes back.
 
 An adapter starts its program on the stage that the worker gives it and translates what it says. It never judges its
 own success: an `Ending` is what the program claimed, and git and the gate have their say after it.
@@ -6,7 +6,6 @@ own success: an `Ending` is what the program claimed, and git and the gate have 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,13 +96,30 @@ class Ending:
         return cls(failure=Failure(failure_class=failure_class, message=message), **rest)
 
 
-class Stage(Protocol):
-    """What the worker offers an agent: a place behind walls, an ear, and a voice."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an agent asks before it does something. A person answers, a policy, or the time: it may take hours."""
 
-    messages: asyncio.Queue[str]
-    """Words of a person that arrive while it runs."""
-    stop: asyncio.Event
-    """Set when it is to come to an end early; its process is ended for it a little later."""
+    id: str
+    """The agent's own name for it: the same request bears the same one."""
+    command: str
+    """What it wants to run, or in a few words what it wants to do."""
+    folder: str = ""
+    """Where, as a path inside."""
+    reason: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """The answer to a question."""
+
+    allowed: bool
+    why: str = ""
+
+
+class Stage(Protocol):
+    """What the worker offers an agent: a place behind walls, an ear, and an answer."""
 
     async def start(
         self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
@@ -112,6 +128,10 @@ class Stage(Protocol):
         ...
 
     async def emit(self, activity: Activity) -> None: ...
+
+    async def ask(self, question: Question) -> Permission:
+        """Whether an agent may do what it asks for. Waits as long as the answer takes."""
+        ...
 
     async def await_event(self, kind: str, match: Mapping[str, Any]) -> None:
         """Wait until the session's timeline holds an event of a kind whose data agrees with `match`.
@@ -130,17 +150,68 @@ class Health:
     fix: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an agent can do beyond a single turn. Whatever is not said is not relied upon."""
+
+    resume: bool = False
+    """It goes on in an earlier conversation when its HOME is still there."""
+    turns: bool = False
+    """A conversation takes another turn after the first."""
+    inject: bool = False
+    """A running turn takes a person's words."""
+    ask: bool = False
+    """It can be made to ask before it runs something."""
+    cost: bool = False
+    """It tells what it costs; else its tokens are priced, where it tells these."""
+    context_tokens: int | None = None
+    """How much its model reads at a time; None: unknown."""
+    models: tuple[str, ...] = ()
+    """Names that its CLI knows; empty: any that its provider has."""
+    roles: tuple[str, ...] = ()
+    """What it is good for; empty: any role."""
+
+
+class Conversation(Protocol):
+    """A program that is spoken with. All of its words go to the stage; whatever is raised is a fault of ours."""
+
+    id: str
+    """By which a later one goes on; empty where the program has no name for it."""
+
+    async def turn(self, prompt: str) -> Ending:
+        """Say something, and wait until the agent has done what it will. One at a time.
+
+        A program that fails, or ends before its turn does, is an `Ending`. Usage is cumulative over the conversation.
+        """
+        ...
+
+    async def say(self, text: str) -> bool:
+        """A word into the running turn, without waiting for anything. False: it takes none now, and has not got it."""
+        ...
+
+    async def interrupt(self) -> None:
+        """Ask that the running turn comes to an end; its `Ending` tells of it. Without effect where none runs."""
+        ...
+
+    async def close(self) -> Failure | None:
+        """End the program in its own way and wait until it has gone. Idempotent: the answer stays the same.
+
+        Returns: what its end tells against its last turn, an exit status, say, that is none of success.
+        """
+        ...
+
+
 class Agent(Protocol):
     """An adapter. `codeswarm.testing.agent_contract` is its definition."""
 
     spec: AgentSpec
-    can_resume: bool
-    """Whether it goes on in an earlier conversation when its HOME is still there."""
-    can_inject: bool
-    """Whether a running turn takes a person's words."""
+    can: Capabilities
 
     def check(self) -> Health: ...
 
-    async def run(self, task: Task, stage: Stage) -> Ending:
-        """Do the task. A program that fails is an `Ending`; raised is only what is our own fault."""
+    async def open(self, task: Task, stage: Stage) -> Conversation:
+        """Begin a conversation, or go on with the one that the task names. Nothing of the prompt is said yet.
+
+        Raises: AgentUnavailable. A program that dies early tells so by its first turn.
+        """
         ...

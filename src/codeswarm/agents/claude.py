@@ -9,23 +9,21 @@ exit code is never believed alone, and what it claims is only a claim.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
-from codeswarm.agents.command import end_with_main
-from codeswarm.agents.lines import read_lines, read_object
+from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
+from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
+from codeswarm.agents.lines import read_object
+from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
-from codeswarm.process import KILLED, TimedOut, run_sync
+from codeswarm.process import TimedOut, run_sync
 
 DEFAULT_MODEL = "sonnet"
 LAST_SECOND = 2**33
@@ -68,8 +66,9 @@ def version_of(executable: str, path_variable: str) -> tuple[int, ...] | None:
 
 
 class ClaudeAgent:
-    can_resume = True
-    can_inject = True
+    can = Capabilities(
+        resume=True, turns=True, inject=True, cost=True, context_tokens=200_000, models=("opus", "sonnet", "haiku")
+    )
 
     def __init__(self, spec: AgentSpec, login: Login) -> None:
         self.spec = spec
@@ -92,19 +91,13 @@ class ClaudeAgent:
             return Health(works=False, what=what, fix=f"{INSTALL}@latest")
         return Health(works=True, what=f"claude ({found}), login from {', '.join(sorted(self._login.claude))}")
 
-    async def run(self, task: Task, stage: Stage) -> Ending:
+    async def open(self, task: Task, stage: Stage) -> ClaudeConversation:
         executable = self._executable()
         visible = () if is_system(executable) else (executable,)
         environment = {**_FIXED_ENVIRONMENT, **self._login.claude, **task.environment()}
-        running = await stage.start([str(executable), *self._flags(task)], environment, visible)
-        talk = _Talk(stage, running.process)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(talk.listen())
-            tasks.create_task(talk.listen_to_errors())
-            speaking = tasks.create_task(talk.speak(task.prompt))
-            await end_with_main(running)
-            speaking.cancel()
-        return talk.ending(await running.process.wait())
+        conversation = ClaudeConversation(task.conversation, stage)
+        await conversation.start([str(executable), *self._flags(task)], environment, visible)
+        return conversation
 
     def _executable(self) -> Path:
         program = find_claude(self._login.path)
@@ -120,93 +113,85 @@ class ClaudeAgent:
         return [*flags, "--resume" if task.resume else "--session-id", task.conversation]
 
 
-@dataclass(slots=True)
-class _Talk:
-    """One conversation with a running CLI."""
+class ClaudeConversation:
+    """A running CLI, and what it has said so far."""
 
-    stage: Stage
-    process: asyncio.subprocess.Process
-    result: Mapping[str, Any] | None = None
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-    errors: str = ""
-    said: str = ""
-    rate_limit: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, conversation: str, stage: Stage) -> None:
+        self.id = conversation
+        self._stage = stage
+        self._program: Program | None = None
+        self._answer: asyncio.Future[Mapping[str, Any]] | None = None
+        self._late: Mapping[str, Any] | None = None
+        """The result of a turn that nobody waits for: a word that came just after the last one began it."""
+        self._said = ""
+        self._rate_limit: Mapping[str, Any] = {}
+        self._closed: asyncio.Task[Failure | None] | None = None
 
-    async def speak(self, prompt: str) -> None:
-        """The prompt, then a person's words as they come; at the end of the turn the input is closed."""
-        await self._write({"type": "user", "message": {"role": "user", "content": prompt}})
-        stop = asyncio.create_task(self.stage.stop.wait())
-        answered = asyncio.create_task(self.answered.wait())
-        word = None
+    async def start(self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path]) -> None:
+        self._program = await Program.start("claude", self._stage, argv, env, visible, self.hear)
+
+    @property
+    def program(self) -> Program:
+        assert self._program is not None
+        return self._program
+
+    async def turn(self, prompt: str) -> Ending:
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        self.program.write(_user(prompt))
         try:
-            while not self.answered.is_set():
-                word = word or asyncio.create_task(self.stage.messages.get())
-                await asyncio.wait({stop, answered, word}, return_when=asyncio.FIRST_COMPLETED)
-                if word.done():
-                    await self._write({"type": "user", "message": {"role": "user", "content": word.result()}})
-                    word = None
-                if stop.done():
-                    break
-            if stop.done():
-                await self._interrupt()
-                await answered
+            if await self.program.answered(answer):
+                return self.ending(answer.result())
         finally:
-            for waiting in (stop, answered, word):
-                if waiting is not None:
-                    waiting.cancel()
-            self._close()
+            self._answer = None
+        return Ending(failure=await self.program.ended(), summary=self._said)
 
-    async def _interrupt(self) -> None:
-        request = {"type": "control_request", "request_id": INTERRUPT, "request": {"subtype": "interrupt"}}
-        await self._write(request)
+    async def say(self, text: str) -> bool:
+        return self._answer is not None and not self._answer.done() and self.program.write(_user(text))
 
-    async def _write(self, line: Mapping[str, Any]) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.process.stdin.write(json.dumps(line).encode() + b"\n")
-            await self.process.stdin.drain()
+    async def interrupt(self) -> None:
+        if self._answer is not None:
+            self.program.write(
+                {"type": "control_request", "request_id": INTERRUPT, "request": {"subtype": "interrupt"}}
+            )
 
-    def _close(self) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.process.stdin.close()
+    async def close(self) -> Failure | None:
+        self._closed = self._closed or asyncio.ensure_future(self._close())
+        return await asyncio.shield(self._closed)
 
-    async def listen(self) -> None:
-        assert self.process.stdout is not None
-        async for line, cut in read_lines(self.process.stdout):
-            message = None if cut else read_object(line)
-            if message is None:
-                await self.stage.emit(Activity("output", text=line[:2000]))
-                continue
-            if message.get("type") == "rate_limit_event" and isinstance(message.get("rate_limit_info"), dict):
-                self.rate_limit = message["rate_limit_info"]
-            if message.get("type") == "result":
-                self.result = message
-            for activity in activities(message, line):
-                self.said = activity.text if activity.type == "assistant" else self.said
-                await self.stage.emit(activity)
-            if self.result is not None:
-                self.answered.set()
-        self.answered.set()
+    async def _close(self) -> Failure | None:
+        code = await self.program.finish()
+        if self._late is not None and (failure := failure_of(self._late, self._rate_limit)) is not None:
+            return failure
+        if code == 0:
+            return None
+        return Failure(failure_class=FailureClass.CRASHED, message=f"claude exited with {code} after its turn")
 
-    async def listen_to_errors(self) -> None:
-        assert self.process.stderr is not None
-        async for line, _ in read_lines(self.process.stderr):
-            self.errors = f"{self.errors}\n{line}"[-2000:]
-            await self.stage.emit(Activity("output", text=line[:2000]))
+    async def hear(self, line: str, cut: int) -> None:
+        message = None if cut else read_object(line)
+        if message is None:
+            await self._stage.emit(Activity("output", text=line[:SHOWN]))
+            return
+        if message.get("type") == "rate_limit_event" and isinstance(message.get("rate_limit_info"), dict):
+            self._rate_limit = message["rate_limit_info"]
+        for activity in activities(message, line):
+            self._said = activity.text if activity.type == "assistant" else self._said
+            await self._stage.emit(activity)
+        if message.get("type") == "result":
+            self._has_answered(message)
 
-    def ending(self, code: int) -> Ending:
-        result = self.result
-        if result is None:
-            how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
-            detail = f"claude {how} before the end of its turn: {self.errors.strip()[-300:]}".rstrip(": ")
-            class_ = FailureClass.LOST if code in KILLED else FailureClass.CRASHED
-            return Ending.failed(class_, detail, summary=self.said)
-        usage = usage_of(result)
-        failure = failure_of(result, self.rate_limit)
-        if failure is None and code != 0:
-            failure = Failure(failure_class=FailureClass.CRASHED, message=f"claude exited with {code} after its turn")
-        return Ending(failure=failure, usage=usage, summary=str(result.get("result") or self.said))
+    def _has_answered(self, result: Mapping[str, Any]) -> None:
+        if self._answer is None or self._answer.done():
+            self._late = result
+        else:
+            self._answer.set_result(result)
+
+    def ending(self, result: Mapping[str, Any]) -> Ending:
+        failure = failure_of(result, self._rate_limit)
+        return Ending(failure=failure, usage=usage_of(result), summary=str(result.get("result") or self._said))
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"type": "user", "message": {"role": "user", "content": text}}
 
 
 def activities(message: Mapping[str, Any], raw: str) -> list[Activity]:
@@ -277,25 +262,15 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-_BY_STATUS = {
-    401: FailureClass.AUTH,
-    403: FailureClass.AUTH,
-    404: FailureClass.UNKNOWN_MODEL,
-    429: FailureClass.RATE_LIMITED,
-    500: FailureClass.OVERLOADED,
-    502: FailureClass.OVERLOADED,
-    503: FailureClass.OVERLOADED,
-    504: FailureClass.OVERLOADED,
-    529: FailureClass.OVERLOADED,
-}
-_BY_WORDS = (
-    ("usage limit", FailureClass.QUOTA),
-    ("credit balance", FailureClass.QUOTA),
-    ("quota", FailureClass.QUOTA),
-    ("prompt is too long", FailureClass.CONTEXT_OVERFLOW),
-    ("invalid api key", FailureClass.AUTH),
-    ("please run /login", FailureClass.AUTH),
-    ("overloaded", FailureClass.OVERLOADED),
+REJECTED = "rate_limit_rejected"
+"""Our name for a notice that the account's window is spent."""
+FAILURES: Table = (
+    Row(FailureClass.CANCELLED, kinds=("aborted_streaming", "aborted_tools", "interrupted")),
+    Row(FailureClass.QUOTA, words=("usage limit", "credit balance", "quota"), kinds=(REJECTED,)),
+    Row(FailureClass.CONTEXT_OVERFLOW, words=("prompt is too long",), kinds=("prompt_too_long",)),
+    Row(FailureClass.AUTH, words=("invalid api key", "please run /login")),
+    Row(FailureClass.OVERLOADED, words=("overloaded",)),
+    *BY_STATUS,
 )
 
 
@@ -308,16 +283,13 @@ def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Fail
         return None
     text = str(result.get("result") or _plain_list(result.get("errors")) or result.get("subtype") or "")
     status = result.get("api_error_status")
-    lowered = f"{text} {result.get('api_error_type', '')}".lower()
-    class_ = next((found for word, found in _BY_WORDS if word in lowered), None)
-    if class_ is None and rate_limit.get("status") == "rejected":
-        class_ = FailureClass.QUOTA
-    if class_ is None and isinstance(status, int):
-        class_ = _BY_STATUS.get(status)
-    if str(result.get("terminal_reason", "")).startswith(("aborted", "interrupt")):
-        class_ = FailureClass.CANCELLED
+    names = {str(result.get(key, "")) for key in ("api_error_type", "terminal_reason", "subtype")}
+    rejected = {REJECTED} if rate_limit.get("status") == "rejected" else set()
+    said = f"{text} {result.get('api_error_type', '')}"
+    sign = Sign(said, status if isinstance(status, int) else None, frozenset(names | rejected))
+    class_ = classify(sign, FAILURES)
     return Failure(
-        failure_class=class_ or FailureClass.CRASHED,
+        failure_class=class_,
         message=f"claude: {text[:500]}" + (f" (HTTP {status})" if status else ""),
         retry_at_ms=_moment_ms(rate_limit.get("resetsAt")) if class_ is FailureClass.QUOTA else None,
     )

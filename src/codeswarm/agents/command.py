@@ -16,21 +16,20 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
+from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.lines import read_lines, read_object
+from codeswarm.agents.program import end_with_main
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import program
-from codeswarm.process import KILLED, exited
+from codeswarm.process import KILLED
 from codeswarm.sandbox.base import Running
-from codeswarm.waiting import first_of
 
 TYPES = frozenset({"turn", "assistant", "reasoning", "command_started", "command_completed", "file_change", "usage"})
 TRY_LATER = 75
 
 
 class CommandAgent:
-    can_resume = False
-    can_inject = False
+    can = Capabilities()
 
     def __init__(self, spec: AgentSpec, directory: Path, home: Path) -> None:
         """`directory` is where relative names in the command are looked up: where the person typed it."""
@@ -45,18 +44,46 @@ class CommandAgent:
             works=True, what=f"command {self.spec.argument}"
         )
 
-    async def run(self, task: Task, stage: Stage) -> Ending:
+    async def open(self, task: Task, stage: Stage) -> CommandConversation:
+        return CommandConversation(self, task, stage)
+
+    async def start(self, task: Task, stage: Stage) -> Running:
         command, visible = program(self.spec.argument, self._directory, self._home)
         argv = ["/bin/sh", "-c", command]
-        running = await stage.start(argv, task.environment(), visible, stderr=asyncio.subprocess.STDOUT)
-        ear = _Ear(stage)
+        return await stage.start(argv, task.environment(), visible, stderr=asyncio.subprocess.STDOUT)
+
+
+class CommandConversation:
+    """One turn: the program is started with it, and has ended at its end."""
+
+    id = ""
+
+    def __init__(self, agent: CommandAgent, task: Task, stage: Stage) -> None:
+        self._agent = agent
+        self._task = task
+        self._stage = stage
+        self._stop = asyncio.Event()
+
+    async def turn(self, prompt: str) -> Ending:
+        running = await self._agent.start(self._task, self._stage)
+        ear = _Ear(self._stage)
         assert running.process.stdin is not None
         assert running.process.stdout is not None
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(feed(running.process.stdin, task.prompt))
+            tasks.create_task(feed(running.process.stdin, prompt))
             tasks.create_task(ear.listen(running.process.stdout))
-            tasks.create_task(end_with_main(running, stage.stop))
+            tasks.create_task(end_with_main(running, self._stop))
         return ending_of(await running.process.wait(), ear.usage, ear.last)
+
+    async def say(self, text: str) -> bool:
+        """Its standard input is closed: whoever reads a prompt must know where it ends."""
+        return False
+
+    async def interrupt(self) -> None:
+        self._stop.set()
+
+    async def close(self) -> None:
+        """The program has gone with its turn."""
 
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -101,15 +128,6 @@ class _Ear:
             self.usage = usage_of(activity, self.usage)
             self.last = activity.text or self.last
             await self._stage.emit(activity)
-
-
-async def end_with_main(running: Running, stop: asyncio.Event | None = None) -> None:
-    """Once the main process has ended, end what it left behind: that would hold its output open for ever.
-
-    With `stop` it is ended as soon as that is set: a program that takes no word can't be asked to come to an end.
-    """
-    await first_of(exited(running.process), *([] if stop is None else [stop.wait()]))
-    await running.end()
 
 
 def ending_of(code: int, usage: Usage, last: str) -> Ending:

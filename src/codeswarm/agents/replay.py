@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents import player
-from codeswarm.agents.base import Activity, AgentSpec, Ending, Health, Stage, Task
-from codeswarm.agents.command import TYPES, activity_of, end_with_main, ending_of, usage_of
+from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
+from codeswarm.agents.command import TYPES, activity_of, ending_of, usage_of
 from codeswarm.agents.lines import read_lines
+from codeswarm.agents.program import end_with_main
 from codeswarm.agents.recording import recording_path
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import interpreter
@@ -20,8 +21,7 @@ PLAYER = Path(player.__file__)
 
 
 class ReplayAgent:
-    can_resume = False
-    can_inject = False
+    can = Capabilities()
 
     def __init__(self, spec: AgentSpec, directory: Path) -> None:
         self.spec = spec
@@ -33,18 +33,43 @@ class ReplayAgent:
             return Health(works=False, what=f"there is no folder of recordings {self._recordings}", fix=fix)
         return Health(works=True, what=f"recordings in {self._recordings}")
 
-    async def run(self, task: Task, stage: Stage) -> Ending:
-        path = recording_path(self._recordings, task.ticket, task.phase, task.attempt)
+    async def open(self, task: Task, stage: Stage) -> ReplayConversation:
+        return ReplayConversation(recording_path(self._recordings, task.ticket, task.phase, task.attempt), task, stage)
+
+
+class ReplayConversation:
+    """One turn, played by a process of its own."""
+
+    id = ""
+
+    def __init__(self, path: Path, task: Task, stage: Stage) -> None:
+        self._path = path
+        self._task = task
+        self._stage = stage
+        self._stop = asyncio.Event()
+
+    async def turn(self, prompt: str) -> Ending:
+        """What is said to it makes no difference."""
+        path = self._path
         if not path.is_file():
             return Ending.failed(FailureClass.CRASHED, f"there is no recording {path}")
         argv = [sys.executable, "-I", "-S", str(PLAYER), str(path)]
         visible = (*interpreter(), PLAYER, path)
-        running = await stage.start(argv, task.environment(), visible, stderr=asyncio.subprocess.STDOUT)
-        hearing = _Hearing(stage, running.process)
+        running = await self._stage.start(argv, self._task.environment(), visible, stderr=asyncio.subprocess.STDOUT)
+        hearing = _Hearing(self._stage, running.process)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hearing.listen())
-            tasks.create_task(end_with_main(running, stage.stop))
+            tasks.create_task(end_with_main(running, self._stop))
         return ending_of(await running.process.wait(), hearing.usage, hearing.last)
+
+    async def say(self, text: str) -> bool:
+        return False
+
+    async def interrupt(self) -> None:
+        self._stop.set()
+
+    async def close(self) -> None:
+        """The program has gone with its turn."""
 
 
 class _Hearing:

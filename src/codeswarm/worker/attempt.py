@@ -102,7 +102,7 @@ class Attempt:
     def _can_resume(self) -> bool:
         """A conversation goes on only at the same path and in the same HOME."""
         agent = self._agent
-        if agent is None or not agent.can_resume or not self.offer.conversation or not self._home.is_dir():
+        if agent is None or not agent.can.resume or not self.offer.conversation or not self._home.is_dir():
             return False
         view = View.of_checkout(self._place)
         box = self._tools.maker.box(self._place, view, self.offer.workspace, self._home, network=False)

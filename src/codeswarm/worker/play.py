@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import uuid
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.base import Agent, Ending, Task
+from codeswarm.agents.base import Agent, Conversation, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
-from codeswarm.domain.results import LeftOut
+from codeswarm.domain.results import Failure, FailureClass, LeftOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.failpoints import reach
 from codeswarm.git.changes import Changes
@@ -52,6 +53,7 @@ class Play:
         self._preparation = preparation
         self._workspace = workspace
         self._tools = tools
+        self._conversation: Conversation | None = None
         self._recorder = self._make_recorder()
         self._snapshots = Snapshotter(
             workspace.place,
@@ -91,6 +93,7 @@ class Play:
         finally:
             shipping.cancel()
             await self._stage.end_all()
+            await self._let_go()
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -102,7 +105,7 @@ class Play:
         request = StartRequest(
             epoch=offer.epoch,
             sandbox=self._tools.sandbox.kind,
-            conversation=conversation if self._agent.can_resume else "",
+            conversation=conversation if self._agent.can.resume else "",
             resumed=preparation.resumed,
         )
         await self._tools.line.start(offer.id, request)
@@ -132,31 +135,67 @@ class Play:
             self._tools.clock,
             self._snapshot,
             messages_seen=self._preparation.messages_seen,
-            can_inject=self._agent.can_inject,
+            say=self._say,
         )
-        playing = asyncio.create_task(self._agent.run(task, self._stage))
+        talking = asyncio.create_task(self._talk(task))
         watching = asyncio.create_task(watch.run())
         try:
-            await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if playing.done():
-                return playing.result(), None
-            return await self._bring_to_an_end(playing), watching.result()
+            await asyncio.wait({talking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if talking.done():
+                return talking.result(), None
+            return await self._bring_to_an_end(talking), watching.result()
         finally:
-            for running in (watching, playing):
+            for running in (watching, talking):
                 running.cancel()
-            await asyncio.gather(watching, playing, return_exceptions=True)
+            await asyncio.gather(watching, talking, return_exceptions=True)
 
-    async def _bring_to_an_end(self, playing: asyncio.Task[Ending]) -> Ending:
+    async def _talk(self, task: Task) -> Ending:
+        """The conversation from its beginning to the end of its program."""
+        conversation = self._conversation = await self._agent.open(task, self._stage)
+        ending = await conversation.turn(task.prompt)
+        at_its_end = await self._close(conversation)
+        return ending if ending.failure is not None else dataclasses.replace(ending, failure=at_its_end)
+
+    async def _say(self, text: str) -> bool:
+        return self._conversation is not None and await self._conversation.say(text)
+
+    async def _close(self, conversation: Conversation) -> Failure | None:
+        """An agent that has had its turn but does not end is ended, and says nothing to be trusted."""
+        closing = asyncio.ensure_future(conversation.close())
+        if await self._within(STOP_GRACE_S, closing):
+            return closing.result()
+        await self._stage.end_all()
+        await closing
+        message = f"the agent did not end within {STOP_GRACE_S:g} s of its turn"
+        return Failure(failure_class=FailureClass.HUNG, message=message)
+
+    async def _let_go(self) -> None:
+        """What an adapter holds of a program that has gone. How it ended has been told, or nobody asks any more."""
+        if self._conversation is not None:
+            closing = asyncio.ensure_future(self._conversation.close())
+            await self._within(STOP_GRACE_S, closing)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+
+    async def _bring_to_an_end(self, talking: asyncio.Task[Ending]) -> Ending:
         """Ask first; after a while, end it."""
-        self._stage.stop.set()
-        timer = asyncio.ensure_future(self._tools.clock.sleep(STOP_GRACE_S))
+        if self._conversation is not None:
+            await self._conversation.interrupt()
+            await self._within(STOP_GRACE_S, talking)
+        if not talking.done():
+            await self._stage.end_all()
+        if await self._within(STOP_GRACE_S, talking):
+            return talking.result()
+        return Ending.failed(FailureClass.HUNG, "its adapter did not notice that the agent had ended")
+
+    async def _within(self, seconds: float, wanted: asyncio.Future[Any]) -> bool:
+        """Whether something came to its end in time; it goes on if not."""
+        timer = asyncio.ensure_future(self._tools.clock.sleep(seconds))
         try:
-            await asyncio.wait({playing, timer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({wanted, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
-        if not playing.done():
-            await self._stage.end_all()
-        return await playing
+        return wanted.done()
 
     # ── what it leaves ──
 

@@ -1,14 +1,15 @@
-"""The stage on which an agent plays: a box, a voice into the transcript, an ear for people's words."""
+"""The stage on which an agent plays: a box, a voice into the transcript, answers to what it asks."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.base import Activity
+from codeswarm.agents.base import Activity, Permission, Question
 from codeswarm.agents.recording import Recorder
 from codeswarm.clock import Clock
 from codeswarm.failpoints import reach
@@ -30,8 +31,6 @@ class WorkerStage:
         saw: Callable[[str, Mapping[str, Any]], Awaitable[None]],
         recorder: Recorder | None = None,
     ) -> None:
-        self.messages: asyncio.Queue[str] = asyncio.Queue()
-        self.stop = asyncio.Event()
         self.turned = asyncio.Event()
         """Set at the end of each of the agent's turns: time for a snapshot."""
         self.last_sign = clock.monotonic()
@@ -61,6 +60,11 @@ class WorkerStage:
             self._recorder.activity(activity)
         if activity.type == "turn":
             self.turned.set()
+
+    async def ask(self, question: Question) -> Permission:
+        """Behind walls an agent may run what it likes."""
+        await self.emit(Activity("question", text=question.command, data=asdict(question), raw=question.raw))
+        return Permission(allowed=True, why="it runs in a sandbox")
 
     async def await_event(self, kind: str, match: Mapping[str, Any]) -> None:
         await self._saw(kind, match)

@@ -94,7 +94,7 @@ async def _beat(line: Line, offer: Offer, clock: Clock) -> None:
 
 
 class Watch:
-    """`snapshot` takes one and tells whether anything had changed."""
+    """`snapshot` takes one and tells whether anything had changed; `say` tells whether the agent took a word."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Watch:
         snapshot: Callable[[], Awaitable[bool]],
         *,
         messages_seen: int,
-        can_inject: bool,
+        say: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._offer = offer
         self._line = line
@@ -113,7 +113,7 @@ class Watch:
         self._clock = clock
         self._snapshot = snapshot
         self._seen = messages_seen
-        self._can_inject = can_inject
+        self._say = say
         self._began = clock.monotonic()
 
     async def run(self) -> Stop:
@@ -130,13 +130,14 @@ class Watch:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hearts(self) -> Stop:
-        return await keep_alive(self._line, self._offer, self._seen, self._hear if self._can_inject else None)
+        return await keep_alive(self._line, self._offer, self._seen, self._hear)
 
     async def _hear(self, message: MessageOut) -> None:
-        self._stage.messages.put_nowait(f"A word from {message.by}, who watches over this work:\n\n{message.text}")
-        how = "injected into the running turn"
-        body = DeliveredRequest(epoch=self._offer.epoch, message=message.number, how=how)
-        await self._line.delivered(self._offer.id, body)
+        """A word into the running turn. What the agent takes none of now stands in the next prompt."""
+        if await self._say(f"A word from {message.by}, who watches over this work:\n\n{message.text}"):
+            how = "injected into the running turn"
+            body = DeliveredRequest(epoch=self._offer.epoch, message=message.number, how=how)
+            await self._line.delivered(self._offer.id, body)
 
     async def _snapshots(self) -> Stop:
         """One at the end of every turn and at every heartbeat; none where nothing changed."""

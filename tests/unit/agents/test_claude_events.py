@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import random
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from codeswarm.agents.base import AgentSpec, Ending
-from codeswarm.agents.claude import ClaudeAgent, _Talk, activities, failure_of, usage_of
+from codeswarm.agents.base import Agent, AgentSpec, Ending, Task
+from codeswarm.agents.claude import ClaudeAgent, ClaudeConversation, activities, failure_of, usage_of
 from codeswarm.domain.results import FailureClass, Report, Usage
 from codeswarm.environment import Login
 from tests.support.stages import OpenStage, QuietStage, stream_of
@@ -36,16 +38,58 @@ FAILURES = {
 }
 
 
+class Said:
+    """A program that has said all that it will and ended."""
+
+    def __init__(self, transcript: bytes, code: int) -> None:
+        self.process: Any = SimpleNamespace(
+            stdin=None,
+            stdout=stream_of(transcript),
+            stderr=stream_of(b"some warning\n"),
+            returncode=code,
+            wait=self.wait,
+        )
+        self._code = code
+
+    async def wait(self) -> int:
+        return self._code
+
+    async def end(self) -> tuple[str, ...]:
+        return ()
+
+
+class Transcribed(QuietStage):
+    """A stage on which whatever is started says a transcript and exits with a code."""
+
+    def __init__(self, transcript: bytes, code: int) -> None:
+        super().__init__()
+        self._said = Said(transcript, code)
+
+    async def start(
+        self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Any] = (), *, stderr: int | None = None
+    ) -> Any:
+        return self._said
+
+
+async def one_turn(agent: Agent, stage: QuietStage, task: Task) -> Ending:
+    """A conversation of one turn, as the worker has it."""
+    conversation = await agent.open(task, stage)
+    ending = await conversation.turn(task.prompt)
+    failure = await conversation.close()
+    return ending if ending.failure else dataclasses.replace(ending, failure=failure)
+
+
 def heard(transcript: bytes, code: int = 0, stage: QuietStage | None = None) -> Ending:
     """How a conversation ends in which the CLI says all this and exits with `code`."""
 
     async def listen() -> Ending:
-        process: Any = SimpleNamespace(stdout=stream_of(transcript), stderr=stream_of(b"some warning\n"))
-        talk = _Talk(stage or QuietStage(), process)
-        await talk.listen()
-        await talk.listen_to_errors()
-        assert talk.answered.is_set(), "nobody waits for an answer that can't come any more"
-        return talk.ending(code)
+        said = Transcribed(transcript, code)
+        said.said = said.said if stage is None else stage.said
+        conversation = ClaudeConversation("c-1", said)
+        await conversation.start(["claude"], {}, ())
+        ending = await conversation.turn("Do ticket 7.")
+        failure = await conversation.close()
+        return ending if ending.failure else dataclasses.replace(ending, failure=failure)
 
     return asyncio.run(listen())
 
@@ -335,7 +379,7 @@ def stand_in(folder: Path, then: str) -> ClaudeAgent:
 async def test_the_prompt_is_told_as_a_user_turn_and_the_end_of_the_turn_ends_the_run(tmp_path: Path) -> None:
     stage = OpenStage(tmp_path)
     agent = stand_in(tmp_path, f"cat {FOLDER / 'success.jsonl'}\ncat > /dev/null")
-    ending = await agent.run(stage.task("Do ticket 7, “please”."), stage)
+    ending = await one_turn(agent, stage, stage.task("Do ticket 7, “please”."))
     assert ending.failure is None
     spoken = json.loads((stage.box.home / "heard").read_text())
     assert spoken == {"type": "user", "message": {"role": "user", "content": "Do ticket 7, “please”."}}
@@ -350,7 +394,7 @@ async def test_the_prompt_is_told_as_a_user_turn_and_the_end_of_the_turn_ends_th
 async def test_an_earlier_conversation_is_gone_on_with_by_its_id(tmp_path: Path) -> None:
     stage = OpenStage(tmp_path)
     agent = stand_in(tmp_path, f"cat {FOLDER / 'success.jsonl'}")
-    await agent.run(stage.task(conversation="c-0", resume=True), stage)
+    await one_turn(agent, stage, stage.task(conversation="c-0", resume=True))
     flags = (stage.box.home / "flags").read_text().split()
     assert flags[flags.index("--resume") + 1] == "c-0"
     assert "--session-id" not in flags
@@ -361,31 +405,36 @@ async def test_words_of_a_person_reach_the_running_turn(tmp_path: Path) -> None:
     agent = stand_in(
         tmp_path, f'read -r second\nprintf "%s" "$second" > "$HOME/second"\ncat {FOLDER / "success.jsonl"}'
     )
-    stage.messages.put_nowait("use the new API")
-    ending = await agent.run(stage.task(), stage)
-    assert ending.failure is None
+    conversation = await agent.open(stage.task(), stage)
+    assert not await conversation.say("too early")
+    turn = asyncio.create_task(conversation.turn("Do ticket 7."))
+    await asyncio.sleep(0)
+    assert await conversation.say("use the new API")
+    assert (await turn).failure is None
     assert json.loads((stage.box.home / "second").read_text())["message"]["content"] == "use the new API"
-    stage.messages.put_nowait("too late")
-    assert stage.messages.get_nowait() == "too late", "nobody reads on when the turn is over"
+    assert not await conversation.say("too late"), "nobody reads on when the turn is over"
+    assert await conversation.close() is None
 
 
 async def test_told_to_stop_it_interrupts_its_turn_and_waits_for_the_answer(tmp_path: Path) -> None:
     stage = OpenStage(tmp_path)
     then = f'echo "{{}}"\nread -r second\nprintf "%s" "$second" > "$HOME/second"\ncat {FOLDER / "interrupted.jsonl"}'
     agent = stand_in(tmp_path, then)
-    running = asyncio.create_task(agent.run(stage.task(), stage))
+    conversation = await agent.open(stage.task(), stage)
+    turn = asyncio.create_task(conversation.turn("Do ticket 7."))
     await stage.heard.wait()
-    stage.stop.set()
-    ending = await running
+    await conversation.interrupt()
+    ending = await turn
     assert ending.failure is not None
     assert ending.failure.failure_class is F.CANCELLED
     assert json.loads((stage.box.home / "second").read_text())["request"] == {"subtype": "interrupt"}
+    await conversation.close()
 
 
 async def test_what_it_leaves_running_does_not_hold_the_run_open(tmp_path: Path) -> None:
     stage = OpenStage(tmp_path)
     agent = stand_in(tmp_path, f"sleep 600 &\ncat {FOLDER / 'success.jsonl'}")
-    ending = await asyncio.wait_for(agent.run(stage.task(), stage), 60)
+    ending = await asyncio.wait_for(one_turn(agent, stage, stage.task()), 60)
     assert ending.failure is None
 
 

@@ -30,9 +30,12 @@ async def test_neither_the_time_out_nor_the_silence_runs_on_while_nothing_can_ru
     async def unchanged() -> bool:
         return False
 
+    async def takes_none(_: str) -> bool:
+        return False
+
     line = cast(Any, FarEnd(machine))
     limits = offer(attempt_timeout_s=900, silence_timeout_s=300)
-    watch = Watch(limits, line, stage, clock, unchanged, messages_seen=0, can_inject=False)
+    watch = Watch(limits, line, stage, clock, unchanged, messages_seen=0, say=takes_none)
     keeping, watching = asyncio.create_task(clock.keep()), asyncio.create_task(watch.run())
     await settle()
     await machine.advance(290)
