@@ -183,9 +183,11 @@ class SandboxConfig(Section):
     network: list[str] = ["@agent", "@registries"]
     """An empty list takes the network away from agents; single entries have no effect yet."""
     memory_mib: int | None = Field(None, ge=1)
-    """The most memory of an agent or a gate."""
+    """The most memory of an agent, a gate or a set-up with all that it starts; what needs more is killed."""
     cpus: float | None = Field(None, gt=0)
-    """The most processor time of an agent or a gate, in processors."""
+    """The most processor time of each of them, in processors."""
+    pids: int | None = Field(4096, ge=16)
+    """The most processes and threads of each of them at once: a fork bomb ends at its walls."""
     read: list[str] = []
     """Further folders of the machine that agents and gates may read."""
 
@@ -293,8 +295,6 @@ NO_EFFECT = frozenset(
         "policy.auto_resolve",
         "budget.count_subscription",
         "budget.quota_reserve",
-        "sandbox.memory_mib",
-        "sandbox.cpus",
         "forge",
         "notify",
         "telemetry",

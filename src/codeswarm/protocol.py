@@ -154,6 +154,7 @@ class StartRequest(Wire):
     sandbox: str
     conversation: str = ""
     resumed: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 class SnapshotAnswer(Wire):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 CLIS = ("claude", "codex", "gemini")
 """Kinds of agents that a repository may choose: all others name a program or an endpoint."""
 SAVE_ORDER = ("ff", "branch", "pr")
-TIGHTENED = ("policy", "budget")
+TIGHTENED = ("policy", "budget", "sandbox")
 """Sections in which only what is stricter counts; there it holds against the person's standing settings, too."""
 
 
@@ -146,6 +146,9 @@ RULES: Mapping[str, Rule] = {
     "policy.backoff_base_s": _HIGHER,
     "policy.backoff_max_s": _HIGHER,
     "policy.restart_window_s": _HIGHER,
+    "sandbox.memory_mib": _LOWER,
+    "sandbox.cpus": _LOWER,
+    "sandbox.pids": _LOWER,
     "budget": _LOWER,
     "budget.count_subscription": Rule("only `true`", _where(lambda theirs, ours: theirs or not ours)),
     "budget.quota_reserve": _HIGHER,

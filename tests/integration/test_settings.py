@@ -61,6 +61,6 @@ def test_without_a_terminal_a_plan_that_waits_for_a_person_is_the_end_of_the_run
 
 def test_a_setting_that_changes_nothing_yet_is_named(tmp_path: Path) -> None:
     place = small_place(tmp_path)
-    done = run(place, CODESWARM_SANDBOX_MEMORY_MIB="512")
+    done = run(place, CODESWARM_FORGE_REPO="owner/name")
     assert done.code in (0, 3), done.err
-    assert "sandbox.memory_mib is set and has no effect in this version" in done.err
+    assert "forge.repo is set and has no effect in this version" in done.err

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeswarm.cli.here import Here
 from codeswarm.errors import CodeswarmError
+
+if TYPE_CHECKING:
+    from codeswarm.config import Config
 
 MOST_LOGIN_BYTES = 100_000
 REACH_S = 3.0
@@ -59,7 +62,7 @@ def checks(here: Here) -> Iterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
     yield _git()
     yield from _name(here)
-    yield _sandbox()
+    yield from _sandbox(here)
     yield from _workspaces(here)
     yield from _agents(here)
     yield from _registries(here)
@@ -88,13 +91,35 @@ def _name(here: Here) -> Iterator[Finding]:
         yield Finding("name", False, detail, TELL_NAME, needed=False)
 
 
-def _sandbox() -> Finding:
+def _sandbox(here: Here) -> Iterator[Finding]:
     from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
 
     found = probe()
-    if found.works:
-        return Finding("sandbox", True, f"bubblewrap: {Bubblewrap.promises}")
-    return Finding("sandbox", False, found.why, f"{found.fix}   # or, at your own risk: codeswarm run --sandbox none …")
+    if not found.works:
+        fix = f"{found.fix}   # or, at your own risk: codeswarm run --sandbox none …"
+        yield Finding("sandbox", False, found.why, fix)
+        return
+    yield Finding("sandbox", True, f"bubblewrap: {Bubblewrap.promises}")
+    yield from _limits(here)
+
+
+def _limits(here: Here) -> Iterator[Finding]:
+    """What holds agents to the limits that are set, and what of that, or of the walls, can't be had here."""
+    from codeswarm.sandbox.base import Limits
+    from codeswarm.sandbox.bubblewrap import Bubblewrap
+    from codeswarm.sandbox.cgroups import asked
+
+    try:
+        set_ = _configured(here).sandbox
+    except CodeswarmError:
+        return  # said by another line
+    limits = Limits(set_.memory_mib, set_.cpus, set_.pids)
+    lacks = Bubblewrap().lacks(limits)
+    for lack in lacks:
+        yield Finding("limits", False, f"{lack.what} can't be had: {lack.why}", lack.fix, needed=False)
+    if not lacks:
+        held = ", ".join(asked(limits).values()) or "none is set"
+        yield Finding("limits", True, f"each agent and each gate: {held}; system calls are filtered")
 
 
 def _workspaces(here: Here) -> Iterator[Finding]:
@@ -106,7 +131,7 @@ def _workspaces(here: Here) -> Iterator[Finding]:
     if not bubblewrap.probe().works:
         return
     try:
-        folder, kind = here.home.workspaces, _configured_kind(here)
+        folder, kind = here.home.workspaces, _configured(here).workspace.kind
     except CodeswarmError:
         return  # said by another line
     if kind == "checkout":
@@ -120,12 +145,12 @@ def _workspaces(here: Here) -> Iterator[Finding]:
         yield Finding("workspaces", False, detail, found.fix, needed=kind == "overlay")
 
 
-def _configured_kind(here: Here) -> str:
+def _configured(here: Here) -> Config:
     from codeswarm.config import load
     from codeswarm.detection.base import FILE
 
     project = here.home.project
-    return load(here.environment, project.file_at(project.base(None).commit, FILE)).config.workspace.kind
+    return load(here.environment, project.file_at(project.base(None).commit, FILE)).config
 
 
 # ── agents ───────────────────────────────────────────────────────────────────────────────────────────────────

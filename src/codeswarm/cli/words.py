@@ -94,6 +94,11 @@ def _findings(data: Data) -> str:
     return f"changes asked for by {data['by']} ({count(len(data['findings']), 'finding')}): {first}"
 
 
+def _begun(d: Data) -> str:
+    more = [d["sandbox"], *(["goes on in its conversation"] if d["resumed"] else [])]
+    return f"attempt {d['epoch']} runs ({', '.join([*more, *(f'without {lack}' for lack in d.get('lacks', ()))])})"
+
+
 def _prepared(data: Data) -> str:
     conflicts = f", with conflicts in {', '.join(data['conflicts'])}" if data["conflicts"] else ""
     return f"attempt {data['epoch']} begins at {data['start'][:10]}{conflicts}"
@@ -142,9 +147,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "BlockersChanged": lambda d: f"waits for {', '.join(d['blocked_by']) or 'nothing any more'}, says {d['by']}",
     "AttemptLeased": _leased,
     "AttemptPrepared": _prepared,
-    "AttemptStarted": lambda d: (
-        f"attempt {d['epoch']} runs ({d['sandbox']}" + (", goes on in its conversation)" if d["resumed"] else ")")
-    ),
+    "AttemptStarted": _begun,
     "AttemptGating": lambda d: f"attempt {d['epoch']} is at its gate",
     "SnapshotTaken": _snapshot,
     "WorkSalvaged": lambda d: (

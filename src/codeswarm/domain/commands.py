@@ -186,6 +186,7 @@ class StartAttempt(Command):
     sandbox: str
     conversation: str = ""
     resumed: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 class BeginGating(Command):

@@ -247,6 +247,7 @@ def start(session: Session, command: cmd.StartAttempt, now_ms: int) -> Decision:
             sandbox=command.sandbox,
             conversation=command.conversation,
             resumed=command.resumed,
+            lacks=command.lacks,
         )
     ]
 

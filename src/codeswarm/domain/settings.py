@@ -118,6 +118,10 @@ class WorkspaceSettings(Frozen):
     agent_network: bool = True
     visible: tuple[str, ...] = ()
     """Further host paths that may be read inside."""
+    memory_mib: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    """The most that an agent, a gate or a set-up may use, each with all that it starts."""
 
 
 class Settings(Frozen):

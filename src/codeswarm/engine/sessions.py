@@ -201,6 +201,9 @@ class Sessions:
             sandbox=sandbox,
             agent_network=bool(config.sandbox.network),
             visible=tuple(config.sandbox.read),
+            memory_mib=config.sandbox.memory_mib,
+            cpus=config.sandbox.cpus,
+            pids=config.sandbox.pids,
         )
 
 

@@ -28,6 +28,7 @@ from codeswarm.environment import Environment
 from codeswarm.errors import Refused
 from codeswarm.process import Outliving, gone, is_alive, kill_and_wait
 from codeswarm.protocol import WorkerHello
+from codeswarm.sandbox.cgroups import end_groups
 from codeswarm.sandbox.marks import end_marked
 
 FIRST_PAUSE_S = 0.2
@@ -259,10 +260,14 @@ async def give_up(
 
 async def _end_boxes(keys: list[Key]) -> None:
     """End what dead workers left running: without walls everything, and with them what still stood before its own."""
-    for session, subject, epoch in keys:
-        name = f"{session}.{subject.replace('@', 'gate-')}.{epoch}"
-        for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}", f"commits-{name}"):
-            await in_thread(end_marked, box)
+    names = [f"{session}.{subject.replace('@', 'gate-')}.{epoch}" for session, subject, epoch in keys]
+    boxes = [
+        box for name in names for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}", f"commits-{name}")
+    ]
+    if boxes:
+        await in_thread(end_groups, boxes)
+    for box in boxes:
+        await in_thread(end_marked, box)
 
 
 def _shares(slots: int) -> list[int]:

@@ -69,6 +69,24 @@ class Namespaces:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that a run may use, with all that it starts; None: no limit."""
+
+    memory_mib: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A wall, or a limit, that can't be had here."""
+
+    what: str
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """What one run may see and do. Folders are the host's; each is writable."""
 
@@ -81,6 +99,7 @@ class Box:
     mounts: tuple[Mount, ...] = ()
     masks: tuple[Mask, ...] = ()
     network: bool = False
+    limits: Limits = Limits()
     read_only_workspace: bool = False
     namespaces: Namespaces | None = None
     """Where the workspace is mounted; None: it stands on the host."""
@@ -109,6 +128,10 @@ class Running(Protocol):
         """
         ...
 
+    def exceeded(self) -> tuple[str, ...]:
+        """The limits that it ran into, in words: "512 MiB of memory". All of them are known once it is ended."""
+        ...
+
 
 class Sandbox(Protocol):
     """One kind of walls. `codeswarm.testing.sandbox_contract` is its definition."""
@@ -118,6 +141,10 @@ class Sandbox(Protocol):
     """One sentence for `doctor` and `run`: what it keeps apart, and what it can't."""
 
     def inside(self, box: Box) -> Inside: ...
+
+    def lacks(self, limits: Limits) -> tuple[Lack, ...]:
+        """What of its walls and of these limits can't be had on this machine. It may block for a moment."""
+        ...
 
     @property
     def as_agent(self) -> tuple[str, ...]:

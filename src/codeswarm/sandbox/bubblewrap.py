@@ -1,4 +1,5 @@
-"""Walls by bubblewrap: own user, PID, mount, network, IPC and UTS namespaces; no capabilities; a read-only system.
+"""Walls by bubblewrap: own user, PID, mount, network, IPC and UTS namespaces; no capabilities; a read-only system; a
+filter of system calls; limits on what is used.
 
 Killing the one process that is PID 1 inside kills everything inside, whatever it ignores or has detached from.
 bubblewrap's own processes carry the box's mark: one that is orphaned before the walls stand is found by it.
@@ -7,6 +8,7 @@ bubblewrap's own processes carry the box's mark: one that is orphaned before the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -15,19 +17,35 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from codeswarm.errors import SandboxUnavailable
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
-from codeswarm.sandbox.base import HOME, RUN, TMP, WORKSPACE, Box, Inside, Mask, Mount, Namespaces, Probe, Running
+from codeswarm.sandbox import seccomp
+from codeswarm.sandbox.base import (
+    HOME,
+    RUN,
+    TMP,
+    WORKSPACE,
+    Box,
+    Inside,
+    Lack,
+    Limits,
+    Namespaces,
+    Probe,
+    Running,
+)
+from codeswarm.sandbox.confinement import Confined, Confinement
 from codeswarm.sandbox.marks import MARK
 from codeswarm.sandbox.mount_points import make_mount_point
+from codeswarm.sandbox.shown import SYSTEM_FOLDERS, shown
+from codeswarm.sandbox.syscalls import MACHINES
 
 UID = 1000
 PASSWD = f"root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
 GROUP = f"root:x:0:\nagent:x:{UID}:\n"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 END_TIMEOUT_S = 10.0
-SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 NAMESPACES = (
     "--unshare-all",
@@ -57,9 +75,13 @@ class Bubblewrap:
 
     def __init__(self, executable: str | None = None) -> None:
         self._executable = executable or shutil.which("bwrap") or "bwrap"
+        self._confinement = Confinement()
 
     def inside(self, box: Box) -> Inside:
         return Inside(WORKSPACE, HOME, RUN, TMP)
+
+    def lacks(self, limits: Limits) -> tuple[Lack, ...]:
+        return (*unfiltered(), *self._confinement.lacks(limits))
 
     @property
     def as_agent(self) -> tuple[str, ...]:
@@ -78,13 +100,13 @@ class Bubblewrap:
     ) -> Running:
         pipe = asyncio.subprocess.PIPE
         await asyncio.to_thread(_make_mount_points, box)
-        status_read, status_write = os.pipe()
-        passed = (status_write, _memory_file(PASSWD), _memory_file(GROUP))
+        confined = await asyncio.to_thread(self._confinement.prepare, box)
+        (status, told), (held, go) = os.pipe(), os.pipe()
+        passed = _Passed(told, held, *map(_memory_file, (PASSWD.encode(), GROUP.encode(), _filter())))
         entering = box.namespaces.entering if box.namespaces else ()
-        command = [*entering, self._executable, *self._flags(box, *passed), "--", *argv]
         try:
             process = await spawn(
-                command,
+                [*entering, self._executable, *self._flags(box, passed), "--", *argv],
                 cwd=Path("/"),
                 env={**environment(env, self.inside(box)), MARK: box.name},
                 stdin=pipe if stdin is None else stdin,
@@ -92,24 +114,37 @@ class Bubblewrap:
                 pass_fds=passed,
             )
         except FileNotFoundError as error:
-            os.close(status_read)
+            _close(status, go)
+            confined.end()
             raise SandboxUnavailable("bubblewrap is not installed", str(error), "apt-get install bubblewrap") from error
         finally:
-            for fd in passed:
-                os.close(fd)
-        return _Boxed(process, status_read, await asyncio.to_thread(_first_inside, status_read))
+            _close(*passed)
+        boxed = _Boxed(process, status, confined)
+        await boxed.begin(go)
+        return boxed
 
-    def _flags(self, box: Box, status: int, passwd: int, group: int) -> list[str]:
-        flags = [*NAMESPACES, *(("--share-net",) if box.network else ()), "--json-status-fd", str(status)]
-        flags += ["--unsetenv", MARK]
+    def _flags(self, box: Box, passed: _Passed) -> list[str]:
+        status, held, passwd, group, denied = map(str, passed)
+        flags = [*NAMESPACES, *(("--share-net",) if box.network else ()), "--json-status-fd", status]
+        flags += ["--block-fd", held, *(("--seccomp", denied) if _filter() else ()), "--unsetenv", MARK]
         flags += [*_system(), *_etc(network=box.network)]
-        flags += ["--ro-bind-data", str(passwd), "/etc/passwd", "--ro-bind-data", str(group), "/etc/group"]
+        flags += ["--ro-bind-data", passwd, "/etc/passwd", "--ro-bind-data", group, "/etc/group"]
         flags += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/var"]
         flags += ["--bind", str(box.tmp), str(TMP), "--symlink", str(TMP), "/var/tmp"]  # noqa: S108 - inside
-        flags += _shown(box)
+        flags += shown(box)
         flags += ["--bind", str(box.home), str(HOME), "--bind", str(box.run), str(RUN)]
         flags += ["--ro-bind" if box.read_only_workspace else "--bind", str(box.workspace), str(WORKSPACE)]
         return [*flags, "--chdir", str(WORKSPACE)]
+
+
+class _Passed(NamedTuple):
+    """The descriptors that bubblewrap gets."""
+
+    status: int
+    held: int
+    passwd: int
+    group: int
+    filter: int
 
 
 class _Boxed:
@@ -118,11 +153,20 @@ class _Boxed:
     bubblewrap writes to `status` again when it ends, and would die of a closed pipe instead: it stays open till then.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, status: int, first: int | None) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, status: int, confined: Confined) -> None:
         self._process = process
         self._status = status
-        self._first = first
+        self._confined = confined
+        self._first: int | None = None
         self._over = False
+
+    async def begin(self, go: int) -> None:
+        """Let it go once it is confined. Raises: SandboxUnavailable where it can't be; nothing is left of it then."""
+        try:
+            self._first = await asyncio.to_thread(_begin, self._status, go, self._confined)
+        except OSError as error:
+            await self.end()
+            raise SandboxUnavailable("a run could not be held to its limits", str(error), "codeswarm doctor") from error
 
     @property
     def process(self) -> asyncio.subprocess.Process:
@@ -139,18 +183,43 @@ class _Boxed:
         kill_unreaped(self._process)
         await self._process.wait()
         os.close(self._status)
+        await asyncio.to_thread(self._confined.end)
         return () if gone else (f"the processes in the sandbox of pid {self._process.pid}",)
 
+    def exceeded(self) -> tuple[str, ...]:
+        return self._confined.exceeded()
 
-def _first_inside(status: int) -> int | None:
-    """A descriptor of the namespace's PID 1, from bubblewrap's report (blocks until it made one, or failed)."""
+
+def _begin(status: int, go: int, confined: Confined) -> int | None:
+    """Confine the namespace's PID 1 while it is held, then let it go; a descriptor of it, or None where there is none.
+
+    It blocks until bubblewrap has told of it, or failed. Raises: OSError where it can't be confined: it is killed then.
+    """
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(status, 1)):
         line += byte
     try:
-        return os.pidfd_open(json.loads(line)["child-pid"])
+        first = os.pidfd_open(pid := json.loads(line)["child-pid"])
     except (ValueError, KeyError, ProcessLookupError):
+        _close(go)
         return None
+    try:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and says why
+            confined.hold(pid)
+    except OSError:
+        kill_and_wait(first, END_TIMEOUT_S)
+        _close(first)
+        raise
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(go, b".")
+        _close(go)
+    return first
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def environment(env: Mapping[str, str], inside: Inside) -> dict[str, str]:
@@ -159,22 +228,11 @@ def environment(env: Mapping[str, str], inside: Inside) -> dict[str, str]:
     return {**places, "USER": "agent", "LOGNAME": "agent", "SHELL": "/bin/sh", "TERM": "dumb", **env}
 
 
-def _memory_file(text: str) -> int:
+def _memory_file(content: bytes) -> int:
     fd = os.memfd_create("codeswarm")
-    os.write(fd, text.encode())
+    os.write(fd, content)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
-
-
-def _shown(box: Box) -> list[str]:
-    """Mounts and masks, outer ones first: a mask hides what stands around a narrower mount, and never that itself."""
-    mounts = [mount for mount in box.mounts if all(mask.allows(mount) for mask in box.masks)]
-    steps = [
-        (mount.inside, False, ["--bind" if mount.writable else "--ro-bind", str(mount.source)]) for mount in mounts
-    ]
-    steps += [(path, True, ["--tmpfs"]) for path in _to_mask(box.masks, mounts)]
-    ordered = sorted(steps, key=lambda step: (len(step[0].parts), step[1]))
-    return [word for inside, _, words in ordered for word in (*words, str(inside))]
 
 
 def _make_mount_points(box: Box) -> None:
@@ -183,21 +241,6 @@ def _make_mount_points(box: Box) -> None:
     for mount in within:
         if not any(other.inside in mount.inside.parents for other in within):
             make_mount_point(box.tmp, mount.inside.relative_to(TMP), folder=mount.source.is_dir())
-
-
-def _to_mask(masks: Sequence[Mask], mounts: Sequence[Mount]) -> set[Path]:
-    """Where masked folders would appear inside, by the system's folders and by mounts."""
-    shown = [(Path(top).resolve(), Path(top)) for top in ("/usr", "/opt", "/nix", "/snap", "/etc", *_own_system())]
-    shown += [(mount.source.resolve(), mount.inside) for mount in mounts]
-    hidden = [mask.folder.resolve() for mask in masks if mask.folder.is_dir()]
-    return {
-        inside / folder.relative_to(real) for real, inside in shown for folder in hidden if folder.is_relative_to(real)
-    }
-
-
-def _own_system() -> list[str]:
-    """The system's folders that are no links into another one."""
-    return [f"/{name}" for name in SYSTEM_FOLDERS if not Path("/", name).is_symlink()]
 
 
 @cache
@@ -237,17 +280,40 @@ def _etc(*, network: bool) -> tuple[str, ...]:
     return tuple(flags)
 
 
+@cache
+def _filter() -> bytes:
+    """Which system calls are denied; empty where no filter can be had."""
+    return b"" if unfiltered() else seccomp.program(os.uname().machine) or b""
+
+
+@cache
+def unfiltered() -> tuple[Lack, ...]:
+    """Why system calls can't be filtered here, if so."""
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        why = f"the numbers of the system calls of {machine} are not known to this version"
+        return (Lack("a filter of system calls", why, f"codeswarm doctor   # on {' or '.join(MACHINES)}"),)
+    if "\nSeccomp:" not in Path("/proc/self/status").read_text():
+        why = "this kernel was built without CONFIG_SECCOMP_FILTER"
+        return (Lack("a filter of system calls", why, "apt-get install linux-image-$(dpkg --print-architecture)"),)
+    return ()
+
+
 def probe(executable: str | None = None, namespaces: Namespaces | None = None) -> Probe:
     """Whether it works here (or from within namespaces), tried with the very flags that runs get."""
     found = executable or shutil.which("bwrap")
     if found is None:
         return Probe(works=False, why="bubblewrap is not installed", fix="apt-get install bubblewrap")
+    denied = _memory_file(_filter())
     flags = [*NAMESPACES, *_system(), *_etc(network=False), "--proc", "/proc", "--dev", "/dev"]
+    flags += ["--seccomp", str(denied)] if _filter() else []
     argv = [*(namespaces.entering if namespaces else ()), found, *flags, "--", "/bin/true"]
     try:
-        done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, timeout_s=20)
+        done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, timeout_s=20, pass_fds=(denied,))
     except (OSError, subprocess.TimeoutExpired) as error:
         return Probe(works=False, why=f"bubblewrap can't be run: {error}", fix="apt-get install --reinstall bubblewrap")
+    finally:
+        os.close(denied)
     if done.returncode == 0:
         return Probe(works=True)
     why = done.stderr.decode(errors="replace").strip() or f"it exited with {done.returncode}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.base import Box, Limits, Mount, Sandbox
 from codeswarm.sandbox.marks import MARK, end_marked, marked
 
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
@@ -147,6 +147,21 @@ class Walled(SandboxContract):
         assert "0000000000000000" in out
         assert "gained" not in out
         assert out.split()[-1] == "1000"
+
+    async def test_system_calls_are_filtered(self, sandbox: Sandbox, box: Box) -> None:
+        if lacks := sandbox.lacks(Limits()):
+            pytest.skip(lacks[0].why)
+        seen = "grep Seccomp: /proc/self/status"
+        vsock = "python3 -c 'import socket; socket.socket(40, socket.SOCK_STREAM)' 2>&1 | grep -o 'not supported'"
+        bits = "touch f; chmod 4755 f 2>/dev/null || echo refused; chmod 2755 f && stat -c %a f"
+        _, out = await run(sandbox, box, f"{seen}; {vsock}; {bits}")
+        assert out.split() == ["Seccomp:", "2", "not", "supported", "refused", "2755"]
+
+    async def test_threads_processes_and_debuggers_work_all_the_same(self, sandbox: Sandbox, box: Box) -> None:
+        trace = "import ctypes; print(ctypes.CDLL(None).ptrace(0, 0, 0, 0))"
+        thread = "import threading; t = threading.Thread(target=print, args=[1]); t.start(); t.join()"
+        code, out = await run(sandbox, box, f'python3 -c "{thread}"; echo $(echo 2); python3 -c "{trace}"')
+        assert (code, out.split()) == (0, ["1", "2", "0"])
 
     async def test_a_read_only_workspace_cant_be_written(self, sandbox: Sandbox, box: Box) -> None:
         shut = Box(box.name, box.workspace, box.home, box.run, box.tmp, read_only_workspace=True)

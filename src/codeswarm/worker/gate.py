@@ -209,6 +209,8 @@ def _outcome(command: GateCommand, done: Done, tests: _Tests | None) -> tuple[Ga
         return GateOutcome.UNAVAILABLE, "said that it could not run (exit 75)"
     if done.no_room:
         return GateOutcome.UNAVAILABLE, "found the disk full"
+    if done.exceeded and done.exit_code != 0:
+        return GateOutcome.RED, f"ran into its limit of {' and of '.join(done.exceeded)}"
     if done.killed:
         return GateOutcome.UNAVAILABLE, "was killed from outside (SIGKILL)"
     if done.exit_code != 0:

@@ -28,6 +28,8 @@ class Done:
     leftovers: tuple[str, ...] = ()
     killed: bool = False
     """Ended by a SIGKILL that was not ours: out of memory, or someone's hand."""
+    exceeded: tuple[str, ...] = ()
+    """The limits that it ran into, in words."""
     no_room: bool = False
     """It did not end well, and the disk was full then."""
 
@@ -89,7 +91,8 @@ async def run_to_end(
     if keep is not None:
         await asyncio.to_thread(keep.write_bytes, output)
     killed = not timed_out and code in KILLED
-    return Done(None if timed_out or code < 0 else code, timed_out, output, leftovers, killed)
+    exceeded = running.exceeded()
+    return Done(None if timed_out or code < 0 else code, timed_out, output, leftovers, killed, exceeded)
 
 
 async def _read(running: Running, log: _Log) -> None:

@@ -75,6 +75,7 @@ class SetupCache:
         done = await run_to_end(self._sandbox, walls, argv, environment, timeout_s=settings.setup_timeout_s)
         if done.exit_code != 0:
             how = "did not end in time" if done.timed_out else f"exited with {done.exit_code}"
+            how += f", at its limit of {' and of '.join(done.exceeded)}" if done.exceeded else ""
             raise SetupFailed(f"the set-up `{command}` {how}", done.tail, "codeswarm config show   # workspace.setup")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.domain.ids import Commit
+from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.environment import Environment
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity
@@ -20,7 +21,7 @@ from codeswarm.git.walker import SETUP
 from codeswarm.host import is_system, toolchains, variables
 from codeswarm.protocol import WorkspaceOrder
 from codeswarm.registries import registries
-from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.base import Box, Limits, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, exclude, free_ports
 from codeswarm.worker.masks import masks
 from codeswarm.worker.mounting import OverlayFailed
@@ -143,6 +144,7 @@ class WorkspaceMaker:
             mounts=mounts,
             masks=masks(Path(order.objects), order.repository, order.settings.visible),
             network=network,
+            limits=limits(order.settings),
             namespaces=view.namespaces,
         )
 
@@ -161,6 +163,11 @@ class WorkspaceMaker:
     def close(self) -> None:
         """No more workspaces are made; those that are stay. Idempotent."""
         self.overlays.close()
+
+
+def limits(settings: WorkspaceSettings) -> Limits:
+    """What a person bounds their agents, gates and set-ups to."""
+    return Limits(settings.memory_mib, settings.cpus, settings.pids)
 
 
 async def _whole(laying: Coroutine[Any, Any, View]) -> View:

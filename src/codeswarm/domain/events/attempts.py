@@ -53,6 +53,8 @@ class AttemptStarted(Event):
     """The agent's own name for its conversation, if it has one."""
     resumed: bool = False
     """It goes on in an earlier attempt's conversation, from that attempt's files."""
+    lacks: tuple[str, ...] = ()
+    """Walls and limits that could not be had where it runs, and why."""
 
 
 class AttemptGating(Event):

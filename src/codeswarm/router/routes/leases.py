@@ -88,6 +88,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             sandbox=body.sandbox,
             conversation=body.conversation,
             resumed=body.resumed,
+            lacks=body.lacks,
         )
         await engine.kernel.execute(session, command)
 
