@@ -5,12 +5,22 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CLAUDE_VARIABLES = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
 CLAUDE_ENDPOINT = "ANTHROPIC_BASE_URL"
+KEYS = (
+    *CLAUDE_VARIABLES,
+    CLAUDE_ENDPOINT,
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "CODEX_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_GEMINI_BASE_URL",
+)
+"""Every variable of the person's that any agent may be given; each gets those of its own vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,12 @@ class Login:
 
     path: str
     claude: Mapping[str, str]
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Whatever of `KEYS` is set."""
+
+    def of(self, names: Iterable[str]) -> dict[str, str]:
+        """Those of `names` that are set."""
+        return {name: self.keys[name] for name in names if name in self.keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ class Environment:
         claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
         if claude and self.variables.get(CLAUDE_ENDPOINT):
             claude[CLAUDE_ENDPOINT] = self.variables[CLAUDE_ENDPOINT]
-        return Login(self.path, claude)
+        return Login(self.path, claude, {name: self.variables[name] for name in KEYS if self.variables.get(name)})
 
     @property
     def settings(self) -> Mapping[str, str]:

@@ -54,6 +54,10 @@ async def test_a_streamed_answer_says_thinks_and_calls_what_the_script_says(wire
                 ("exec_command", {"cmd": "ls -l", "yield_time_ms": 30000}),
                 ("exec_command", {"cmd": written("a/b.txt", "it's\n"), "yield_time_ms": 30000}),
             ],
+            "openai_chat": [
+                ("exec_command", {"cmd": "ls -l", "yield_time_ms": 30000}),
+                ("exec_command", {"cmd": written("a/b.txt", "it's\n"), "yield_time_ms": 30000}),
+            ],
             "gemini": [
                 ("run_shell_command", {"command": "ls -l", "description": "List"}),
                 ("write_file", {"file_path": "a/b.txt", "content": "it's\n"}),
@@ -63,13 +67,17 @@ async def test_a_streamed_answer_says_thinks_and_calls_what_the_script_says(wire
 
 
 async def test_every_wire_ends_its_stream_in_its_own_way() -> None:
-    async with ModelServer(sequence([Say("Hi."), Turn(Shell("ls")), Turn(Say("I was"), stop="length")] * 3)) as server:
+    async with ModelServer(
+        sequence([Say("Hi."), Turn(Shell("ls")), Turn(Say("I was"), stop="length")] * len(WIRES))
+    ) as server:
         endings = {wire: [events(await ask(server, wire)) for _ in range(3)] for wire in WIRES}
     assert [e[-1]["type"] for e in endings["anthropic"]] == ["message_stop"] * 3
     stops = [e[-2]["delta"]["stop_reason"] for e in endings["anthropic"]]
     assert stops == ["end_turn", "tool_use", "max_tokens"]
     openais = [e[-1]["type"] for e in endings["openai"]]
     assert openais == ["response.completed", "response.completed", "response.incomplete"]
+    chats = [e[-2]["choices"][0]["finish_reason"] for e in endings["openai_chat"]]
+    assert chats == ["stop", "tool_calls", "length"]
     reasons = [e[-1]["candidates"][0]["finishReason"] for e in endings["gemini"]]
     assert reasons == ["STOP", "STOP", "MAX_TOKENS"]
 
@@ -91,6 +99,7 @@ async def test_usage_is_what_the_script_says_and_the_cached_part_is_counted_as_t
     expected: dict[str, dict[str, Any]] = {
         "anthropic": {"input_tokens": 500, "cache_read_input_tokens": 400, "output_tokens": 30},
         "openai": {"input_tokens": 900, "input_tokens_details": {"cached_tokens": 400}, "output_tokens": 30},
+        "openai_chat": {"prompt_tokens": 900, "prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens": 30},
         "gemini": {"promptTokenCount": 900, "cachedContentTokenCount": 400, "candidatesTokenCount": 30},
     }
     assert expected[wire].items() <= usage.items()

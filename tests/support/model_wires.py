@@ -10,10 +10,11 @@ import pytest
 
 from codeswarm.testing.model_server import ModelServer
 
-WIRES = ("anthropic", "openai", "gemini")
+WIRES = ("anthropic", "openai", "openai_chat", "gemini")
 PATHS = {
     "anthropic": "/v1/messages?beta=true",
     "openai": "/v1/responses",
+    "openai_chat": "/v1/chat/completions",
     "gemini": "/v1beta/models/m-1:streamGenerateContent?alt=sse",
 }
 LONG = "A sentence that is long enough to be cut into more than one single piece on its way."
@@ -52,6 +53,23 @@ def openai(prompt: str, *names: str) -> dict[str, Any]:
     }
 
 
+def openai_chat(prompt: str) -> dict[str, Any]:
+    call = {"id": "c1", "type": "function", "function": {"name": "exec_command", "arguments": "{}"}}
+    return {
+        "model": "m-1",
+        "stream_options": {"include_usage": True},
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "developer", "content": "You are in a folder."},
+            {"role": "user", "content": [{"type": "text", "text": "<environment_context>x</environment_context>"}]},
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "it printed this"},
+        ],
+        "tools": [{"type": "function", "function": tool("exec_command", "parameters")}],
+    }
+
+
 def gemini(prompt: str) -> dict[str, Any]:
     answer = {"functionResponse": {"name": "run_shell_command", "response": {"output": "it printed this"}}}
     names = ("run_shell_command", "write_file")
@@ -75,7 +93,7 @@ def block(text: str) -> dict[str, str]:
     return {"type": "input_text", "text": text}
 
 
-BODIES = {"anthropic": anthropic, "openai": openai, "gemini": gemini}
+BODIES = {"anthropic": anthropic, "openai": openai, "openai_chat": openai_chat, "gemini": gemini}
 
 
 async def ask(server: ModelServer, wire: str, *, prompt: str = "Do it.", stream: bool = True) -> httpx2.Response:
@@ -86,16 +104,18 @@ async def ask(server: ModelServer, wire: str, *, prompt: str = "Do it.", stream:
 
 
 def events(response: httpx2.Response) -> list[dict[str, Any]]:
-    return [json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line.startswith("data: ")]
+    data = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in data if line != "[DONE]"]
 
 
 def said(found: list[dict[str, Any]]) -> str:
     """The text that any wire's deltas add up to."""
     anthropics = [event["delta"].get("text", "") for event in found if event.get("type") == "content_block_delta"]
     openais = [event["delta"] for event in found if event.get("type") == "response.output_text.delta"]
+    chats = [choice["delta"].get("content") or "" for event in found for choice in event.get("choices", ())]
     candidates = [candidate for event in found for candidate in event.get("candidates", ())]
     parts = [part for candidate in candidates for part in candidate["content"]["parts"] if not part.get("thought")]
-    return "".join([*anthropics, *openais, *(part.get("text", "") for part in parts)])
+    return "".join([*anthropics, *openais, *chats, *(part.get("text", "") for part in parts)])
 
 
 def calls(found: list[dict[str, Any]]) -> list[tuple[str, Any]]:
@@ -109,6 +129,9 @@ def calls(found: list[dict[str, Any]]) -> list[tuple[str, Any]]:
             called[-1] = (called[-1][0], called[-1][1] + event["delta"]["partial_json"])
         elif kind == "response.output_item.done" and "name" in event["item"]:
             called.append((event["item"]["name"], event["item"].get("arguments", event["item"].get("input"))))
+        for delta in (d for choice in event.get("choices", ()) for d in choice["delta"].get("tool_calls", ())):
+            name, given = called.pop() if "id" not in delta else (delta["function"]["name"], "")
+            called.append((name, given + delta["function"]["arguments"]))
         for candidate in event.get("candidates", ()):
             parts = candidate["content"]["parts"]
             called += [(p["functionCall"]["name"], p["functionCall"]["args"]) for p in parts if "functionCall" in p]

@@ -17,7 +17,7 @@ from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
-from codeswarm.agents.lines import read_object
+from codeswarm.agents.lines import moment_ms, read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.environment import Login
@@ -26,8 +26,6 @@ from codeswarm.host import is_system, which
 from codeswarm.process import TimedOut, run_sync
 
 DEFAULT_MODEL = "sonnet"
-LAST_SECOND = 2**33
-"""In the year 2242."""
 INTERRUPT = "codeswarm-interrupt"
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 MINIMUM = (2, 0, 0)
@@ -291,16 +289,9 @@ def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Fail
     return Failure(
         failure_class=class_,
         message=f"claude: {text[:500]}" + (f" (HTTP {status})" if status else ""),
-        retry_at_ms=_moment_ms(rate_limit.get("resetsAt")) if class_ is FailureClass.QUOTA else None,
+        retry_at_ms=moment_ms(rate_limit.get("resetsAt")) if class_ is FailureClass.QUOTA else None,
     )
 
 
 def _plain_list(errors: object) -> str:
     return "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
-
-
-def _moment_ms(seconds: object) -> int | None:
-    """Unix seconds as the CLI tells them; what can't be a moment is no promise."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < LAST_SECOND:
-        return None
-    return int(seconds * 1000)

@@ -1,7 +1,8 @@
 """A scripted model: coding CLIs can be tested whole, without an account and without a network.
 
-It speaks the wires of Claude Code (Anthropic Messages), Codex (OpenAI Responses) and Gemini CLI on loopback. The test
-says what the model says, in words that are the same for all three, and which faults it meets.
+It speaks the wires of Claude Code (Anthropic Messages), Codex (OpenAI Responses) and Gemini CLI on loopback, and Chat
+Completions for our own loop. The test says what the model says, in words that are the same for all, and which faults it
+meets.
 
     async def test_the_agent_writes_the_file_that_it_was_told_to():
         script = rules(

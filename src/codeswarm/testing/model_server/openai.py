@@ -72,7 +72,7 @@ class OpenAIWire:
         if isinstance(refusal, faults.ContextOverflow) and request.stream:
             message = "Your input exceeds the context window of this model. Please adjust your input and try again."
             return stream([_event(0, _failed("context_length_exceeded", message))])
-        status, error = _wording(request, refusal)
+        status, error = wording(request, refusal)
         headers = [("x-request-id", f"req_{request.number}")]
         if isinstance(refusal, faults.RateLimited) and refusal.retry_after_s is not None:
             headers.append(("retry-after", f"{refusal.retry_after_s:g}"))
@@ -159,7 +159,7 @@ def _failed(code: str, message: str) -> Json:
     return {"type": "response.failed", "response": {"id": "resp_0", "status": "failed", "error": error, "output": []}}
 
 
-def _wording(request: Request, refusal: Refusal | Refuse) -> tuple[int, Json]:
+def wording(request: Request, refusal: Refusal | Refuse) -> tuple[int, Json]:
     match refusal:
         case Refuse(status, message):
             type_ = "server_error" if status >= 500 else "invalid_request_error"

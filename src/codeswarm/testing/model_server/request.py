@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Wire = Literal["anthropic", "openai", "gemini"]
+Wire = Literal["anthropic", "openai", "openai_chat", "gemini"]
 Json = dict[str, Any]
 
 

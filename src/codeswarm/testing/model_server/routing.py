@@ -10,18 +10,20 @@ from codeswarm.testing.model_server.anthropic import AnthropicWire
 from codeswarm.testing.model_server.gemini import GeminiWire
 from codeswarm.testing.model_server.http import Incoming
 from codeswarm.testing.model_server.openai import OpenAIWire
+from codeswarm.testing.model_server.openai_chat import OpenAIChatWire
 from codeswarm.testing.model_server.request import Json, Request
 from codeswarm.testing.model_server.response import WireFormat
 
 Purpose = Literal["answer", "count"]
 
-_ANTHROPIC, _OPENAI, _GEMINI = AnthropicWire(), OpenAIWire(), GeminiWire()
+_ANTHROPIC, _OPENAI, _CHAT, _GEMINI = AnthropicWire(), OpenAIWire(), OpenAIChatWire(), GeminiWire()
 # By how the path ends, as base URLs may have paths of their own; the longer ending first.
 _ENDINGS: tuple[tuple[str, WireFormat, Purpose], ...] = (
     ("/messages/count_tokens", _ANTHROPIC, "count"),
     ("/messages", _ANTHROPIC, "answer"),
     ("/responses/input_tokens", _OPENAI, "count"),
     ("/responses", _OPENAI, "answer"),
+    ("/chat/completions", _CHAT, "answer"),
     (":countTokens", _GEMINI, "count"),
     (":streamGenerateContent", _GEMINI, "answer"),
     (":generateContent", _GEMINI, "answer"),

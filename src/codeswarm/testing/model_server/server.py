@@ -22,7 +22,7 @@ _JSON = ("content-type", "application/json")
 
 
 class ModelServer:
-    """Speaks Anthropic Messages, OpenAI Responses and Gemini on 127.0.0.1, and says what `script` says.
+    """Speaks Anthropic Messages, OpenAI Responses and Chat Completions, and Gemini on 127.0.0.1, as `script` says.
 
     Use it as an async context manager. An exception in the script is answered with a 500, kept in `errors`, and
     raised at the end of the `async with` as an ExceptionGroup; where the test failed before, it becomes a note of

@@ -56,7 +56,8 @@ def _shell_input(name: str, part: Shell, request: Request) -> dict[str, Any]:
         tool = request.tool(name)
         patience = {"yield_time_ms": _LONGEST_YIELD_MS} if tool and "yield_time_ms" in tool.parameters else {}
         return {"cmd": part.command, **patience}
-    if name == "shell_command":
+    tool = request.tool(name)
+    if name == "shell_command" or (tool is not None and "timeout_s" in tool.parameters):
         return {"command": part.command}
     return {"command": ["bash", "-lc", part.command]}
 
