@@ -268,7 +268,14 @@ def umask() -> int:
 
 def stat_fields(pid: int) -> list[str]:
     """What /proc tells of a process from its state on, which is field 3 of proc(5). Raises: OSError."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return named_stat(pid)[1]
+
+
+def named_stat(pid: int | str) -> tuple[str, list[str]]:
+    """The name of a process, which is its own choice, and what else /proc tells of it as above. Raises: OSError."""
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - thousands of them are read in a row
+        head, _, rest = file.read().decode(errors="replace").rpartition(")")
+    return head.partition("(")[2], rest.split()
 
 
 def start_time(pid: int) -> float | None:
