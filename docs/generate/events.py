@@ -11,6 +11,7 @@ from codeswarm.domain import events
 from codeswarm.domain.events import Event, attempts, care, landing, people, planning, saving, session, tickets
 from codeswarm.domain.results import (
     Contract,
+    Evidence,
     Failure,
     Finding,
     GateCommand,
@@ -71,7 +72,10 @@ def fields(event: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
         yield code(name), sentence(texts[name]), linked(in_words(schema["properties"][name], schema.get("$defs", {})))
 
 
-VALUES = (KeptSource, Report, Work, Usage, Failure, Finding, Contract, GateCommand, GateRun, Receipt, LeftOut, Until)
+VALUES = (
+    *(KeptSource, Report, Work, Usage, Failure, Evidence, Finding, Contract, GateCommand, GateRun, Receipt, LeftOut),
+    Until,
+)
 """What fields of events are made of."""
 ELSEWHERE = {"TicketSpec": "tickets.md#keys-of-a-ticket", "Settings": "configuration.md"}
 """What fields of events are made of, too, and is described on another page."""

@@ -141,9 +141,17 @@ class PolicyConfig(Section):
     """How a save is done where `--to` does not say: `ff` moves the base branch forward, `branch` only
     `codeswarm-SESSION`; `pr` is refused yet."""
     attempt_timeout_s: Duration = 7200.0
-    """An attempt that takes longer is ended."""
+    """An attempt that takes longer is ended. What it waited for a person or for a rate limit does not count."""
     silence_timeout_s: Duration = 1800.0
-    """An agent that says nothing and changes nothing for so long is hung, and ended."""
+    """An agent that waits for its model, and gives no sign of life for so long, is hung, and ended."""
+    command_timeout_s: Duration = 3600.0
+    """The same while a command of the agent's is under way."""
+    busy_timeout_s: Duration = 5400.0
+    """The same for an agent that uses the processor, but says nothing and changes no file."""
+    spawning_timeout_s: Duration = 600.0
+    """The same for an agent whose process does not come up."""
+    stopped_timeout_s: Duration = 300.0
+    """The same for an agent that was stopped by a signal."""
     backoff_base_s: Wait = 2.0
     """The first wait before another try; it doubles each time."""
     backoff_max_s: Wait = 300.0

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Work
-from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.domain.settings import Patience, WorkspaceSettings
 
 
 class Wire(BaseModel):
@@ -86,7 +86,7 @@ class Offer(Wire):
     ttl_s: float
     heartbeat_s: float
     attempt_timeout_s: float
-    silence_timeout_s: float
+    patience: Patience = Patience()
     conversation: str = ""
     """That of an interrupted attempt of the same agent; it may be gone on with."""
     earlier_epochs: tuple[int, ...] = ()

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_valida
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.model import MOST, Frozen
+from codeswarm.domain.states import AgentState
 
 MOST_USD = 1e9
 Count = Annotated[int, Field(ge=0, le=MOST)]
@@ -215,7 +216,7 @@ class FailureClass(StrEnum):
     CRASHED = "crashed"
     """The agent ended with an exit code that is not 0."""
     HUNG = "hung"
-    """The agent said nothing and changed nothing for `policy.silence_timeout_s`."""
+    """The agent gave no sign of life for longer than what it was at explains; `evidence` says what was seen."""
     TIMED_OUT = "timed_out"
     """It took longer than `policy.attempt_timeout_s`."""
     NOTHING_CHANGED = "nothing_changed"
@@ -282,6 +283,32 @@ RESTARTS = frozenset({FailureClass.CRASHED, FailureClass.HUNG, FailureClass.LOST
 """Ends that count towards meltdown: something died or had to be killed."""
 
 
+Passed = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class Evidence(Frozen):
+    """What was seen of an agent when it was ended for giving no sign of life."""
+
+    state: AgentState
+    """What it had been at before."""
+    doing: str = ""
+    """The command that was under way."""
+    last_word: str = ""
+    """What it said last; empty: nothing."""
+    word_s: Passed
+    """How many seconds ago that was."""
+    change_s: Passed
+    """How many seconds ago a file of its workspace last changed, or it began."""
+    work_s: Passed | None = None
+    """How many seconds ago its processes were last seen at work; none: they could not be seen."""
+    cpu_s: Passed | None = None
+    """Processor time that it had used."""
+    received: Count | None = None
+    """Bytes that its model had sent, where that is known."""
+    processes: tuple[str, ...] = ()
+    """What it had running: name, state, and what of the kernel it waited in."""
+
+
 class Failure(Frozen):
     """The end of an attempt that did not succeed."""
 
@@ -291,6 +318,8 @@ class Failure(Frozen):
     """What was seen."""
     retry_at_ms: Count | None = None
     """Where the other side said when to come back (a quota's reset): nothing is sent before."""
+    evidence: Evidence | None = None
+    """What was seen of an agent that was ended for giving no sign of life."""
 
 
 class LeftOut(Frozen):

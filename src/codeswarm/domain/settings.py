@@ -32,12 +32,43 @@ class Bounds(Frozen):
     restart_window_s: Seconds = 60.0
 
 
+Limit = Annotated[float, Field(gt=0)]
+
+
+class Patience(Frozen):
+    """How long an agent may give no sign of life before it counts as stalled: what it is at explains so much of it."""
+
+    spawning_s: Limit = 600.0
+    """Its process does not come up."""
+    thinking_s: Limit = 1800.0
+    """It waits for its model."""
+    command_s: Limit = 3600.0
+    """Something that it started is under way."""
+    busy_s: Limit = 5400.0
+    """It is busy, and that alone is its sign of life: no word, no file."""
+    stopped_s: Limit = 300.0
+    """It was stopped by a signal."""
+
+
 class Leasing(Frozen):
-    lease_ttl_s: Annotated[float, Field(gt=0)] = 60.0
-    heartbeat_s: Annotated[float, Field(gt=0)] = 10.0
-    attempt_timeout_s: Annotated[float, Field(gt=0)] = 7200.0
-    silence_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
-    """An agent that says nothing and changes nothing for this long is hung."""
+    lease_ttl_s: Limit = 60.0
+    heartbeat_s: Limit = 10.0
+    attempt_timeout_s: Limit = 7200.0
+    silence_timeout_s: Limit = 1800.0
+    spawning_timeout_s: Limit = 600.0
+    command_timeout_s: Limit = 3600.0
+    busy_timeout_s: Limit = 5400.0
+    stopped_timeout_s: Limit = 300.0
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(
+            spawning_s=self.spawning_timeout_s,
+            thinking_s=self.silence_timeout_s,
+            command_s=self.command_timeout_s,
+            busy_s=self.busy_timeout_s,
+            stopped_s=self.stopped_timeout_s,
+        )
 
 
 class Gates(Frozen):

@@ -41,6 +41,25 @@ class AttemptStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AgentState(StrEnum):
+    """What a running agent is at, seen from outside. It is no fact: nobody decides by it but its own worker."""
+
+    SPAWNING = "spawning"
+    """Its process is coming up."""
+    THINKING = "thinking"
+    """It waits for its model."""
+    RUNNING_COMMAND = "running_command"
+    """Something that it started is at work."""
+    WAITING_PERSON = "waiting_person"
+    """It has asked a person, who has not answered yet."""
+    RATE_LIMITED = "rate_limited"
+    """Its provider told it to wait."""
+    STALLED = "stalled"
+    """It gives no sign of life for longer than what it is at can explain."""
+    GONE = "gone"
+    """Its process has ended, and nobody was told."""
+
+
 class SuspendReason(StrEnum):
     PAUSED = "paused"
     STOPPED = "stopped"

@@ -40,7 +40,7 @@ class Offers:
             "ttl_s": leasing.lease_ttl_s,
             "heartbeat_s": leasing.heartbeat_s,
             "attempt_timeout_s": leasing.attempt_timeout_s,
-            "silence_timeout_s": leasing.silence_timeout_s,
+            "patience": leasing.patience,
             "workspace": WorkspaceOrder(
                 repository=str(self._repository or ""),
                 objects=str(self._store.objects),

@@ -23,6 +23,7 @@ from codeswarm.worker.gate import GateRunner
 from codeswarm.worker.line import Line
 from codeswarm.worker.outbox import Outbox
 from codeswarm.worker.places import Places
+from codeswarm.worker.processes import Tables
 from codeswarm.worker.tools import Tools
 from codeswarm.worker.worker import Identity, Worker
 from codeswarm.worker.workspace import WorkspaceMaker
@@ -50,21 +51,21 @@ class WorkerOrder(BaseModel):
 async def serve(order: WorkerOrder, environment: Environment) -> None:
     clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox)
     async with RouterClient.open(order.socket) as client, contextlib.AsyncExitStack() as at_the_end:
-        line = Line(client, clock)
+        line, tables = Line(client, clock), Tables()
 
         @cache
-        def tools(kind: str) -> Tools:
+        def tools_with(kind: str) -> Tools:
             sandbox = choose(kind)
             maker = WorkspaceMaker(places, sandbox, environment)
             at_the_end.callback(maker.close)
             gates = GateRunner(sandbox, clock, line.log)
-            return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record, clock.away_since)
+            return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record, clock.away_since, tables)
 
         worker = Worker(
             Identity(order.worker, *this_process()),
             line,
             outbox,
-            tools,
+            tools_with,
             lambda spec: make_agent(spec, order.directory, environment.home, environment.login),
             clock,
             _log,

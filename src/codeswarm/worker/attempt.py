@@ -192,8 +192,8 @@ class Attempt:
 
     def _not_for_a_sleep(self, failure: Failure | None) -> Failure | None:
         """Who crashes soon after a sleep, or waits on in silence, found its lines to the model dead: not its fault."""
-        hung = failure is not None and failure.failure_class is FailureClass.HUNG
-        window = AFTER_SLEEP_S + (self.offer.silence_timeout_s if hung else 0.0)
+        seen = None if failure is None else failure.evidence
+        window = AFTER_SLEEP_S + (0.0 if seen is None else min(seen.word_s, seen.change_s))
         since = self._tools.clock.monotonic() - window
         return excused(failure, self._tools.away_since(max(since, self._began)))
 
@@ -254,7 +254,8 @@ def excused(failure: Failure | None, absence: Absence | None) -> Failure | None:
     """A crash or a silence after an absence is a loss, which nobody is charged with; all else stays what it is."""
     if failure is None or failure.failure_class not in ENDED_BY_SLEEP or absence is None:
         return failure
-    return Failure(failure_class=FailureClass.LOST, message=f"{absence}, and then: {failure.message}")
+    message = f"{absence}, and then: {failure.message}"
+    return failure.model_copy(update={"failure_class": FailureClass.LOST, "message": message})
 
 
 def failed_report(failure_class: FailureClass, message: str) -> Report:
@@ -268,7 +269,8 @@ def stopped(stop: Stop) -> Report:
 def why_failed(played: Played) -> Failure | None:
     """The agent's own failure, if any: what stopped it counts first, then what it said, then what it left."""
     if played.stop is not None:
-        return Failure(failure_class=played.stop.failure_class, message=played.stop.reason)
+        stop = played.stop
+        return Failure(failure_class=stop.failure_class, message=stop.reason, evidence=stop.evidence)
     if played.ending.failure is not None:
         return played.ending.failure
     if played.answer.problem:

@@ -26,6 +26,7 @@ from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.transcript import Transcript
+from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.watch import Stop, Watch, beating
 from codeswarm.worker.workspace import Workspace
 
@@ -71,6 +72,8 @@ class Play:
             self.transcript,
             tools.clock,
             lambda kind, match: tools.line.saw(offer.session, kind, match),
+            Vitals(offer.patience, tools.clock.monotonic()),
+            tools.tables,
             self._recorder,
         )
 
@@ -152,6 +155,7 @@ class Play:
     async def _talk(self, task: Task) -> Ending:
         """The conversation from its beginning to the end of its program."""
         conversation = self._conversation = await self._agent.open(task, self._stage)
+        self._stage.vitals.started(self._tools.clock.monotonic())
         ending = await conversation.turn(task.prompt)
         at_its_end = await self._close(conversation)
         return ending if ending.failure is not None else dataclasses.replace(ending, failure=at_its_end)
@@ -180,8 +184,10 @@ class Play:
     async def _bring_to_an_end(self, talking: asyncio.Task[Ending]) -> Ending:
         """Ask first; after a while, end it."""
         if self._conversation is not None:
-            await self._conversation.interrupt()
+            asking = asyncio.ensure_future(self._conversation.interrupt())
             await self._within(STOP_GRACE_S, talking)
+            asking.cancel()  # whoever is stopped reads nothing, and its pipe may be full
+            await asyncio.gather(asking, return_exceptions=True)
         if not talking.done():
             await self._stage.end_all()
         if await self._within(STOP_GRACE_S, talking):

@@ -15,7 +15,9 @@ from codeswarm.clock import Clock
 from codeswarm.failpoints import reach
 from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
 from codeswarm.sandbox.starting import start
+from codeswarm.worker.processes import Tables, Tree
 from codeswarm.worker.transcript import Transcript
+from codeswarm.worker.vitals import Vitals
 
 
 class WorkerStage:
@@ -29,18 +31,20 @@ class WorkerStage:
         transcript: Transcript,
         clock: Clock,
         saw: Callable[[str, Mapping[str, Any]], Awaitable[None]],
+        vitals: Vitals,
+        tables: Tables,
         recorder: Recorder | None = None,
     ) -> None:
         self.turned = asyncio.Event()
         """Set at the end of each of the agent's turns: time for a snapshot."""
-        self.last_sign = clock.monotonic()
-        """When the agent last gave a sign of life."""
+        self.vitals = vitals
         self._sandbox = sandbox
         self._box = box
         self._environment = environment
         self._transcript = transcript
         self._clock = clock
         self._saw = saw
+        self._tables = tables
         self._recorder = recorder
         self._running: list[Running] = []
 
@@ -50,11 +54,19 @@ class WorkerStage:
         box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
         running = await start(self._sandbox, box, argv, {**self._environment, **env}, stderr=stderr)
         self._running.append(running)
+        self.vitals.started(self._clock.monotonic())
         reach("worker.agent_started")
         return running
 
+    async def tree(self, age_s: float) -> Tree | None:
+        """What the agent has running, as of no longer ago than `age_s`; None where nothing was started, or none can
+        tell.
+        """
+        table = await self._tables.newest(self._clock.monotonic(), age_s) if self._running else None
+        return None if table is None else table.tree(self._running[-1].process.pid)
+
     async def emit(self, activity: Activity) -> None:
-        self.last_sign = self._clock.monotonic()
+        self.vitals.heard(activity, self._clock.monotonic(), self._clock.now_ms())
         self._transcript.write(activity)
         if self._recorder is not None:
             self._recorder.activity(activity)
@@ -62,13 +74,21 @@ class WorkerStage:
             self.turned.set()
 
     async def ask(self, question: Question) -> Permission:
-        """Behind walls an agent may run what it likes."""
+        """Whoever waits for an answer is at nothing that it could be hung in."""
         await self.emit(Activity("question", text=question.command, data=asdict(question), raw=question.raw))
+        self.vitals.asked(self._clock.monotonic())
+        try:
+            return await self._permission(question)
+        finally:
+            self.vitals.answered(self._clock.monotonic())
+
+    async def _permission(self, question: Question) -> Permission:
+        """Behind walls an agent may run what it likes."""
         return Permission(allowed=True, why="it runs in a sandbox")
 
     async def await_event(self, kind: str, match: Mapping[str, Any]) -> None:
         await self._saw(kind, match)
-        self.last_sign = self._clock.monotonic()
+        self.vitals.changed(self._clock.monotonic())
 
     async def end_all(self) -> tuple[str, ...]:
         """End every process of the attempt, whatever state it is in."""

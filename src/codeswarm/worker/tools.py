@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from codeswarm.awake import Absence
@@ -13,6 +13,7 @@ from codeswarm.worker.gate import GateRunner
 from codeswarm.worker.line import Line
 from codeswarm.worker.outbox import Outbox
 from codeswarm.worker.places import Places
+from codeswarm.worker.processes import Tables
 from codeswarm.worker.workspace import WorkspaceMaker
 
 
@@ -29,6 +30,8 @@ class Tools:
     """Where attempts are recorded, if they are."""
     away_since: Callable[[float], Absence | None] = lambda moment: None
     """The longest time after a moment of the clock in which the machine slept, or this worker was stopped."""
+    tables: Tables = field(default_factory=Tables)
+    """Which processes there are, read once for all attempts."""
 
 
 class LeaseLost(Exception):

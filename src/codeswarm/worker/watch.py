@@ -9,21 +9,30 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeVar
 
 from codeswarm.clock import Clock
-from codeswarm.domain.results import FailureClass
+from codeswarm.domain.results import Evidence, FailureClass
+from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.line import Line
+from codeswarm.worker.processes import blocked_in
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost
+from codeswarm.worker.vitals import ACTED_ON, Vital
 
 T = TypeVar("T")
 
 LONGEST_WAIT_S = 60.0
 """The longest that a heartbeat may ask the router to wait, however long the heart is told to rest."""
+
+LOOK_S = 15.0
+"""So often it is looked what an agent has running."""
+REST_S = 60.0
+"""The same while it waits for a person or for its provider."""
 
 Hear = Callable[[MessageOut], Awaitable[None]]
 
@@ -35,6 +44,7 @@ class Stop:
     failure_class: FailureClass
     reason: str
     lost: bool = False
+    evidence: Evidence | None = None
 
 
 async def keep_alive(line: Line, offer: Offer, seen: int = 0, hear: Hear | None = None) -> Stop:
@@ -106,7 +116,9 @@ class Watch:
         *,
         messages_seen: int,
         say: Callable[[str], Awaitable[bool]],
+        received: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`received`: how many bytes its model has sent so far, where something knows that."""
         self._offer = offer
         self._line = line
         self._stage = stage
@@ -114,11 +126,12 @@ class Watch:
         self._snapshot = snapshot
         self._seen = messages_seen
         self._say = say
+        self._received = received
         self._began = clock.monotonic()
 
     async def run(self) -> Stop:
         """Until something demands an end. Cancelled when the agent has ended by itself."""
-        watches = [self._hearts(), self._snapshots(), self._time(), self._silence()]
+        watches = [self._hearts(), self._snapshots(), self._time(), self._vitals()]
         tasks = [asyncio.ensure_future(watch) for watch in watches]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -152,7 +165,7 @@ class Watch:
             self._stage.turned.clear()
             try:
                 if await self._snapshot():
-                    self._stage.last_sign = self._clock.monotonic()
+                    self._stage.vitals.changed(self._clock.monotonic())
             except RouterRefused as refused:
                 if refused.stale:
                     return Stop(FailureClass.LOST, str(refused.what), lost=True)
@@ -160,13 +173,23 @@ class Watch:
                 continue  # the next snapshot holds what this one could not bring home
 
     async def _time(self) -> Stop:
-        limit = self._offer.attempt_timeout_s
-        while (left := self._began + limit - self._clock.monotonic()) > 0:
+        """What of it was spent waiting for a person or a provider is not the agent's own."""
+        limit, vitals = self._offer.attempt_timeout_s, self._stage.vitals
+        while (left := self._began + limit + vitals.rested_s - self._clock.monotonic()) > 0:
             await self._clock.sleep(left)
         return Stop(FailureClass.TIMED_OUT, f"the attempt did not end within {limit:g} s")
 
-    async def _silence(self) -> Stop:
-        limit = self._offer.silence_timeout_s
-        while (left := self._stage.last_sign + limit - self._clock.monotonic()) > 0:
-            await self._clock.sleep(left)
-        return Stop(FailureClass.HUNG, f"the agent said nothing and changed nothing for {limit:g} s")
+    async def _vitals(self) -> Stop:
+        """Until it gives no sign of life any more that would explain its silence, or is gone."""
+        vitals = self._stage.vitals
+        while True:
+            await self._clock.sleep(min(max(vitals.left_s, 1.0), LOOK_S if vitals.left_s < inf else REST_S))
+            vital = vitals.look(await self._stage.tree(LOOK_S / 2), self._clock.monotonic(), self._received())
+            if vital.state in ACTED_ON:
+                return self._act_on(vital)
+
+    def _act_on(self, vital: Vital) -> Stop:
+        evidence = self._stage.vitals.evidence(blocked_in)
+        if vital.state is AgentState.GONE:
+            return Stop(FailureClass.LOST, f"the agent is gone: {vital.doing}", evidence=evidence)
+        return Stop(FailureClass.HUNG, f"the agent stalled: {vital.doing}", evidence=evidence)

@@ -10,11 +10,11 @@ import pytest
 
 from codeswarm.awake import Absence, AwakeClock
 from codeswarm.domain.results import CHARGED, Failure, FailureClass
+from codeswarm.domain.settings import Patience
 from codeswarm.testing.clock import VirtualClock, settle
 from codeswarm.worker.attempt import excused
-from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.watch import Watch
-from tests.unit.worker.test_watch import FarEnd, Silent, offer
+from tests.unit.worker.test_watch import FarEnd, offer, stage_without_processes
 
 F = FailureClass
 SLEPT = Absence(3 * 3600 + 12 * 60, asleep=True, ended=0.0)
@@ -24,8 +24,8 @@ SLEPT = Absence(3 * 3600 + 12 * 60, asleep=True, ended=0.0)
 async def test_neither_the_time_out_nor_the_silence_runs_on_while_nothing_can_run(how: str) -> None:
     machine = VirtualClock()
     clock = AwakeClock(machine)
-    anything = cast(Any, None)
-    stage = WorkerStage(anything, anything, {}, cast(Any, Silent()), clock, anything)
+    limits = offer(attempt_timeout_s=900, patience=Patience(thinking_s=300))
+    stage = stage_without_processes(clock, limits)
 
     async def unchanged() -> bool:
         return False
@@ -34,7 +34,6 @@ async def test_neither_the_time_out_nor_the_silence_runs_on_while_nothing_can_ru
         return False
 
     line = cast(Any, FarEnd(machine))
-    limits = offer(attempt_timeout_s=900, silence_timeout_s=300)
     watch = Watch(limits, line, stage, clock, unchanged, messages_seen=0, say=takes_none)
     keeping, watching = asyncio.create_task(clock.keep()), asyncio.create_task(watch.run())
     await settle()

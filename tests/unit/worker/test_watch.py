@@ -8,15 +8,18 @@ from typing import Any, cast
 import pytest
 
 from codeswarm.agents.base import Activity
+from codeswarm.clock import Clock
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import FailureClass
-from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.domain.settings import Patience, WorkspaceSettings
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer, Problem, PulseOut, WorkspaceOrder
 from codeswarm.router_client import RouterRefused
 from codeswarm.testing.clock import VirtualClock, settle
 from codeswarm.worker.line import Line
+from codeswarm.worker.processes import Tables
 from codeswarm.worker.stage import WorkerStage
+from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.watch import Stop, Watch, keep_alive
 
 F = FailureClass
@@ -32,7 +35,6 @@ def offer(**fields: Any) -> Offer:
         "ttl_s": 60,
         "heartbeat_s": 10,
         "attempt_timeout_s": 7200,
-        "silence_timeout_s": 1800,
         "workspace": WorkspaceOrder(repository="", objects="", settings=WorkspaceSettings()),
     }
     return Offer(**{**least, **fields})
@@ -73,13 +75,19 @@ class Silent:
         """Nothing is kept."""
 
 
+def stage_without_processes(clock: Clock, offered: Offer) -> WorkerStage:
+    """That of an agent that is up, and of which nothing can be seen from outside."""
+    anything, vitals = cast(Any, None), Vitals(offered.patience, clock.monotonic())
+    vitals.started(clock.monotonic())
+    return WorkerStage(anything, anything, {}, cast(Any, Silent()), clock, anything, vitals, Tables())
+
+
 class Scene:
     def __init__(self, *, takes_words: bool = True, **fields: Any) -> None:
         self.clock = VirtualClock()
         self.far_end = FarEnd(self.clock)
         self.line = cast(Line, self.far_end)
-        anything = cast(Any, None)
-        self.stage = WorkerStage(anything, anything, {}, cast(Any, Silent()), self.clock, anything)
+        self.stage = stage_without_processes(self.clock, offer(**fields))
         self.takes_words = takes_words
         self.words: list[str] = []
         self.snapshots = 0
@@ -178,7 +186,7 @@ async def test_an_attempt_that_takes_too_long_is_timed_out_to_the_second() -> No
 
 
 async def test_an_agent_that_says_nothing_and_changes_nothing_is_hung() -> None:
-    scene = Scene(silence_timeout_s=60)
+    scene = Scene(patience=Patience(thinking_s=60))
     watching = asyncio.create_task(scene.watch.run())
     await scene.clock.advance(59)
     await scene.stage.emit(Activity("output", "a word"))
@@ -189,7 +197,7 @@ async def test_an_agent_that_says_nothing_and_changes_nothing_is_hung() -> None:
 
 
 async def test_files_that_change_are_a_sign_of_life() -> None:
-    scene = Scene(silence_timeout_s=60, heartbeat_s=10)
+    scene = Scene(patience=Patience(thinking_s=60), heartbeat_s=10)
     scene.changed = True
     watching = asyncio.create_task(scene.watch.run())
     await scene.clock.advance(600)
@@ -232,7 +240,7 @@ async def test_when_it_is_cancelled_nothing_of_it_is_left() -> None:
 
 
 async def test_of_several_reasons_at_once_a_lost_lease_counts_first() -> None:
-    scene = Scene(attempt_timeout_s=10, silence_timeout_s=10, heartbeat_s=10)
+    scene = Scene(attempt_timeout_s=10, patience=Patience(thinking_s=10), heartbeat_s=10)
     watching = asyncio.create_task(scene.watch.run())
     await scene.clock.advance(9)
     scene.far_end.answers.put_nowait(refused(409))
