@@ -25,8 +25,11 @@ ROUNDS = 100
 class VirtualClock:
     """A clock that stands still until `advance` moves it. Use it from one event loop."""
 
-    def __init__(self, *, start_ms: int = 1_700_000_000_000) -> None:
-        """`start_ms`: what the wall clock shows at first. The monotonic one begins at 0."""
+    def __init__(self, *, start_ms: int = 1_700_000_000_000, alone: bool = False) -> None:
+        """`start_ms`: what the wall clock shows at first. The monotonic one begins at 0. `alone`: nothing comes from
+        outside of the loop (threads, pipes), so that time goes on as soon as nobody in it is ready: far faster.
+        """
+        self._alone = alone
         self._now_ns = 0
         self._wall_ns = start_ms * 1_000_000
         self._asleep_ns = 0
@@ -71,16 +74,16 @@ class VirtualClock:
         Tasks that are ready run first, so that one that was just created counts its sleep from now. When it returns,
         everything that could run in this loop has run.
         """
-        await settle()
+        await settle(alone=self._alone)
         until_ns = self._now_ns + max(0, round(seconds * NS))
         while self._sleepers and self._sleepers[0][0] <= until_ns:
             due_ns, _, waking = heappop(self._sleepers)
             self._now_ns = max(self._now_ns, due_ns)
             if not waking.done():
                 waking.set_result(None)
-                await settle()
+                await settle(alone=self._alone)
         self._now_ns = until_ns
-        await settle()
+        await settle(alone=self._alone)
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, as a person or NTP does. Nobody wakes: sleeps are monotonic."""
@@ -106,7 +109,10 @@ class VirtualClock:
         return (self._sleepers[0][0] - self._now_ns) / NS if self._sleepers else None
 
 
-async def settle(rounds: int = ROUNDS) -> None:
+async def settle(rounds: int = ROUNDS, *, alone: bool = False) -> None:
     """Let every task that can run do so, until all of them wait for something."""
+    ready = getattr(asyncio.get_running_loop(), "_ready", None) if alone else None
     for _ in range(rounds):
         await asyncio.sleep(0)
+        if ready is not None and not ready:
+            return
