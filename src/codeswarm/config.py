@@ -11,6 +11,7 @@ The text below a field is its description in the reference: the key of a setting
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import shlex
 import tomllib
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codeswarm.detection.base import FILE
 from codeswarm.detection.detect import Detected
+from codeswarm.domain.model import MOST
 from codeswarm.domain.pipeline import Role
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
@@ -29,6 +31,8 @@ from codeswarm.tightening import TIGHTENED, tighten
 
 Duration = Annotated[float, Field(gt=0, le=1e9)]
 Wait = Annotated[float, Field(ge=0, le=1e9)]
+Usd = Annotated[float, Field(ge=0, le=1e6)]
+AgentRole = Literal["planner", "test_writer", "implementer", "reviewer", "resolver"]
 
 
 class Section(BaseModel):
@@ -164,23 +168,65 @@ class PolicyConfig(Section):
     """The time in which deaths are counted for `policy.max_restarts`."""
 
 
+class CapsConfig(Section):
+    """What may be spent by all agents of a role."""
+
+    usd: float | None = Field(None, gt=0)
+    """Cap in USD."""
+    tokens: int | None = Field(None, gt=0, le=MOST)
+    """Cap in tokens."""
+
+
 class BudgetConfig(Section):
     """What may be spent."""
 
     usd: float | None = Field(None, gt=0)
-    """Cap of the session, in what agents report."""
-    tokens: int | None = Field(None, gt=0)
+    """Cap of the session, in what agents report or what their tokens cost by `prices`."""
+    tokens: int | None = Field(None, gt=0, le=MOST)
     """Cap of the session, in tokens."""
     per_ticket_usd: float | None = Field(None, gt=0)
     """Cap of each ticket."""
+    per_ticket_tokens: int | None = Field(None, gt=0, le=MOST)
+    """The same in tokens."""
+    roles: dict[AgentRole, CapsConfig] = {}
+    """Caps of all attempts of a role together, as `{ reviewer = { usd = 3.0, tokens = 500_000 } }`."""
+    hand_back_s: Duration = 300.0
+    """An agent that comes to a cap while it works gets one more turn to say what is left; it ends after so long."""
+    hand_back_tokens: int = Field(50_000, gt=0, le=MOST)
+    """And after so many tokens."""
     count_subscription: bool = False
-    """Whether what a subscription pays for counts, too."""
+    """Whether what a subscription pays for counts against caps in USD, too: at the price that it would have without."""
     quota_reserve: float = Field(0.0, ge=0, le=1)
-    """The share of a subscription's quota that is left to you."""
+    """The share of each usage window of a subscription that is left to you."""
     reserve_usd: float = Field(0.5, ge=0)
     """Set aside for an attempt before it starts, until what it really cost is known."""
     reserve_tokens: int = Field(100_000, ge=0)
     """The same in tokens."""
+
+
+class PriceConfig(Section):
+    """What a million tokens of a model cost, in USD."""
+
+    input: Usd
+    """What it reads."""
+    output: Usd
+    """What it writes."""
+    cached_read: Usd | None = None
+    """What it reads from a cache; left out, as `input`."""
+    cache_write: Usd | None = None
+    """What it puts into a cache; left out, as `input`."""
+
+
+class PricesConfig(Section):
+    """What tokens cost, for agents that don't say. A model without a price costs "unknown", never 0."""
+
+    date: datetime.date | None = None
+    """When you looked at the prices; left out, the date of the table that is shipped."""
+    max_age_days: int = Field(180, ge=1)
+    """`doctor` says so where the table is older."""
+    models: dict[str, PriceConfig] = {}
+    """By model, beside and before the table that is shipped: a name, which stands for its dated versions, too, or a
+    glob: `{ "gpt-5.5" = { input = 5.0, output = 30.0, cached_read = 0.5 } }`."""
 
 
 class SandboxConfig(Section):
@@ -263,6 +309,7 @@ class Config(Section):
     """Pipelines of your own: each a list of phases."""
     policy: PolicyConfig = PolicyConfig()
     budget: BudgetConfig = BudgetConfig()
+    prices: PricesConfig = PricesConfig()
     sandbox: SandboxConfig = SandboxConfig()
     ledger: LedgerConfig = LedgerConfig()
     engine: EngineConfig = EngineConfig()
@@ -301,7 +348,6 @@ NO_SETTINGS = frozenset({"DATA", "WORKSPACES", "FAILPOINT", "BASE", "HEAD", "CHA
 NO_EFFECT = frozenset(
     {
         "policy.auto_resolve",
-        "budget.count_subscription",
         "budget.quota_reserve",
         "forge",
         "notify",

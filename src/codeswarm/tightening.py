@@ -111,6 +111,17 @@ def _more_people(theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str
     return {"landing": max(theirs.get("landing", 1), ours.get("landing", 1))}
 
 
+def _lower_caps(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Caps of roles: those that are lower, and those of roles that have none yet."""
+    found = {role: caps.model_dump(exclude_none=True) for role, caps in ours.items()}
+    for role, caps in theirs.items():
+        for unit, cap in caps.items():
+            if cap > found.get(role, {}).get(unit, cap):
+                raise Ignored(_ONLY_STRICTER)
+            found.setdefault(role, {})[unit] = cap
+    return found
+
+
 def _more_sensitive(theirs: list[str], ours: list[str]) -> list[str]:
     return list(dict.fromkeys((*ours, *theirs)))
 
@@ -152,6 +163,7 @@ RULES: Mapping[str, Rule] = {
     "budget": _LOWER,
     "budget.count_subscription": Rule("only `true`", _where(lambda theirs, ours: theirs or not ours)),
     "budget.quota_reserve": _HIGHER,
+    "budget.roles": Rule("only lower", _lower_caps),
     "budget.reserve_usd": _HIGHER,
     "budget.reserve_tokens": _HIGHER,
 }

@@ -364,6 +364,9 @@ NUMBERS = {
     "budget.usd": (20, 5, 50),
     "budget.tokens": (1000, 10, 9999),
     "budget.per_ticket_usd": (2, 1, 5),
+    "budget.per_ticket_tokens": (1000, 10, 9999),
+    "budget.hand_back_s": (60, 30, 90),
+    "budget.hand_back_tokens": (1000, 10, 9999),
     "budget.quota_reserve": (0.3, 0.5, 0.1),
     "budget.reserve_usd": (0.5, 1.0, 0.1),
     "budget.reserve_tokens": (1000, 2000, 10),
@@ -398,6 +401,22 @@ def test_a_first_cap_is_stricter_than_none(home: Path) -> None:
     found = from_repository("[budget]\nusd = 5\ntokens = 100\nper_ticket_usd = 1", home)
     budget = found.config.budget
     assert (budget.usd, budget.tokens, budget.per_ticket_usd, found.ignored) == (5, 100, 1, ())
+
+
+def test_a_repository_may_lower_caps_of_roles_and_never_raise_them(home: Path) -> None:
+    user = "[budget.roles]\nreviewer = { usd = 3.0 }"
+    tight = from_repository("[budget.roles]\nreviewer = { usd = 1.0 }\nplanner = { tokens = 9 }", home, user)
+    found = {role: caps.model_dump() for role, caps in tight.config.budget.roles.items()}
+    assert found == {"reviewer": {"usd": 1.0, "tokens": None}, "planner": {"usd": None, "tokens": 9}}
+    loose = from_repository("[budget.roles]\nreviewer = { usd = 4.0 }", home, user)
+    assert loose.config.budget.roles["reviewer"].usd == 3.0
+    assert loose.ignored == ("budget.roles: a repository may only make this stricter",)
+
+
+def test_prices_are_the_persons_own(home: Path) -> None:
+    found = from_repository('[prices.models]\n"gpt-5" = { input = 0.0, output = 0.0 }', home)
+    assert found.config.prices.models == {}
+    assert found.ignored
 
 
 def test_counting_a_subscription_is_stricter_than_not(home: Path) -> None:

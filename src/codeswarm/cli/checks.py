@@ -65,6 +65,7 @@ def checks(here: Here) -> Iterator[Finding]:
     yield from _sandbox(here)
     yield from _workspaces(here)
     yield from _agents(here)
+    yield from _prices(here)
     yield from _registries(here)
     yield from _repository(here)
     yield _room(here)
@@ -205,6 +206,27 @@ def _endpoint(login: Any) -> Finding:
         detail = f"{url.hostname}:{port} can't be reached: {error}"
         return Finding("endpoint claude", False, detail, f"curl -sSI {url.scheme}://{url.netloc}", needed=False)
     return Finding("endpoint claude", True, f"{url.hostname}:{port} answers")
+
+
+def _prices(here: Here) -> Iterator[Finding]:
+    """What agents that tell no cost are priced by."""
+    from codeswarm.config import load
+    from codeswarm.pricing import age_days, price_table
+
+    try:
+        config = load(here.environment).config
+    except CodeswarmError:
+        return  # said by another line
+    table, own = price_table(config.prices), len(config.prices.models)
+    days = age_days(table, datetime.now(UTC).date())
+    whose = "yours" if config.prices.date else "as shipped"
+    detail = f"of {table.dated} ({whose}{f', {own} of your own' if own else ''})"
+    if days <= config.prices.max_age_days:
+        yield Finding("prices", True, detail)
+        return
+    file = shlex.quote(str(here.environment.user_config))
+    old = f"{detail} are {days} days old: what agents cost that tell only tokens may be another sum"
+    yield Finding("prices", False, old, f"${{EDITOR:-vi}} {file}   # [prices] date and models", needed=False)
 
 
 def _registries(here: Here) -> Iterator[Finding]:

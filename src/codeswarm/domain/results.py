@@ -12,7 +12,24 @@ from codeswarm.domain.model import MOST, Frozen
 from codeswarm.domain.states import AgentState
 
 MOST_USD = 1e9
+LONGEST_MODEL = 200
+"""Characters of a model's name."""
 Count = Annotated[int, Field(ge=0, le=MOST)]
+
+
+class ModelUsage(Frozen):
+    """What one model of a conversation read and wrote."""
+
+    model: Annotated[str, Field(max_length=LONGEST_MODEL)]
+    """Its name, as the agent tells it."""
+    input_tokens: Count = 0
+    """What it read, caches included."""
+    cached_tokens: Count = 0
+    """Of these, what came from a cache."""
+    cache_write_tokens: Count = 0
+    """Of these, what was put into a cache."""
+    output_tokens: Count = 0
+    """What it wrote."""
 
 
 class Usage(Frozen):
@@ -24,22 +41,49 @@ class Usage(Frozen):
     """What the model wrote."""
     cost_usd: Annotated[float, Field(ge=0, le=MOST_USD)] | None = None
     """What it cost."""
+    models: tuple[ModelUsage, ...] = ()
+    """The same by model, where the agent names its models."""
+    priced: str = ""
+    """The date of the price table that `cost_usd` was worked out with; empty: the agent told it itself."""
+    subscription: bool = False
+    """A subscription pays for it: `cost_usd` is what it would have cost without one."""
 
     @classmethod
-    def told(cls, input_tokens: Any = None, output_tokens: Any = None, cost_usd: Any = None) -> Usage:
-        """Figures from outside: what is no count or no price stays unknown."""
+    def told(
+        cls,
+        input_tokens: Any = None,
+        output_tokens: Any = None,
+        cost_usd: Any = None,
+        *,
+        model: Any = None,
+        cached_tokens: Any = None,
+        cache_write_tokens: Any = None,
+    ) -> Usage:
+        """Figures from outside: what is no count or no price stays unknown. `model`: the only one that was used."""
         priced = _is_number(cost_usd, int, MOST_USD) or _is_number(cost_usd, float, MOST_USD)
-        return cls(
-            input_tokens=input_tokens if _is_number(input_tokens, int, MOST) else None,
-            output_tokens=output_tokens if _is_number(output_tokens, int, MOST) else None,
-            cost_usd=cost_usd if priced else None,
-        )
+        read, wrote = _count(input_tokens), _count(output_tokens)
+        rows: tuple[ModelUsage, ...] = ()
+        if isinstance(model, str) and model and (read is not None or wrote is not None):
+            rows = (
+                ModelUsage(
+                    model=model[:LONGEST_MODEL],
+                    input_tokens=read or 0,
+                    output_tokens=wrote or 0,
+                    cached_tokens=_count(cached_tokens) or 0,
+                    cache_write_tokens=_count(cache_write_tokens) or 0,
+                ),
+            )
+        return cls(input_tokens=read, output_tokens=wrote, cost_usd=cost_usd if priced else None, models=rows)
 
     @property
     def tokens(self) -> int | None:
         if self.input_tokens is None and self.output_tokens is None:
             return None
         return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+def _count(value: Any) -> int | None:
+    return value if _is_number(value, int, MOST) else None
 
 
 def _is_number(value: Any, kinds: type[int] | type[float], most: float) -> bool:
@@ -245,6 +289,8 @@ class FailureClass(StrEnum):
     """The provider is overloaded."""
     AUTH = "auth"
     """The key or login was refused."""
+    OVER_BUDGET = "over_budget"
+    """A cap was reached: it handed back what it had."""
     CANCELLED = "cancelled"
     """Ended on request: stop, hold, cancel."""
     LOST = "lost"

@@ -132,7 +132,9 @@ def _text(value: Any) -> str | None:
 def _usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
-    return Usage.model_validate({key: value[key] for key in Usage.model_fields if key in value})
+    return Usage.model_validate(
+        {key: value[key] for key in ("input_tokens", "output_tokens", "cost_usd") if key in value}
+    )
 
 
 def _short(error: Exception) -> str:
