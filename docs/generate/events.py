@@ -17,12 +17,13 @@ from codeswarm.domain.results import (
     GateCommand,
     GateRun,
     LeftOut,
+    ModelUsage,
     Receipt,
     Report,
     Usage,
     Work,
 )
-from codeswarm.domain.settings import Until
+from codeswarm.domain.settings import Caps, Until
 from codeswarm.domain.ticket import KeptSource
 from generate.markdown import code, document, paragraph, sentence, table
 from generate.sources import Undocumented, field_texts, text_of
@@ -73,8 +74,8 @@ def fields(event: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
 
 VALUES = (
-    *(KeptSource, Report, Work, Usage, Failure, Evidence, Finding, Contract, GateCommand, GateRun, Receipt, LeftOut),
-    Until,
+    *(KeptSource, Report, Work, Usage, ModelUsage, Failure, Evidence, Finding, Contract, GateCommand, GateRun, Receipt),
+    *(LeftOut, Until, Caps),
 )
 """What fields of events are made of."""
 ELSEWHERE = {"TicketSpec": "tickets.md#keys-of-a-ticket", "Settings": "configuration.md"}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Work
+from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Usage, Work
 from codeswarm.domain.settings import Patience, WorkspaceSettings
 
 
@@ -103,6 +103,10 @@ class Heartbeat(Wire):
     epoch: int
     messages_seen: int = Field(0, ge=0)
     wait_s: float = Field(0.0, ge=0, le=60)
+    usage: Usage | None = None
+    """The newest figures of the attempt's conversation, cumulative."""
+    handing_back: bool = False
+    """Its agent was told to hand back."""
 
 
 class MessageOut(Wire):
@@ -111,9 +115,19 @@ class MessageOut(Wire):
     text: str
 
 
+class HandBackOut(Wire):
+    """One more turn for an agent that came to a cap; then the attempt ends over budget."""
+
+    why: str
+    seconds: float
+    tokens: int
+
+
 class PulseOut(Wire):
     cancel: str | None = None
     messages: tuple[MessageOut, ...] = ()
+    hand_back: HandBackOut | None = None
+    """Told until it is said that it is heard."""
 
 
 class PrepareRequest(Wire):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from codeswarm.awake import AwakeClock
 from codeswarm.clock import Clock, SystemClock
+from codeswarm.config import load
+from codeswarm.domain.prices import Prices
 from codeswarm.engine.data import Data
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.keep_awake import KeepAwake, inhibitor
@@ -23,6 +25,7 @@ from codeswarm.environment import Environment
 from codeswarm.git.store import Store
 from codeswarm.home import Home, check_workspaces, router_lock
 from codeswarm.ledger.sqlite import SqliteLedger
+from codeswarm.pricing import price_table, shipped_prices
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 8
@@ -72,7 +75,13 @@ class Router:
         self.engine.workers.leave()
 
 
-def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None, clock: Clock | None = None) -> Engine:
+def open_engine(
+    home: Home,
+    plan: WorkerPlan,
+    tell: Tell = lambda problem: None,
+    clock: Clock | None = None,
+    prices: Prices | None = None,
+) -> Engine:
     """Ledger, store and engine of a home. The caller holds the router's lock. Raises: LedgerError, LedgerTooNew."""
 
     def order(worker: str, slots: int) -> dict[str, object]:
@@ -89,7 +98,9 @@ def open_engine(home: Home, plan: WorkerPlan, tell: Tell = lambda problem: None,
 
     store = Store.open(home.data.store, object_format=home.project.object_format)
     ledger = SqliteLedger(home.data.ledger)
-    return Engine(home.data, ledger, store, home.project, clock or SystemClock(), order, tell)
+    return Engine(
+        home.data, ledger, store, home.project, clock or SystemClock(), order, tell, prices or shipped_prices()
+    )
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +126,7 @@ async def router(
         check_workspaces(home)
     with router_lock(home.data, None if post is None else post.lock) as lock:
         clock = AwakeClock(SystemClock())
-        engine = open_engine(home, plan, tell, clock)
+        engine = open_engine(home, plan, tell, clock, price_table(load(environment).config.prices))
         clock.observe(engine.tell_of_absence)
         handed_over = False
         try:

@@ -166,6 +166,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "ContractDisputed": lambda d: f"contract disputed: {d['reason']}",
     "TicketQueued": lambda d: "queued for landing",
     "TicketWaiting": lambda d: f"waits for {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
+    "BudgetBreached": lambda d: f"attempt {d['epoch']} hands back: {d['detail']}",
     "TicketReleased": lambda d: f"released by {d['by']}",
     "TicketHeld": lambda d: f"on hold ({d['by']}): {d['reason']}",
     "TicketFailed": lambda d: f"failed: {_first_line(d['reason'])}",

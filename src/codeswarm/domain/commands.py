@@ -10,8 +10,8 @@ from typing import Any
 from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import Finding, GateRun, LeftOut, Receipt, Report
-from codeswarm.domain.settings import Settings, Until
+from codeswarm.domain.results import Finding, GateRun, LeftOut, Receipt, Report, Usage
+from codeswarm.domain.settings import Caps, Settings, Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.domain.ticket import KeptSource, TicketSpec
 
@@ -57,6 +57,8 @@ class ResumeSession(Command):
     by: str
     budget_usd: float | None = None
     budget_tokens: int | None = None
+    role_budgets: dict[Role, Caps] = {}
+    """New caps of roles; what a cap leaves out stays as it was."""
     roles: dict[str, tuple[str, ...]] = {}
     until: Until | None = None
     """None: without end where it was suspended; else as before."""
@@ -167,6 +169,32 @@ class RequestSave(Command):
     """Empty: the session's base branch, or for `branch` one beside it."""
 
 
+# ── what is metered ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Told(Frozen):
+    """What a live attempt has told of its usage."""
+
+    ticket: TicketId
+    epoch: int
+    usage: Usage
+
+
+class Overdrawn(Frozen):
+    """What a live attempt has used beyond what it had set aside."""
+
+    ticket: TicketId
+    role: Role
+    usd: float = 0.0
+    tokens: int = 0
+
+
+class MeterUsage(Command):
+    """The newest figures of all live attempts. An attempt that a cap leaves nothing for is told to hand back, once."""
+
+    told: tuple[Told, ...]
+
+
 # ── from workers ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -178,6 +206,8 @@ class Claim(Command):
     labels: frozenset[str] = frozenset()
     agents: frozenset[str] = frozenset()
     """Kinds of agents that this worker has; empty: any."""
+    overdrawn: tuple[Overdrawn, ...] = ()
+    """By those who are at work in this session."""
 
 
 class StartAttempt(Command):
@@ -274,6 +304,8 @@ class LoseLease(Command):
     subject: str
     epoch: int
     reason: str
+    usage: Usage = Usage()
+    """What it had told of."""
 
 
 class ExpireApproval(Command):

@@ -46,7 +46,8 @@ def _is_coming(session: Session, ticket: Ticket) -> bool:
     if ticket.not_before_ms or session.target_reached:
         return False
     reservation = budget.reservation(session, ticket)
-    return budget.affordable(session, reservation) and budget.ticket_affordable(session, ticket, reservation)
+    in_session = budget.affordable(session, reservation) and budget.role_affordable(session, reservation)
+    return in_session and budget.ticket_affordable(session, ticket, reservation)
 
 
 def record_merge(session: Session, command: cmd.RecordMerge, now_ms: int) -> Decision:

@@ -74,13 +74,17 @@ def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.
         if ticket is None:
             return waiting
         reservation = budget.reservation(session, ticket)
-        if not budget.affordable(session, reservation):
+        if not budget.affordable(session, reservation, command.overdrawn):
             roles &= frozenset({Role.VERIFIER})  # no agent can be afforded; what starts none goes on
+            continue
+        if not budget.role_affordable(session, reservation, command.overdrawn):
+            roles -= {reservation.role}
             continue
         if budget.ticket_affordable(session, ticket, reservation):
             return [*waiting, _lease(session, ticket, command, reservation)]
-        detail = f"{budget.ticket_cost_usd(ticket):.2f} USD spent on it"
-        waiting.append(ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.BUDGET, detail=detail))
+        waiting.append(
+            ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.BUDGET, detail=budget.spent_on(session, ticket))
+        )
         skip.add(ticket.id)
 
 
@@ -320,7 +324,9 @@ def lose(session: Session, command: cmd.LoseLease, now_ms: int) -> Decision:
         return held
     ticket, attempt = held
     retry_ms = _retry_ms(session, ticket, attempt, now_ms)
-    lost = ev.AttemptLost(ticket=ticket.id, epoch=attempt.epoch, reason=command.reason, retry_at_ms=retry_ms)
+    lost = ev.AttemptLost(
+        ticket=ticket.id, epoch=attempt.epoch, reason=command.reason, retry_at_ms=retry_ms, usage=command.usage
+    )
     return [lost, *interruption_bound(session, ticket, command.reason)]
 
 

@@ -92,6 +92,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
     caps = command.budget_usd is not None or command.budget_tokens is not None
     policy = session.settings.policy
     moved = command.target not in (None, policy.target)
+    caps = caps or bool(command.role_budgets)
     changes = bool(command.roles) or caps or moved or until != policy.until
     if session.status is not SessionStatus.SUSPENDED and not changes and not session.to_be_started:
         return []
@@ -100,6 +101,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
             by=command.by,
             budget_usd=command.budget_usd,
             budget_tokens=command.budget_tokens,
+            role_budgets=command.role_budgets,
             roles=command.roles,
             until=until,
             target=command.target,

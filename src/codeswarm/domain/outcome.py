@@ -27,7 +27,7 @@ from codeswarm.domain.results import (
 )
 from codeswarm.domain.retry import LONGEST_WAIT_MS, retry_at_ms
 from codeswarm.domain.session import Attempt, Session, Ticket
-from codeswarm.domain.states import AttemptStatus
+from codeswarm.domain.states import AttemptStatus, WaitReason
 
 Decision = list[ev.Event] | Rejection
 
@@ -228,11 +228,18 @@ def _failed(
         )
     ]
     if not charged:
-        return events + interruption_bound(session, ticket, failure.message)
+        return events + (interruption_bound(session, ticket, failure.message) or _waits(ticket, attempt, class_))
     if tries >= (bounds.max_attempts if ticket.planning is None else judging.bound(session)):
         reason = f"{tries} attempts failed in phase {ticket.phase.name}; the last: {failure.message}"
         events += without(ticket, reason) or [ev.TicketFailed(ticket=ticket.id, reason=reason)]
     return events
+
+
+def _waits(ticket: Ticket, attempt: Attempt, class_: FailureClass) -> list[ev.Event]:
+    """A ticket whose own cap is reached waits for a person; caps of roles and sessions are seen at the next claim."""
+    if class_ is not FailureClass.OVER_BUDGET or attempt.breach is None or attempt.breach.cap != "ticket":
+        return []
+    return [ev.TicketWaiting(ticket=ticket.id, reason=WaitReason.BUDGET, detail=attempt.breach.detail)]
 
 
 def _succeeded(session: Session, ticket: Ticket, attempt: Attempt, report: Report, now_ms: int) -> list[ev.Event]:

@@ -15,6 +15,7 @@ AT_ONCE = frozenset(
         FailureClass.CONTRACT_PASSES,
         FailureClass.CONFLICT_MARKERS,
         FailureClass.BAD_RESULT,
+        FailureClass.OVER_BUDGET,
         FailureClass.CANCELLED,
     }
 )

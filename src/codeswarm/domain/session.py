@@ -33,6 +33,15 @@ from codeswarm.domain.states import (
 from codeswarm.domain.ticket import KeptSource, TicketSpec
 
 
+@dataclass(slots=True, frozen=True)
+class Breach:
+    """Why an attempt was told to hand back."""
+
+    cap: str
+    """session · role · ticket"""
+    detail: str
+
+
 @dataclass(slots=True)
 class Attempt:
     """One epoch of one phase of one ticket."""
@@ -61,8 +70,12 @@ class Attempt:
     reserved_usd: float = 0.0
     reserved_tokens: int = 0
     charged_usd: float = 0.0
-    """What it cost once ended; as reserved where that is unknown."""
+    """What it cost once ended, its own share of its conversation; as reserved where that is unknown."""
     charged_tokens: int = 0
+    subscription_usd: float = 0.0
+    """The same where a subscription paid and that does not count."""
+    breach: Breach | None = None
+    """The cap that it came to: it was told to hand back."""
     late: bool = False
     """A result came after the lease was lost."""
     transcript: str = ""
@@ -73,6 +86,16 @@ class Attempt:
     @property
     def live(self) -> bool:
         return self.status in LIVE_ATTEMPT
+
+    @property
+    def cost_usd(self) -> float:
+        """Its own share of what its conversation cost, whoever paid; as reserved where that is unknown."""
+        return self.charged_usd + self.subscription_usd
+
+    @property
+    def cost_known(self) -> bool:
+        """Whether what it cost is known once it has ended. Of one that was lost only the least is."""
+        return self.usage.cost_usd is not None and self.status is not AttemptStatus.LOST
 
 
 @dataclass(slots=True, frozen=True)
@@ -122,6 +145,26 @@ class Planning:
     """What is expanded together, in that order."""
     rejections: int = 0
     result: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Spent:
+    usd: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class Spending:
+    """What attempts have cost and have set aside, and how many of them didn't say."""
+
+    usd: float = 0.0
+    """What counts against caps."""
+    tokens: int = 0
+    reserved_usd: float = 0.0
+    reserved_tokens: int = 0
+    unknown: int = 0
+    subscription_usd: float = 0.0
+    """What subscriptions paid for, as it would have cost without one, and what does not count against caps."""
 
 
 @dataclass(slots=True)
@@ -177,6 +220,8 @@ class Ticket:
     changed_ms: int = 0
     """When its text or its edges were last changed by a person, or it came to an end."""
     messages_seen: int = 0
+    forgiven: Spent = Spent()
+    """What had been spent on it when a person let it go on: its cap counts from there."""
     planning: Planning | None = None
     """Set for a planner's work, which lands nothing."""
 
@@ -308,17 +353,6 @@ class Message:
 
 
 @dataclass(slots=True)
-class Spending:
-    """What attempts have cost and have set aside. `unknown_*` counts attempts that didn't say."""
-
-    usd: float = 0.0
-    tokens: int = 0
-    reserved_usd: float = 0.0
-    reserved_tokens: int = 0
-    unknown: int = 0
-
-
-@dataclass(slots=True)
 class Session:
     id: SessionId
     name: str = ""
@@ -386,6 +420,8 @@ class Session:
     approval_count: int = 0
     messages: list[Message] = field(default_factory=list)
     spending: Spending = field(default_factory=Spending)
+    role_spending: dict[Role, Spending] = field(default_factory=dict)
+    """The same by role."""
     restarts: deque[int] = field(default_factory=deque)
     """When something died, within the window, in ms."""
     last_restart: str = ""

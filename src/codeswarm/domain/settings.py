@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from codeswarm.domain.model import Frozen
-from codeswarm.domain.pipeline import DEFAULT_PIPELINE, SHIPPED, Pipeline
+from codeswarm.domain.pipeline import DEFAULT_PIPELINE, SHIPPED, Pipeline, Role
 from codeswarm.domain.results import GateCommand
 
 Positive = Annotated[int, Field(ge=1)]
@@ -122,13 +122,41 @@ class Policy(Frozen):
     """Planners may bring a session to this many tickets."""
 
 
+class Caps(Frozen):
+    """What may be spent in some part of a session; None: no bound of its own."""
+
+    usd: Annotated[float, Field(gt=0)] | None = None
+    """In USD."""
+    tokens: Positive | None = None
+    """In tokens."""
+
+
 class BudgetSettings(Frozen):
     usd: Annotated[float, Field(gt=0)] | None = None
     tokens: Positive | None = None
     per_ticket_usd: Annotated[float, Field(gt=0)] | None = None
+    per_ticket_tokens: Positive | None = None
+    roles: dict[Role, Caps] = {}
+    """Of all attempts of a role together."""
     reserve_usd: Annotated[float, Field(ge=0)] = 0.5
     """Set aside for an attempt before it starts, until what it really cost is known."""
     reserve_tokens: Annotated[int, Field(ge=0)] = 100_000
+    hand_back_s: Annotated[float, Field(gt=0, le=1e9)] = 300.0
+    """How long the one turn may take in which an agent at a cap says what is left to be done."""
+    hand_back_tokens: Positive = 50_000
+    count_subscription: bool = False
+    """Whether what a subscription pays for counts against caps in USD."""
+
+    @property
+    def in_usd(self) -> bool:
+        """Whether anything is bounded in USD."""
+        roles = any(caps.usd is not None for caps in self.roles.values())
+        return roles or self.usd is not None or self.per_ticket_usd is not None
+
+    @property
+    def in_tokens(self) -> bool:
+        roles = any(caps.tokens is not None for caps in self.roles.values())
+        return roles or self.tokens is not None or self.per_ticket_tokens is not None
 
 
 class WorkspaceSettings(Frozen):

@@ -65,15 +65,22 @@ def _out_of_budget(session: Session) -> list[ev.Event]:
     """
     if session.in_progress or session.landing or session.landing_queue or session.gates:
         return []
+    if not (session.settings.budget.in_usd or session.settings.budget.in_tokens):
+        return []
     if next(claimable_tickets(session, FOR_EVER, frozenset({Role.VERIFIER}), None), None) is not None:
         return []
-    best = next(claimable_tickets(session, FOR_EVER, AGENT_ROLES, None), None)
-    if best is None:
+    short = None
+    for role in sorted(session.ready.roles() & AGENT_ROLES):
+        best = next(claimable_tickets(session, FOR_EVER, frozenset({role}), None), None)
+        if best is None:
+            continue
+        wanted = budget.reservation(session, session.tickets[best])
+        if budget.affordable(session, wanted) and budget.role_affordable(session, wanted):
+            return []
+        short = short or wanted
+    if short is None:
         return []
-    reservation = budget.reservation(session, session.tickets[best])
-    if budget.affordable(session, reservation):
-        return []
-    return [ev.SessionSuspended(reason=SuspendReason.BUDGET, detail=budget.shortage(session, reservation))]
+    return [ev.SessionSuspended(reason=SuspendReason.BUDGET, detail=budget.shortage(session, short))]
 
 
 def _at_rest(session: Session) -> list[ev.Event]:

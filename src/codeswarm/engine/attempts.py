@@ -19,6 +19,7 @@ from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_gate
 from codeswarm.domain.leasing import gate_holder, holder, no_attempt
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.prices import Prices
 from codeswarm.domain.rejection import Rejection, invalid, stale
 from codeswarm.domain.results import Receipt, Report, Work, first_names
 from codeswarm.domain.session import Attempt, Session, Ticket
@@ -36,6 +37,8 @@ from codeswarm.git.store import Store
 from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.protocol import CompleteRequest, Preparation, ReleaseRequest, SnapshotAnswer, WorkAnswer
 
+NO_PRICES = Prices()
+
 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
@@ -48,12 +51,21 @@ class _Beginning:
 
 
 class Attempts:
-    def __init__(self, kernel: Kernel, store: Store, signer: Signer, artifacts: Artifacts, clock: Clock) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        store: Store,
+        signer: Signer,
+        artifacts: Artifacts,
+        clock: Clock,
+        prices: Prices = NO_PRICES,
+    ) -> None:
         self._kernel = kernel
         self._store = store
         self._signer = signer
         self._artifacts = artifacts
         self._clock = clock
+        self._prices = prices
         self._locks: WeakValueDictionary[tuple[str, str, int], asyncio.Lock] = WeakValueDictionary()
 
     def _alone(self, session_id: SessionId, ticket_id: TicketId, epoch: int) -> asyncio.Lock:
@@ -351,12 +363,18 @@ class Attempts:
             await in_thread(self._artifacts.sync_transcript, session_id, ticket_id, epoch)
             tree = await in_thread(self._judged_tree, attempt, request.report)
             receipts = await in_thread(self._receipts, session, attempt, request.report, tree) if tree else ()
-        command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=request.report, receipts=receipts)
+        report = request.report if attempt is None else self._priced(attempt, request.report)
+        command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=report, receipts=receipts)
         records = await self._kernel.execute(session_id, command)
         reach("attempts.completed")
         if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
             await in_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
+
+    def _priced(self, attempt: Attempt, report: Report) -> Report:
+        """The report, with a cost by the table of prices where the agent told of tokens alone."""
+        usage = self._prices.priced(report.usage, attempt.agent)
+        return report if usage is report.usage else report.model_copy(update={"usage": usage})
 
     def _receipts(self, session: Session, attempt: Attempt, report: Report, tree: Tree) -> tuple[Receipt, ...]:
         """A gate with `{files}` was about the attempt's own, or its contract's: no other run of it is like that."""
@@ -393,12 +411,13 @@ class Attempts:
 
     async def release(self, session_id: SessionId, subject: str, epoch: int, request: ReleaseRequest) -> None:
         """A lease given back unfinished. Raises: Refused (stale)."""
+        report = request.report
         if not is_gate(subject):
             _, _, attempt = self._held(session_id, TicketId(subject), epoch)
             await in_thread(self._artifacts.sync_transcript, session_id, subject, epoch)
-            if request.report is not None:
-                await in_thread(self._judged_tree, attempt, request.report)
-        command = cmd.ReleaseLease(subject=subject, epoch=epoch, reason=request.reason, report=request.report)
+            await in_thread(self._judged_tree, attempt, report)
+            report = self._priced(attempt, report)
+        command = cmd.ReleaseLease(subject=subject, epoch=epoch, reason=request.reason, report=report)
         await self._kernel.execute(session_id, command)
 
 

@@ -17,13 +17,14 @@ from codeswarm.awake import Absence
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
+from codeswarm.domain.prices import Prices
 from codeswarm.domain.states import STOPS
 from codeswarm.engine.attempts import Attempts
 from codeswarm.engine.data import Data
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.labels import LabelWatch
 from codeswarm.engine.lander import Lander
-from codeswarm.engine.leases import LeaseDesk
+from codeswarm.engine.leases import NO_PRICES, LeaseDesk
 from codeswarm.engine.offers import Offers
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
@@ -50,20 +51,24 @@ class Engine:
         clock: Clock,
         worker_order: Callable[[str, int], dict[str, object]],
         tell: Tell = lambda problem: None,
+        prices: Prices = NO_PRICES,
     ) -> None:
-        """`tell`: how the person hears at once that nothing can be written, and that it can be again."""
+        """`tell`: how the person hears at once that nothing can be written, and that it can be again.
+
+        `prices`: what tokens cost where agents don't say.
+        """
         self.data = data
         self.project = project
         self.store = store
         self.clock = clock
         self.kernel = Kernel(ledger, clock)
-        self.desk = LeaseDesk(self.kernel, clock)
+        self.desk = LeaseDesk(self.kernel, clock, prices)
         self._tell = tell
         self._was_full = ""
         self.room = Room((data.root, store.path), clock, self._tell_of_room, self.desk.renew)
         self.artifacts = Artifacts(data.artifacts)
         self.signer = signer = Signer.open(data.key)
-        self.attempts = Attempts(self.kernel, store, signer, self.artifacts, clock)
+        self.attempts = Attempts(self.kernel, store, signer, self.artifacts, clock, prices)
         self.offers = Offers(store, project.checkout)
         turn = asyncio.Lock()
         self.lander = Lander(self.kernel, store, project, signer, clock, turn, self.room)

@@ -10,19 +10,34 @@ import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
 from codeswarm.clock import Clock, within
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId, Subject, WorkerId, is_gate
+from codeswarm.domain.prices import Prices
 from codeswarm.domain.rejection import Rejection, stale
+from codeswarm.domain.results import Usage
 from codeswarm.domain.session import Message, Session
 from codeswarm.engine.gathering import Submitted
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.meter import Key, Meter
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
 
-Key = tuple[SessionId, Subject, int]
+NO_PRICES = Prices()
+TO_THE_END_S = 120.0
+"""What a worker may take beyond the turn in which its agent hands back: to hear of it, and to bring its files home."""
 _Submission = tuple[SessionId, Submitted]
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """One more turn for an agent that came to a cap, and its bounds."""
+
+    why: str
+    seconds: float
+    tokens: int
 
 
 @dataclass(slots=True)
@@ -34,6 +49,10 @@ class Held:
     deadline: float
     cancel: str | None = None
     """Why its holder must end it now."""
+    hand_back: HandBack | None = None
+    """That its agent must hand back, and what it may take for that."""
+    hand_back_by: float = inf
+    """A holder that has not ended by then must end at once."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -52,6 +71,7 @@ class Pulse:
 
     cancel: str | None
     messages: tuple[Message, ...]
+    hand_back: HandBack | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +81,8 @@ class _Waiter:
 
 
 class LeaseDesk:
-    def __init__(self, kernel: Kernel, clock: Clock) -> None:
+    def __init__(self, kernel: Kernel, clock: Clock, prices: Prices = NO_PRICES) -> None:
+        self.meter = Meter(kernel, prices)
         self._kernel = kernel
         self._clock = clock
         self._held: dict[Key, Held] = {}
@@ -77,6 +98,8 @@ class LeaseDesk:
                 ticket = session.tickets[id_]
                 if ticket.live is not None:
                     self._hold(session, id_, ticket.epoch, ticket.live.worker)
+                    if ticket.live.breach is not None:
+                        self._tell_to_hand_back(session, id_, ticket.epoch, ticket.live.breach.detail)
             for gate in session.gates.values():
                 if gate.live_epoch is not None and gate.worker is not None:
                     self._hold(session, gate.id, gate.live_epoch, gate.worker)
@@ -158,7 +181,7 @@ class LeaseDesk:
             if not (session.ready or session.gates):
                 continue  # the common case, seen before anything is decided
             try:
-                submitted = self._kernel.submit(session.id, claim)
+                submitted = self._kernel.submit(session.id, self._in_session(claim, session.id))
             except Refused:
                 continue
             if any(isinstance(event, ev.AttemptLeased | ev.GateLeased) for event in submitted.events):
@@ -166,19 +189,36 @@ class LeaseDesk:
                 return session.id, submitted
         return None
 
+    def _in_session(self, claim: cmd.Claim, session: SessionId) -> cmd.Claim:
+        overdrawn = self.meter.overdrawn(session)
+        return claim.model_copy(update={"overdrawn": overdrawn}) if overdrawn else claim
+
     # ── live leases ──
 
-    async def heartbeat(self, session: SessionId, subject: Subject, epoch: int, seen: int, wait_s: float) -> Pulse:
-        """Renew a lease and wait up to `wait_s` for something to tell its holder: a cancellation, a message.
+    async def heartbeat(
+        self,
+        session: SessionId,
+        subject: Subject,
+        epoch: int,
+        seen: int,
+        wait_s: float,
+        *,
+        usage: Usage | None = None,
+        handing_back: bool = False,
+    ) -> Pulse:
+        """Renew a lease and wait up to `wait_s` for something to tell its holder: a cancellation, a message, a cap.
 
+        `usage`: the newest figures of the attempt's conversation. `handing_back`: its agent was told to.
         Raises: Refused (stale) where the lease is over.
         """
         held = self._held.get((session, subject, epoch))
         if held is None:
             raise Refused(_over(session, subject, epoch))
         held.deadline = self._clock.monotonic() + held.ttl_s
-        pulse = self._pulse(session, subject, held, seen)
-        if wait_s <= 0 or pulse.cancel or pulse.messages:
+        if usage is not None and not is_gate(subject):
+            self.meter.tell((session, subject, epoch), usage)
+        pulse = self._pulse(session, subject, held, seen, handing_back=handing_back)
+        if wait_s <= 0 or pulse.cancel or pulse.messages or pulse.hand_back:
             return pulse
         held.news.clear()
         news = asyncio.ensure_future(held.news.wait())
@@ -188,15 +228,17 @@ class LeaseDesk:
             news.cancel()
         if (session, subject, epoch) not in self._held:
             raise Refused(_over(session, subject, epoch))
-        return self._pulse(session, subject, held, seen)
+        return self._pulse(session, subject, held, seen, handing_back=handing_back)
 
-    def _pulse(self, session_id: SessionId, subject: Subject, held: Held, seen: int) -> Pulse:
+    def _pulse(self, session_id: SessionId, subject: Subject, held: Held, seen: int, *, handing_back: bool) -> Pulse:
+        if held.cancel is None and held.hand_back_by <= self._clock.monotonic():
+            held.cancel = "it did not hand back in time after it came to a cap"
         if is_gate(subject):
             return Pulse(held.cancel, ())
         messages = tuple(
             message for message in self._kernel.session(session_id).messages[seen:] if message.ticket in (None, subject)
         )
-        return Pulse(held.cancel, messages)
+        return Pulse(held.cancel, messages, None if handing_back else held.hand_back)
 
     def cancel_all(self, reason: str, session: SessionId | None = None) -> int:
         """Tell every holder to end now. Returns how many leases are live."""
@@ -244,6 +286,9 @@ class LeaseDesk:
                 self._hold(self._kernel.session(record.session), event.ticket, event.epoch, event.worker)
             case ev.GateLeased():
                 self._hold(self._kernel.session(record.session), event.gate, event.epoch, event.worker)
+            case ev.BudgetBreached():
+                in_session = self._kernel.session(record.session)
+                self._tell_to_hand_back(in_session, event.ticket, event.epoch, event.detail)
             case ev.MessageSent():
                 for (session, subject, _), held in self._held.items():
                     if session == record.session and event.ticket in (None, subject):
@@ -262,9 +307,17 @@ class LeaseDesk:
         ttl_s = session.settings.leasing.lease_ttl_s
         self._held[session.id, subject, epoch] = Held(worker, ttl_s, self._clock.monotonic() + ttl_s)
 
+    def _tell_to_hand_back(self, session: Session, subject: Subject, epoch: int, why: str) -> None:
+        budget, held = session.settings.budget, self._held.get((session.id, subject, epoch))
+        if held is not None and held.hand_back is None:
+            held.hand_back = HandBack(why, budget.hand_back_s, budget.hand_back_tokens)
+            held.hand_back_by = self._clock.monotonic() + budget.hand_back_s + TO_THE_END_S
+            held.news.set()
+
     def _let_go(self, keys: list[Key]) -> None:
         for key in keys:
             self._held.pop(key).news.set()
+            self.meter.forget(key)
 
 
 _ENDS = (

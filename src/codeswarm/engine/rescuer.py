@@ -62,7 +62,8 @@ class Rescuer:
         if self._room.problem is not None:
             self._desk.renew()
         for session, subject, epoch in self._desk.overdue():
-            lose = cmd.LoseLease(subject=subject, epoch=epoch, reason="its worker fell silent")
+            usage = self._desk.meter.usage((session, subject, epoch))
+            lose = cmd.LoseLease(subject=subject, epoch=epoch, reason="its worker fell silent", usage=usage)
             await self._try(session, lose)
         for live in self._kernel.open_sessions():
             for approval in self._overdue_approvals(live):

@@ -23,7 +23,17 @@ from codeswarm.domain.plan import Plan, read_plan
 from codeswarm.domain.planning.steps import standing
 from codeswarm.domain.results import GateCommand
 from codeswarm.domain.session import Session
-from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, Until, WorkspaceSettings
+from codeswarm.domain.settings import (
+    Bounds,
+    BudgetSettings,
+    Caps,
+    Gates,
+    Leasing,
+    Policy,
+    Settings,
+    Until,
+    WorkspaceSettings,
+)
 from codeswarm.domain.ticket import KeptSource, TicketSpec
 from codeswarm.engine import refs
 from codeswarm.engine.beginning import begin_from
@@ -331,6 +341,13 @@ class Resolver:
                 usd=config.budget.usd,
                 tokens=config.budget.tokens,
                 per_ticket_usd=config.budget.per_ticket_usd,
+                per_ticket_tokens=config.budget.per_ticket_tokens,
+                roles={
+                    Role(role): Caps(usd=caps.usd, tokens=caps.tokens) for role, caps in config.budget.roles.items()
+                },
+                hand_back_s=config.budget.hand_back_s,
+                hand_back_tokens=config.budget.hand_back_tokens,
+                count_subscription=config.budget.count_subscription,
                 reserve_usd=config.budget.reserve_usd,
                 reserve_tokens=config.budget.reserve_tokens,
             ),

@@ -20,8 +20,10 @@ from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import WorkerId
 from codeswarm.domain.rejection import wrong_state
+from codeswarm.domain.results import Report, Usage
 from codeswarm.engine.kernel import Kernel
-from codeswarm.engine.leases import Key, LeaseDesk
+from codeswarm.engine.leases import LeaseDesk
+from codeswarm.engine.meter import Key
 from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
 from codeswarm.environment import Environment
@@ -237,7 +239,7 @@ class WorkerSupervisor:
         self._registry.forget(worker)
 
     async def _give_up(self, worker: WorkerId, how: str) -> None:
-        await give_up(self._desk.of_worker(worker), self._kernel, how)
+        await give_up(self._desk.of_worker(worker), self._kernel, how, usage=self._desk.meter.usage)
 
 
 async def give_up(
@@ -245,15 +247,19 @@ async def give_up(
     kernel: Kernel,
     reason: str,
     how: type[cmd.LoseLease | cmd.ReleaseLease] = cmd.LoseLease,
+    usage: Callable[[Key], Usage] = lambda key: Usage(),
 ) -> None:
     """Lose leases whose worker is dead, or release those of one that we ended: only a loss counts towards a meltdown.
 
-    What it ran may still be there, so that is ended first.
+    What it ran may still be there, so that is ended first. `usage`: what each is known to have used.
     """
+    told = {key: usage(key) for key in keys}
     await _end_boxes(keys)
-    for session, subject, epoch in keys:
+    for key in keys:
+        session, subject, epoch = key
+        more = {"usage": told[key]} if how is cmd.LoseLease else {"report": Report(usage=told[key])}
         try:
-            await kernel.execute(session, how(subject=subject, epoch=epoch, reason=reason))
+            await kernel.execute(session, how(subject=subject, epoch=epoch, reason=reason, **more))
         except Refused:
             continue  # its result arrived before the news of its death
 

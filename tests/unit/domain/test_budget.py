@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.budget import Reservation, affordable, as_much_again
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Usage
 from codeswarm.domain.settings import BudgetSettings, Gates
 from codeswarm.domain.states import SuspendReason, TicketStatus
@@ -233,9 +234,11 @@ def test_as_much_again_is_enough_to_go_on_with(spent_usd: float, spent_tokens: i
     swarm = swarm_with("a", usd=usd, reserve_usd=reserve, tokens=700, reserve_tokens=100)
     swarm.session.spending.usd, swarm.session.spending.tokens = spent_usd, spent_tokens
     more_usd, more_tokens = as_much_again(swarm.session)
-    assert affordable(swarm.session, Reservation(reserve, 100)) == (more_usd is None and more_tokens is None)
+    assert affordable(swarm.session, Reservation(reserve, 100, Role.IMPLEMENTER)) == (
+        more_usd is None and more_tokens is None
+    )
     caps = {"usd": more_usd or usd, "tokens": more_tokens or 700}
     budget = swarm.session.settings.budget.model_copy(update=caps)
     swarm.session.settings = swarm.session.settings.model_copy(update={"budget": budget})
-    assert affordable(swarm.session, Reservation(reserve, 100))
+    assert affordable(swarm.session, Reservation(reserve, 100, Role.IMPLEMENTER))
     assert as_much_again(swarm.session) == (None, None)

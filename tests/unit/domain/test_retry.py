@@ -49,6 +49,7 @@ def test_only_what_ended_in_good_order_is_tried_again_at_once(failure: FailureCl
         F.CONTRACT_PASSES,
         F.CONFLICT_MARKERS,
         F.BAD_RESULT,
+        F.OVER_BUDGET,
         F.CANCELLED,
     }
     assert (failure in AT_ONCE) == (failure in at_once)

@@ -8,6 +8,7 @@ from codeswarm.domain.results import (
     Failure,
     LeftOut,
     Report,
+    Usage,
 )
 
 
@@ -64,6 +65,17 @@ class AttemptGating(Event):
     epoch: int
     commit: Commit
     """The work commit."""
+
+
+class BudgetBreached(Event):
+    """It came to a cap: its agent says in one more turn what is left to be done, and the attempt ends."""
+
+    ticket: TicketId
+    epoch: int
+    cap: str
+    """`session`, `role` or `ticket`."""
+    detail: str
+    """How much of it is used."""
 
 
 class SnapshotTaken(Event):
@@ -145,6 +157,8 @@ class AttemptLost(Event):
     epoch: int
     reason: str
     retry_at_ms: int
+    usage: Usage = Usage()
+    """What it had told of before: the least that it has used."""
 
 
 class AttemptCancelled(Event):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from codeswarm.domain.events.base import Event
 from codeswarm.domain.ids import Commit, SessionId, Tree
-from codeswarm.domain.settings import Settings, Until
+from codeswarm.domain.pipeline import Role
+from codeswarm.domain.settings import Caps, Settings, Until
 from codeswarm.domain.states import Outcome, SuspendReason
 
 
@@ -52,6 +53,8 @@ class SessionResumed(Event):
     """A new cap; none: as before."""
     budget_tokens: int | None = None
     """A new cap; none: as before."""
+    role_budgets: dict[Role, Caps] = {}
+    """New caps of roles; what one leaves out is as before."""
     roles: dict[str, tuple[str, ...]] = {}
     """Agents given anew, by role."""
     until: Until | None = None

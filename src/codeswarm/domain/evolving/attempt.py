@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.evolving.moves import IllegalMove, count_restart, enter_phase, make_ready, move, on
+from codeswarm.domain.evolving.spending import settle_spending
 from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import take
-from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Usage, Work
-from codeswarm.domain.session import Attempt, ContractRef, Draft, Feedback, Session, Ticket
+from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Work
+from codeswarm.domain.session import Attempt, Breach, ContractRef, Draft, Feedback, Session, Spending, Ticket
 from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus
 
 
@@ -32,8 +33,9 @@ def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> No
         reserved_tokens=event.reserved_tokens,
     )
     session.in_progress[ticket.id] = role
-    session.spending.reserved_usd += event.reserved_usd
-    session.spending.reserved_tokens += event.reserved_tokens
+    for book in (session.spending, session.role_spending.setdefault(role, Spending())):
+        book.reserved_usd += event.reserved_usd
+        book.reserved_tokens += event.reserved_tokens
 
 
 def _attempt(session: Session, ticket: TicketId, epoch: int) -> tuple[Ticket, Attempt]:
@@ -91,33 +93,13 @@ def _end_attempt(
         attempt.head = report.work.commit
     ticket.live_epoch = None
     session.in_progress.pop(ticket.id, None)
-    _settle_spending(session, ticket, attempt, report.usage)
+    settle_spending(session, ticket, attempt, report.usage)
 
 
-def _settle_spending(session: Session, ticket: Ticket, attempt: Attempt, usage: Usage) -> None:
-    """Turn what was reserved into what was spent. Unknown is charged as reserved: it is never taken for 0.
-
-    A resumed conversation reports the whole of it, so what its earlier attempt was charged is taken off.
-    """
-    spending = session.spending
-    spending.reserved_usd -= attempt.reserved_usd
-    spending.reserved_tokens -= attempt.reserved_tokens
-    earlier = _of_this_conversation(ticket, attempt)
-    usd = attempt.reserved_usd if usage.cost_usd is None else usage.cost_usd - sum(e.charged_usd for e in earlier)
-    tokens = attempt.reserved_tokens if usage.tokens is None else usage.tokens - sum(e.charged_tokens for e in earlier)
-    if usage.cost_usd is None:
-        spending.unknown += 1
-    attempt.charged_usd, attempt.charged_tokens = max(usd, 0.0), max(tokens, 0)
-    spending.usd += attempt.charged_usd
-    spending.tokens += attempt.charged_tokens
-    attempt.usage = usage
-
-
-def _of_this_conversation(ticket: Ticket, attempt: Attempt) -> list[Attempt]:
-    """The attempts whose conversation this one went on with."""
-    if not attempt.resumed:
-        return []
-    return [e for e in ticket.attempts.values() if e.epoch < attempt.epoch and e.conversation == attempt.conversation]
+@on(ev.BudgetBreached)
+def _budget_breached(session: Session, event: ev.BudgetBreached, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.breach = Breach(event.cap, event.detail)
 
 
 @on(ev.AttemptSucceeded)
@@ -216,6 +198,7 @@ _GOES_ON_FROM_ITS_TREE = frozenset(
         FailureClass.BAD_RESULT,
         FailureClass.CONFLICT_MARKERS,
         FailureClass.GATE_UNAVAILABLE,
+        FailureClass.OVER_BUDGET,
     }
 )
 """The agent ended its turn in good order; what it left is worth going on from."""
@@ -237,7 +220,7 @@ def _failure_feedback(event: ev.AttemptFailed | ev.AttemptTimedOut) -> Feedback:
 @on(ev.AttemptLost)
 def _attempt_lost(session: Session, event: ev.AttemptLost, at_ms: int) -> None:
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
-    _end_attempt(session, ticket, attempt, AttemptStatus.LOST, Report(), at_ms)
+    _end_attempt(session, ticket, attempt, AttemptStatus.LOST, Report(usage=event.usage), at_ms)
     _interrupted(ticket, attempt)
     count_restart(session, f"{event.ticket}: {event.reason}", at_ms)
     make_ready(session, ticket, at_ms, event.retry_at_ms)

@@ -16,6 +16,7 @@ from codeswarm.domain.ids import ApprovalId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import first_steps, planning_ticket
 from codeswarm.domain.session import Approval, Checkpoint, Feedback, Message, PlanState, Save, Session
+from codeswarm.domain.settings import Caps
 from codeswarm.domain.states import Purpose, SessionStatus, TicketStatus
 
 
@@ -57,11 +58,13 @@ def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> 
         session.suspended_from = session.suspend_reason = None
         session.detail = ""
         session.restarts.clear()
-    budget = session.settings.budget.model_copy(
+    budget = session.settings.budget
+    caps = {"usd": event.budget_usd, "tokens": event.budget_tokens}
+    raised = {role: _raised(budget.roles.get(role, Caps()), new) for role, new in event.role_budgets.items()}
+    budget = budget.model_copy(
         update={
-            key: value
-            for key, value in (("usd", event.budget_usd), ("tokens", event.budget_tokens))
-            if value is not None
+            **{key: value for key, value in caps.items() if value is not None},
+            "roles": {**budget.roles, **raised},
         }
     )
     target = session.settings.policy.target if event.target is None else event.target
@@ -71,6 +74,10 @@ def _session_resumed(session: Session, event: ev.SessionResumed, at_ms: int) -> 
     )
     for gate in session.gates.values():
         gate.interruptions = 0
+
+
+def _raised(old: Caps, new: Caps) -> Caps:
+    return old.model_copy(update=new.model_dump(exclude_none=True))
 
 
 @on(ev.SessionAwaitingReview)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from codeswarm.domain import events as ev
+from codeswarm.domain.budget import ticket_spent
 from codeswarm.domain.evolving.moves import enter_phase, make_ready, move, on, send_back
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding
-from codeswarm.domain.session import Feedback, Session
-from codeswarm.domain.states import TicketStatus
+from codeswarm.domain.session import Feedback, Session, Spent
+from codeswarm.domain.states import TicketStatus, WaitReason
 
 
 @on(ev.ChangesRequested)
@@ -51,6 +52,9 @@ def _ticket_waiting(session: Session, event: ev.TicketWaiting, at_ms: int) -> No
 @on(ev.TicketReleased)
 def _ticket_released(session: Session, event: ev.TicketReleased, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
+    if ticket.waiting is WaitReason.BUDGET:
+        spent = ticket_spent(ticket)
+        ticket.forgiven = Spent(ticket.forgiven.usd + spent.usd, ticket.forgiven.tokens + spent.tokens)
     ticket.interruptions = 0
     ticket.reason = ""
     if not ticket.done_with_phases:

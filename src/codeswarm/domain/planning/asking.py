@@ -57,7 +57,8 @@ def last_words(session: Session) -> list[ev.Event]:
     if not asked_in_words or not can_plan(session) or session.answered == len(session.landed):
         return []
     asked = request(session, Purpose.ANSWER, "", "policy")
-    if not budget.affordable(session, budget.reservation(session, planning_ticket(session, asked, 0))):
+    wanted = budget.reservation(session, planning_ticket(session, asked, 0))
+    if not budget.affordable(session, wanted) or not budget.role_affordable(session, wanted):
         return []
     return [asked]
 

@@ -19,6 +19,7 @@ from codeswarm.protocol import (
     CompleteRequest,
     DeliveredRequest,
     GatingRequest,
+    HandBackOut,
     Heartbeat,
     MessageOut,
     Offer,
@@ -67,12 +68,22 @@ def lease_routes(engine: Engine) -> APIRouter:
     @routes.post("/leases/{lease}/heartbeat")
     async def heartbeat(lease: str, body: Heartbeat, request: Request) -> PulseOut:
         session, subject, _ = lease_of(lease, body.epoch)
-        waiting = engine.desk.heartbeat(session, subject, body.epoch, body.messages_seen, body.wait_s)
+        waiting = engine.desk.heartbeat(
+            session,
+            subject,
+            body.epoch,
+            body.messages_seen,
+            body.wait_s,
+            usage=body.usage,
+            handing_back=body.handing_back,
+        )
         pulse = await _unless_gone(request, waiting)
         if pulse is None:
             return PulseOut()
         messages = tuple(MessageOut(number=m.number, by=m.by, text=m.text) for m in pulse.messages)
-        return PulseOut(cancel=pulse.cancel, messages=messages)
+        back = pulse.hand_back
+        hand_back = None if back is None else HandBackOut(why=back.why, seconds=back.seconds, tokens=back.tokens)
+        return PulseOut(cancel=pulse.cancel, messages=messages, hand_back=hand_back)
 
     @routes.post("/leases/{lease}/prepare")
     async def prepare(lease: str, body: PrepareRequest) -> Preparation:
