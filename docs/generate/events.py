@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from codeswarm.domain import events
-from codeswarm.domain.events import Event, attempts, care, landing, people, planning, saving, session, tickets
+from codeswarm.domain.events import Event, agents, attempts, care, landing, people, planning, saving, session, tickets
 from codeswarm.domain.results import (
     Contract,
     Evidence,
@@ -101,7 +101,7 @@ def _kind(event: type[BaseModel]) -> Iterator[str]:
         yield table(("data", "meaning", "type"), fields(event))
 
 
-GROUPS = (session, planning, attempts, tickets, landing, saving, people, care)
+GROUPS = (session, planning, attempts, agents, tickets, landing, saving, people, care)
 """In the order in which people read of them."""
 
 

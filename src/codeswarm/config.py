@@ -162,6 +162,18 @@ class PolicyConfig(Section):
     """The longest wait before another try."""
     max_interruptions: int = Field(20, ge=1)
     """Losses and the like, after which a ticket goes on hold."""
+    escalate: bool | list[Role] = False
+    """Whether a red gate hands the next attempt to the next agent of the role's list: in all roles, or those named."""
+    max_bursts: int = Field(3, ge=1)
+    """So many refusals for too much at once (HTTP 429, 529) within `policy.burst_window_s` hand a ticket's next attempt
+    to another agent of the role's list."""
+    burst_window_s: Duration = 600.0
+    """The time in which refusals are counted for `policy.max_bursts`."""
+    park_base_s: Wait = 300.0
+    """How long an agent whose quota is spent is left alone where its provider does not say until when; it doubles each
+    time."""
+    park_max_s: Wait = 7200.0
+    """The longest of these waits. A reset that a provider names is waited for whatever it is, at most eight days."""
     max_restarts: int = Field(20, ge=1)
     """More deaths of agents and workers than this within `policy.restart_window_s` suspend the session: a meltdown."""
     restart_window_s: Duration = 60.0
@@ -303,7 +315,8 @@ class Config(Section):
     workspace: WorkspaceConfig = WorkspaceConfig()
     swarm: SwarmConfig = SwarmConfig()
     roles: dict[str, list[str]] = {}
-    """Agents by role (planner, test_writer, implementer, reviewer, resolver): the first one is used."""
+    """Agents by role (planner, test_writer, implementer, reviewer, resolver), first choice first: a later one is used
+    while those before it can't be."""
     pipeline: PipelineConfig = PipelineConfig()
     pipelines: dict[str, list[PhaseConfig]] = {}
     """Pipelines of your own: each a list of phases."""

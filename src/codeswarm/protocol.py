@@ -5,7 +5,7 @@ The same shapes serve the private socket on this machine and, later, a worker on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,8 @@ class ClaimRequest(Wire):
     roles: frozenset[Role] = frozenset(Role)
     capabilities: frozenset[str] = frozenset()
     """Kinds of agents; empty: any."""
+    accounts: dict[str, Annotated[str, Field(max_length=100)]] = {}
+    """Kind of agent → a digest of what it logs in with: the same account of another worker has the same."""
     labels: frozenset[str] = frozenset()
     max: int = Field(1, ge=1, le=64)
     wait_s: float = Field(0.0, ge=0, le=60)

@@ -223,6 +223,7 @@ CHANGES = {
     "landings": ("new", "0" * 40),
     "approvals": ("given_by", '["mallory"]'),
     "checkpoints": ("state", "refused"),
+    "parkings": ("state", "parked"),
 }
 
 

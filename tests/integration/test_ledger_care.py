@@ -536,9 +536,11 @@ def test_an_older_ledger_is_read_as_it_is(patient: Patient) -> None:
     patient.bare("ALTER TABLE sessions DROP COLUMN until_ms")
     patient.bare("ALTER TABLE approvals DROP COLUMN risk")
     patient.bare("ALTER TABLE approvals DROP COLUMN reasons")
+    patient.bare("DROP TABLE parkings")
     patient.bare("PRAGMA user_version = 1")
     with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
         assert {row["until_ms"] for row in ledger.table("sessions")} == {None}
-    assert migrate_file(patient.data.ledger) == (1, 3)
+        assert ledger.table("parkings") == []
+    assert migrate_file(patient.data.ledger) == (1, 4)
     with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
         assert {row["until_ms"] for row in ledger.table("sessions")} == {None}

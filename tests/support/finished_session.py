@@ -23,7 +23,17 @@ from pathlib import Path
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import Contract, GateCommand, GateOutcome, GateRun, Report, Usage, Verdict, Work
+from codeswarm.domain.results import (
+    Contract,
+    FailureClass,
+    GateCommand,
+    GateOutcome,
+    GateRun,
+    Report,
+    Usage,
+    Verdict,
+    Work,
+)
 from codeswarm.domain.settings import Gates, Policy, Settings
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.engine import refs
@@ -139,11 +149,22 @@ class Teller:
         await self.start(SESSION, settings(save=True, approve=True), tickets)
         await self.do(cmd.GiveApproval(approval="a1", by="ada", note="go on"))
         await self.gate(SESSION, GateOutcome.GREEN)
+        await self.park_and_unpark()
         await self.start(OTHER, settings(save=False, approve=False), (TicketSpec(id=A, title="Light a lamp"),))
         await self.gate(OTHER, GateOutcome.GREEN)
         await self.claim(OTHER)
         await self.prepare_attempt(A, 1, OTHER)
         await self.engine.attempts.snapshot(OTHER, A, 1, snapshot({"tests/test_lamp.py": "assert lamp\n"}))
+
+    async def park_and_unpark(self) -> None:
+        """Another session found its agent's quota spent, and a person bought more."""
+        key = {"agent": "command:agent", "account": "", "told_by": OTHER}
+        now_ms = self.clock.now_ms()
+        until_ms = now_ms + 3_600_000
+        why = FailureClass.QUOTA
+        await self.do(cmd.ParkAgent(**key, why=why, detail="spent", since_ms=now_ms, until_ms=until_ms))
+        self.tick()
+        await self.do(cmd.UnparkAgent(**key, by="ada"))
 
     async def first_attempts(self) -> None:
         for _ in range(3):

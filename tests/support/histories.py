@@ -34,12 +34,21 @@ from codeswarm.domain.results import (
     Work,
 )
 from codeswarm.domain.session import Attempt, Gate, Session, Ticket
-from codeswarm.domain.states import SessionStatus, SuspendReason
+from codeswarm.domain.states import FINAL_SESSION, SessionStatus, SuspendReason
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.simulator.plans import fake_id, make_plan, make_settings
 
 PEOPLE = ("ada", "bob")
 WORKERS = tuple(WorkerId(f"w{i}") for i in range(3))
+_ENDS = (
+    FailureClass.CRASHED,
+    FailureClass.QUOTA,
+    FailureClass.HUNG,
+    FailureClass.CANCELLED,
+    FailureClass.OVERLOADED,
+    FailureClass.AUTH,
+    FailureClass.UNKNOWN_MODEL,
+)
 Move = Callable[[], object]
 T = TypeVar("T")
 
@@ -113,6 +122,13 @@ class History:
         moves = list(self.moves())
         self.now_ms += number % 5 * 700
         moves[number % len(moves)]()
+        self._unpark()
+
+    def _unpark(self) -> None:
+        """Agents whose time has come are back, as the rescuer sees to it."""
+        for (agent, account), parking in list(self.session.parked.items()):
+            if parking.until_ms is not None and parking.until_ms <= self.now_ms:
+                self.do(cmd.UnparkAgent(agent=agent, account=account))
 
     def tree_of(self, commit: Commit) -> Tree:
         return Tree(fake_id("tree", commit))
@@ -124,8 +140,9 @@ class History:
     # ── moves ──
 
     def moves(self) -> Iterator[Move]:
-        for worker in WORKERS:
-            yield lambda w=worker: self.do(cmd.Claim(worker=w, roles=frozenset(Role)))
+        for number, worker in enumerate(WORKERS):
+            accounts = {"claude": "mine" if number else "theirs"}
+            yield lambda w=worker, a=accounts: self.do(cmd.Claim(worker=w, roles=frozenset(Role), accounts=a))
         for id_ in list(self.session.in_progress):
             ticket = self.session.tickets[id_]
             if ticket.live is not None:
@@ -153,7 +170,7 @@ class History:
         yield lambda: self.do(cmd.RecordSnapshot(**key, commit=self.fresh("wip"), files=1))
         for _ in range(3):
             yield lambda: self._complete(ticket, attempt, None)
-        for class_ in (FailureClass.CRASHED, FailureClass.QUOTA, FailureClass.HUNG, FailureClass.CANCELLED):
+        for class_ in _ENDS:
             yield lambda c=class_: self._complete(ticket, attempt, c)
         yield lambda: self.do(cmd.LoseLease(subject=ticket.id, epoch=attempt.epoch, reason="silent"))
         yield lambda: self.do(cmd.ReleaseLease(subject=ticket.id, epoch=attempt.epoch, reason="stop"))
@@ -354,9 +371,15 @@ class History:
             if dice.random() < 0.3:
                 parts = tuple({"id": f"p{self.counter}-{i}", "title": "part"} for i in range(2))
                 yield lambda: self.do(cmd.SplitTicket(ticket=one, parts=parts, by=by))
+        if dice.random() < 0.1:
+            yield lambda: self._hear(dice)
+        if session.parked and dice.random() < 0.2:
+            (agent, account), _ = dice.choice(sorted(session.parked.items()))
+            yield lambda: self.do(cmd.UnparkAgent(agent=agent, account=account, by=by, told_by="s2"))
+            yield lambda: self.do(cmd.UnparkAgent(agent=agent, account=account))
         if session.status is SessionStatus.SUSPENDED:
             for _ in range(12):
-                yield lambda: self.do(cmd.ResumeSession(by=by, budget_usd=50.0))
+                yield lambda: self.do(cmd.ResumeSession(by=by, budget_usd=50.0, unpark=dice.random() < 0.2))
         elif dice.random() < 0.2:
             yield lambda: self.do(cmd.SuspendSession(reason=SuspendReason.PAUSED, by=by))
         if dice.random() < 0.2:
@@ -387,6 +410,14 @@ class History:
         ]
         self.do(cmd.AddTickets(tickets=tuple(specs), by="ada"))
 
+    def _hear(self, dice: random.Random) -> None:
+        """Another session has met a spent quota or a refused login."""
+        agent, account = dice.choice(tuple(self.session.settings.roles.values()))[-1], dice.choice(("", "mine"))
+        why = dice.choice((FailureClass.QUOTA, FailureClass.AUTH))
+        until_ms = self.now_ms + 600_000 if why is FailureClass.QUOTA else None
+        said = {"agent": agent, "account": account, "why": why, "until_ms": until_ms}
+        self.do(cmd.ParkAgent(**said, detail="they say so", since_ms=self.now_ms, told_by="s2"))
+
     def _salvage(self, ticket: Ticket) -> None:
         if ticket.attempts:
             epoch = min(ticket.attempts)
@@ -398,8 +429,13 @@ class History:
         """Let a healthy world go on with this history. Whether the session came to rest within `most` moves."""
         for _ in range(most):
             self.now_ms += 400_000
-            if not self._calm_move():
+            self._unpark()
+            if self._calm_move():
+                continue
+            back = [one.until_ms for one in self.session.parked.values() if one.until_ms is not None]
+            if not back or self.session.status in FINAL_SESSION:
                 return True
+            self.now_ms = max(self.now_ms, min(back))
         return False
 
     def _calm_move(self) -> bool:

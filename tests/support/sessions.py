@@ -164,7 +164,11 @@ class Swarm:
         return answer
 
     def later(self, seconds: float) -> None:
+        """Time passes; agents whose time has come are back, as the rescuer sees to it."""
         self.now_ms += round(seconds * 1000)
+        for (agent, account), parking in list(self.session.parked.items()):
+            if parking.until_ms is not None and parking.until_ms <= self.now_ms:
+                self.do(cmd.UnparkAgent(agent=agent, account=account))
 
     def fresh(self, *parts: object) -> Commit:
         """A commit that was never seen before."""
@@ -194,10 +198,15 @@ class Swarm:
         roles: Iterable[Role] = ALL_ROLES,
         labels: Iterable[str] = (),
         agents: Iterable[str] = (),
+        accounts: Mapping[str, str] = {},
     ) -> str | None:
         """What is leased to a worker that asks: a ticket, a gate, or None."""
         command = cmd.Claim(
-            worker=WorkerId(worker), roles=frozenset(roles), labels=frozenset(labels), agents=frozenset(agents)
+            worker=WorkerId(worker),
+            roles=frozenset(roles),
+            labels=frozenset(labels),
+            agents=frozenset(agents),
+            accounts=dict(accounts),
         )
         for event in self.do(command):
             if isinstance(event, ev.AttemptLeased):
@@ -221,9 +230,10 @@ class Swarm:
         conflicts: tuple[str, ...] = (),
         conversation: str = "",
         resumed: bool = False,
+        accounts: Mapping[str, str] = {},
     ) -> Attempt:
         """Lease exactly this ticket, prepare it and start it."""
-        leased = self.claim(worker, AGENTS | {self.ticket(id_).phase.role})
+        leased = self.claim(worker, AGENTS | {self.ticket(id_).phase.role}, accounts=accounts)
         assert leased == id_, f"{leased} was leased instead of {id_}"
         key = {"ticket": TicketId(id_), "epoch": self.ticket(id_).epoch}
         self.do(cmd.PrepareAttempt(**key, start=self.fresh("start"), conflicts=conflicts))

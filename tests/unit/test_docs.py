@@ -286,7 +286,7 @@ def test_every_key_of_a_ticket_is_in_the_example_and_the_example_is_a_plan() -> 
 def test_what_agents_and_gates_find_in_their_environment_is_documented(tmp_path: Path) -> None:
     inside = Inside(WORKSPACE, HOME, RUN, TMP)
     task = Task("s", "t", "p", "implementer", 1, 1, "", inside, RUN / "bundle", RUN / "result", "")
-    assert set(task.environment()) <= set(quoted(AGENTS))
+    assert set(task.environment()) <= set(code(AGENTS))
     told = _told(GateContext("s", "t", Commit("b"), Commit("h"), ()), tmp_path, RUN)
     assert all(f"{name}=" in page("docs/how-to/gates.md") for name in told)
 

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from codeswarm.cli.follow import Wire
 from codeswarm.cli.keys import Keys
-from codeswarm.cli.output import clock_time, console, count, duration
+from codeswarm.cli.output import clock_time, console, count, day_and_time, duration
 from codeswarm.cli.until import time_left
-from codeswarm.cli.words import QUIET, describe, subject
+from codeswarm.cli.words import QUIET, agent_name, describe, subject, why_parked
 from codeswarm.clock import SystemClock
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import STOPS, TicketStatus
@@ -189,6 +189,12 @@ def _rows(session: Session, now_ms: int) -> Iterable[tuple[Text | str, ...]]:
 
 
 def _asked(session: Session) -> Iterable[Text]:
+    for (agent, _), parking in session.parked.items():
+        until = (
+            f"until {day_and_time(parking.until_ms)}" if parking.until_ms else "until you mend it (codeswarm doctor)"
+        )
+        parked = f"{agent_name(agent)} is parked {until}: {why_parked(parking.why)}"
+        yield Text(parked, style="yellow", no_wrap=True, overflow="ellipsis")
     for id_ in session.open_approvals:
         approval = session.approvals[id_]
         about = approval.ticket or approval.subject

@@ -31,6 +31,9 @@ def resume(
     target: Annotated[int | None, typer.Option(help="A new number of landings to end after.", min=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
     agent: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Other agents from here on.")] = None,
+    unpark: Annotated[
+        bool, typer.Option("--unpark", help="Try agents again now whose quota is not back yet, too.")
+    ] = False,
     until: UntilOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for answers instead of exiting with 3.")] = False,
     record: Annotated[Path | None, typer.Option(metavar="DIR", help="Record every attempt into this folder.")] = None,
@@ -43,7 +46,7 @@ def resume(
 ) -> None:
     """Go on with a session that was paused, stopped, suspended or cut off.
 
-    A draft, as `ticket import` makes one, begins.
+    A draft, as `ticket import` makes one, begins. Agents that wait for you to mend them are tried again.
 
     Example: codeswarm resume
 
@@ -66,6 +69,7 @@ def resume(
         "budget_tokens": budget_tokens,
         "target": target,
         "roles": roles,
+        "unpark": unpark,
         "until": until and parse_until(until, SystemClock().now_ms()).model_dump(),
     }
     raise typer.Exit(

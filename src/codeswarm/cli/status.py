@@ -11,6 +11,7 @@ from codeswarm.cli.here import Here
 from codeswarm.cli.last_words import last_words
 from codeswarm.cli.output import day_and_time, duration, say, say_json, table
 from codeswarm.cli.until import time_left
+from codeswarm.cli.words import agent_name, why_parked
 from codeswarm.domain.states import STOPS
 
 MOST_ROWS = 60
@@ -56,6 +57,8 @@ def _tell(found: dict[str, Any]) -> None:
         say(time_left(session["until_ms"], time.time_ns() // 1_000_000))
     summary = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in ORDER if state in counts)
     say(f"{session['landed']} of {session['tickets']} landed ({summary}); {_cost(session, found)}")
+    for parked in found["parked"]:
+        say(parked_line(session["id"], parked))
     for approval in found["approvals"]:
         about = approval["ticket"] or approval["subject"]
         say(f"? {approval['id']} ({about}): {approval['why']}   codeswarm approve {session['id']}/{approval['id']}")
@@ -63,6 +66,16 @@ def _tell(found: dict[str, Any]) -> None:
     _last_words(found["last_words"])
     for checkpoint in found["checkpoints"]:
         say(f"{checkpoint['checkpoint']}: {checkpoint['state']}, {day_and_time(checkpoint['at_ms'])}")
+
+
+def parked_line(session: str, row: dict[str, Any]) -> str:
+    """An agent that is sent nothing: until when, why, and what mends it where time does not."""
+    agent, why = agent_name(row["agent"]), why_parked(row["why"])
+    account = f" (account {row['account']})" if row["account"] else ""
+    said = next(iter(row["detail"].strip().splitlines()), "")[:200]
+    if row["until_ms"] is not None:
+        return f"parked: {agent}{account} until {day_and_time(row['until_ms'])}: {why}: {said}"
+    return f"parked: {agent}{account}: {why}: {said}   mend it (codeswarm doctor), then: codeswarm resume {session}"
 
 
 def _last_words(said: dict[str, Any] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from codeswarm.cli.output import count, duration
+from codeswarm.cli.output import count, day_and_time, duration
 
 Data = dict[str, Any]
 MOST_IDS = 8
@@ -111,6 +111,41 @@ def _refused(data: Data) -> str:
     )
 
 
+_PARKED = {
+    "quota": "its quota is spent",
+    "rate_limited": "it is asked for too much",
+    "overloaded": "it is overloaded",
+    "auth": "its login was refused",
+    "unknown_model": "there is no such model",
+    "missing": "it is not there",
+}
+
+
+def why_parked(why: str) -> str:
+    return _PARKED.get(why, why)
+
+
+def agent_name(agent: str) -> str:
+    """An agent, or a CLI in all of its models, as a person calls it."""
+    return agent.removesuffix(":*")
+
+
+def _parked(data: Data) -> str:
+    until = f"until {day_and_time(data['until_ms'])}" if data["until_ms"] else "until a person mends it"
+    heard = f" (met in session {data['told_by']})" if data["told_by"] else ""
+    detail = f": {_first_line(data['detail'])}" if data["detail"] else ""
+    return f"{agent_name(data['agent'])} is parked {until}: {why_parked(data['why'])}{heard}{detail}"
+
+
+def _unparked(data: Data) -> str:
+    return f"{agent_name(data['agent'])} is back" + (f", says {data['by']}" if data["by"] else ": its time has come")
+
+
+def _waiting(data: Data) -> str:
+    what = "an agent" if data["reason"] == "quota" else data["reason"]
+    return f"waits for {what}" + (f": {data['detail']}" if data["detail"] else "")
+
+
 def _ids(tickets: list[Data]) -> str:
     more = f" and {len(tickets) - MOST_IDS} more" if len(tickets) > MOST_IDS else ""
     return ", ".join(ticket["id"] for ticket in tickets[:MOST_IDS]) + more
@@ -162,12 +197,18 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "LateResultKept": lambda d: (
         f"late result of attempt {d['epoch']} kept" + (f" as {d['commit'][:10]}" if d["commit"] else "")
     ),
+    "AgentParked": _parked,
+    "AgentUnparked": _unparked,
+    "AgentPassedOver": lambda d: (
+        f"after {count(d['bursts'], 'refusal')} for too much at once the next attempt goes past {d['agent']}"
+    ),
+    "TicketEscalated": lambda d: f"{d['phase']} goes up to {d['agent']} after a red gate of {d['instead_of']}",
     "ChangesRequested": _findings,
     "ContractDisputed": lambda d: f"contract disputed: {d['reason']}",
     "TicketQueued": lambda d: "queued for landing",
-    "TicketWaiting": lambda d: f"waits for {d['reason']}" + (f": {d['detail']}" if d["detail"] else ""),
+    "TicketWaiting": _waiting,
     "BudgetBreached": lambda d: f"attempt {d['epoch']} hands back: {d['detail']}",
-    "TicketReleased": lambda d: f"released by {d['by']}",
+    "TicketReleased": lambda d: "ready: an agent is back" if d["by"] == "policy" else f"released by {d['by']}",
     "TicketHeld": lambda d: f"on hold ({d['by']}): {d['reason']}",
     "TicketFailed": lambda d: f"failed: {_first_line(d['reason'])}",
     "TicketRetried": lambda d: f"retried by {d['by']}",

@@ -10,7 +10,7 @@ from typing import Any
 from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import Finding, GateRun, LeftOut, Receipt, Report, Usage
+from codeswarm.domain.results import FailureClass, Finding, GateRun, LeftOut, Receipt, Report, Usage
 from codeswarm.domain.settings import Caps, Settings, Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.domain.ticket import KeptSource, TicketSpec
@@ -22,6 +22,18 @@ class Command(Frozen):
     @property
     def kind(self) -> str:
         return type(self).__name__
+
+
+class ParkAgent(Command):
+    """Another session has found out that an agent can't be used. What is known already changes nothing."""
+
+    agent: str
+    account: str
+    why: FailureClass
+    detail: str
+    since_ms: int
+    until_ms: int | None = None
+    told_by: str
 
 
 # ── from persons ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -43,6 +55,8 @@ class StartSession(Command):
     draft: bool = False
     """Record it, and begin nothing until it is resumed."""
     kept: tuple[KeptSource, ...] = ()
+    parked: tuple[ParkAgent, ...] = ()
+    """Agents that other sessions know to be parked."""
 
 
 class SuspendSession(Command):
@@ -64,6 +78,8 @@ class ResumeSession(Command):
     """None: without end where it was suspended; else as before."""
     target: int | None = None
     """How many tickets are to have landed in all; None: as before."""
+    unpark: bool = False
+    """Try parked agents again whose time has not come, too."""
 
 
 class CancelSession(Command):
@@ -208,6 +224,8 @@ class Claim(Command):
     """Kinds of agents that this worker has; empty: any."""
     overdrawn: tuple[Overdrawn, ...] = ()
     """By those who are at work in this session."""
+    accounts: dict[str, str] = {}
+    """Kind of agent → a digest of what this worker's logs in with."""
 
 
 class StartAttempt(Command):
@@ -310,6 +328,15 @@ class LoseLease(Command):
 
 class ExpireApproval(Command):
     approval: ApprovalId
+
+
+class UnparkAgent(Command):
+    """An agent's time has come; or a person has said in another session that it can be used again."""
+
+    agent: str
+    account: str
+    by: str = ""
+    told_by: str = ""
 
 
 class TimeIsUp(Command):

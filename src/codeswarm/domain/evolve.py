@@ -7,13 +7,13 @@ raises `IllegalMove`: a fault of ours or a damaged ledger, never a user's mistak
 from __future__ import annotations
 
 from codeswarm.domain.events import Event
-from codeswarm.domain.evolving import attempt, landing, session as session_, ticket
+from codeswarm.domain.evolving import agents, attempt, landing, session as session_, ticket
 from codeswarm.domain.evolving.moves import HANDLERS, IllegalMove
 from codeswarm.domain.session import Session
 
 __all__ = ["IllegalMove", "evolve"]
 
-_LOADED = (attempt, landing, session_, ticket)
+_LOADED = (agents, attempt, landing, session_, ticket)
 """Importing these fills the table of handlers."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from codeswarm.domain import events as ev
 from codeswarm.domain.ids import Commit, TicketId, Tree
 from codeswarm.domain.session import Session, Ticket
-from codeswarm.domain.states import FINAL_SESSION, SessionStatus, TicketStatus
+from codeswarm.domain.states import FINAL_SESSION, SessionStatus, TicketStatus, WaitReason
 
 T = TicketStatus
 
@@ -54,6 +54,8 @@ def _ticket(session: Session, ticket: Ticket) -> Iterator[str]:
     if (ticket.id in session.ready) != claimable:
         is_not = "is not" if claimable else "is"
         yield f"{name} is {ticket.shown_status} but {is_not} in the ready queue"
+    if (ticket.id in session.without_agent) != (ticket.status is T.WAITING and ticket.waiting is WaitReason.QUOTA):
+        yield f"{name} is {ticket.status}, but counted otherwise among those that wait for an agent"
     if ticket.planning is None and (ticket.status is T.COMPLETE) != (ticket.id in session.landed):
         yield f"{name} is {ticket.status}, which disagrees with the list of what landed"
     yield from _bounds(session, ticket)
@@ -118,11 +120,17 @@ def _session(session: Session) -> Iterator[str]:
             yield f"approval {approval.id} is {approval.state} but counted otherwise"
         if len(set(approval.given_by)) != len(approval.given_by):
             yield f"approval {approval.id} counts one person twice"
+    yield from _agents(session)
     yield from _spending(session)
     if session.status in FINAL_SESSION and (session.in_progress or session.gates or session.landing):
         yield f"session {session.id} is {session.status} but something is still under way"
     if session.status is SessionStatus.AWAITING_REVIEW and session.in_progress:
         yield f"session {session.id} awaits a review while agents work"
+
+
+def _agents(session: Session) -> Iterator[str]:
+    if session.without_agent and not session.parked:
+        yield f"{', '.join(session.without_agent)} wait for an agent, but none is parked"
 
 
 def _spending(session: Session) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from codeswarm.domain import budget, commands as cmd, events as ev
+from codeswarm.domain import budget, cascade, commands as cmd, events as ev
 from codeswarm.domain.ids import GateId, Subject, TicketId, is_gate
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.following import without
@@ -63,10 +63,10 @@ def claimable_gates(session: Session, now_ms: int) -> Iterator[Gate]:
 
 
 def _claim_ticket(session: Session, command: cmd.Claim, now_ms: int) -> list[ev.Event]:
-    if not session.ready:
+    if not session.ready and not session.without_agent:
         return []  # the common answer to whoever waits, before anything is looked at
     roles = _open_roles(session, command)
-    waiting: list[ev.Event] = []
+    waiting = cascade.standing(session, command) if session.parked else []
     skip: set[TicketId] = set()
     while True:
         best = claimable_tickets(session, now_ms, roles, command.labels)
@@ -101,7 +101,7 @@ def claimable_tickets(
 
 
 def _open_roles(session: Session, command: cmd.Claim) -> frozenset[Role]:
-    """The worker's roles that tickets wait for, whose cap is not reached and whose agent it has."""
+    """The worker's roles that tickets wait for, whose cap is not reached and one of whose agents it has."""
     return frozenset(
         [role for role in session.ready.roles() if role in command.roles and _open_to(session, role, command)]
     )
@@ -111,12 +111,7 @@ def _open_to(session: Session, role: Role, command: cmd.Claim) -> bool:
     cap = session.settings.role_caps.get(role)
     if cap is not None and sum(busy is role for busy in session.in_progress.values()) >= cap:
         return False
-    return role is Role.VERIFIER or _has_agent(session, role, command.agents)
-
-
-def _has_agent(session: Session, role: Role, kinds: frozenset[str]) -> bool:
-    specs = session.settings.agents_for(role)
-    return bool(specs) and (not kinds or specs[0].partition(":")[0] in kinds)
+    return role is Role.VERIFIER or cascade.has_agent(session, role, command)
 
 
 def _finest(session: Session, best: Iterator[TicketId], command: cmd.Claim) -> Ticket | None:
@@ -153,14 +148,17 @@ def _overlaps(session: Session, ticket: Ticket) -> int:
 
 
 def _lease(session: Session, ticket: Ticket, command: cmd.Claim, reservation: budget.Reservation) -> ev.AttemptLeased:
-    role = ticket.phase.role
+    agent, account = "", ""
+    if ticket.phase.role is not Role.VERIFIER and (chosen := cascade.choice(session, ticket, command)):
+        agent, account = chosen
     return ev.AttemptLeased(
         ticket=ticket.id,
         epoch=ticket.epoch + 1,
         phase=ticket.phase.name,
         attempt=ticket.tries.get(ticket.phase.name, 0) + 1,
         worker=command.worker,
-        agent="" if role is Role.VERIFIER else session.settings.agents_for(role)[0],
+        agent=agent,
+        account=account,
         base=session.tip,
         reserved_usd=reservation.usd,
         reserved_tokens=reservation.tokens,

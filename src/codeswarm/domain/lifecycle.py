@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain import commands as cmd, events as ev, gates, parking
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.landing import bounce_events, gate_id
@@ -42,6 +42,7 @@ def start(session: Session, command: cmd.StartSession, now_ms: int) -> Decision:
             draft=command.draft,
         ),
         *(ev.SourceKept(source=source) for source in command.kept),
+        *(parking.heard(one) for one in command.parked if parking.concerns(command.settings, one.agent)),
     ]
     seen = Session(id=command.session, settings=command.settings)
     policy = command.settings.policy
@@ -93,7 +94,8 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
     policy = session.settings.policy
     moved = command.target not in (None, policy.target)
     caps = caps or bool(command.role_budgets)
-    changes = bool(command.roles) or caps or moved or until != policy.until
+    unparked = parking.by_person(session, command.by, command.roles, everything=command.unpark)
+    changes = bool(command.roles) or caps or moved or until != policy.until or bool(unparked)
     if session.status is not SessionStatus.SUSPENDED and not changes and not session.to_be_started:
         return []
     events: list[ev.Event] = [
@@ -107,6 +109,7 @@ def resume(session: Session, command: cmd.ResumeSession, now_ms: int) -> Decisio
             target=command.target,
         )
     ]
+    events += unparked
     if session.to_be_started:
         events += _base_gate(session, session.base, session.base_tree)
     events += again(session, command.by)

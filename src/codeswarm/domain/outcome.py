@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codeswarm.domain import commands as cmd, events as ev, gates
+from codeswarm.domain import cascade, commands as cmd, events as ev, gates, parking
 from codeswarm.domain.leasing import holder, interruption_bound
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning import judging
@@ -212,9 +212,12 @@ def _failed(
         return [ended, *interruption_bound(session, ticket, failure.message)]
     charged = class_ in CHARGED
     tries = (ticket.failures if charged else ticket.interruptions) + 1
-    retry_ms = retry_at_ms(bounds, session.settings.seed, ticket.id, attempt.epoch, tries, now_ms, class_)
-    if failure.retry_at_ms is not None:
-        retry_ms = max(retry_ms, min(failure.retry_at_ms, now_ms + LONGEST_WAIT_MS))
+    parks = bool(attempt.agent) and parking.parks(session, failure, now_ms)
+    parked = parking.park(session, attempt, failure, now_ms, but=ticket.id) if parks else []
+    passed = [] if parks else cascade.passed_over(session, ticket, attempt, class_, now_ms)
+    retry_ms = now_ms  # with another agent, or when this one is back, which the parking tells
+    if not parks and not passed:
+        retry_ms = _retry_ms(session, ticket, attempt, failure, tries, now_ms)
     timed_out = class_ in (FailureClass.TIMED_OUT, FailureClass.HUNG)
     kind = ev.AttemptTimedOut if timed_out else ev.AttemptFailed
     events: list[ev.Event] = [
@@ -228,11 +231,19 @@ def _failed(
         )
     ]
     if not charged:
-        return events + (interruption_bound(session, ticket, failure.message) or _waits(ticket, attempt, class_))
+        further = passed or _waits(ticket, attempt, class_)
+        return [*events, *parked, *(interruption_bound(session, ticket, failure.message) or further)]
     if tries >= (bounds.max_attempts if ticket.planning is None else judging.bound(session)):
         reason = f"{tries} attempts failed in phase {ticket.phase.name}; the last: {failure.message}"
-        events += without(ticket, reason) or [ev.TicketFailed(ticket=ticket.id, reason=reason)]
-    return events
+        return events + (without(ticket, reason) or [ev.TicketFailed(ticket=ticket.id, reason=reason)])
+    return [*events, *cascade.escalated(session, ticket, attempt, class_)]
+
+
+def _retry_ms(session: Session, ticket: Ticket, attempt: Attempt, failure: Failure, tries: int, now_ms: int) -> int:
+    """When the ticket is tried again: after a pause, and not before the moment that the other side named."""
+    bounds, seed = session.settings.bounds, session.settings.seed
+    retry_ms = retry_at_ms(bounds, seed, ticket.id, attempt.epoch, tries, now_ms, failure.failure_class)
+    return max(retry_ms, min(failure.retry_at_ms or 0, now_ms + LONGEST_WAIT_MS))
 
 
 def _waits(ticket: Ticket, attempt: Attempt, class_: FailureClass) -> list[ev.Event]:

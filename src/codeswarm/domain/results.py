@@ -278,17 +278,19 @@ class FailureClass(StrEnum):
     CONTEXT_OVERFLOW = "context_overflow"
     """The task does not fit into the model's context."""
     UNKNOWN_MODEL = "unknown_model"
-    """The provider has no such model."""
+    """The provider has no such model; the agent is parked for the session."""
     TRY_LATER = "try_later"
     """The agent asked to be tried later (exit code 75)."""
     QUOTA = "quota"
-    """A quota is spent; it is tried again when the provider said."""
+    """A quota is spent; the agent is parked until the provider's reset."""
     RATE_LIMITED = "rate_limited"
     """Too many requests at once."""
     OVERLOADED = "overloaded"
     """The provider is overloaded."""
     AUTH = "auth"
-    """The key or login was refused."""
+    """The key or login was refused; the agent is parked until a person says otherwise."""
+    MISSING = "missing"
+    """The agent is not there where the attempt ran; it is parked for the session."""
     OVER_BUDGET = "over_budget"
     """A cap was reached: it handed back what it had."""
     CANCELLED = "cancelled"
@@ -320,10 +322,12 @@ CHARGED = frozenset(
         FailureClass.BAD_RESULT,
         FailureClass.REFUSED,
         FailureClass.CONTEXT_OVERFLOW,
-        FailureClass.UNKNOWN_MODEL,
     }
 )
 """The agent's own failures. All others have a bound of their own, after which the ticket goes on hold."""
+
+BURSTS = frozenset({FailureClass.RATE_LIMITED, FailureClass.OVERLOADED})
+"""Too much at once: it passes, and parks nobody."""
 
 RESTARTS = frozenset({FailureClass.CRASHED, FailureClass.HUNG, FailureClass.LOST, FailureClass.WORKER_ERROR})
 """Ends that count towards meltdown: something died or had to be killed."""

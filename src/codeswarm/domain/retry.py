@@ -32,7 +32,16 @@ def backoff_ms(bounds: Bounds, seed: int, subject: str, epoch: int, tries: int) 
     base · 2^(tries−1), at most `backoff_max_s`, and then up to `backoff_jitter` of that on top; the jitter is a
     hash of (seed, subject, epoch), so that the same history waits the same time.
     """
-    delay_s = min(bounds.backoff_base_s * 2.0 ** min(tries - 1, 60), bounds.backoff_max_s)
+    return _growing_ms(bounds.backoff_base_s, bounds.backoff_max_s, bounds, seed, subject, epoch, tries)
+
+
+def parked_ms(bounds: Bounds, seed: int, subject: str, times: int) -> int:
+    """Milliseconds for which an agent is left alone the `times`-th time in a row, where nobody says for how long."""
+    return _growing_ms(bounds.park_base_s, bounds.park_max_s, bounds, seed, subject, times, times)
+
+
+def _growing_ms(base_s: float, max_s: float, bounds: Bounds, seed: int, subject: str, epoch: int, tries: int) -> int:
+    delay_s = min(base_s * 2.0 ** min(tries - 1, 60), max_s)
     return int(delay_s * 1000 * (1 + bounds.backoff_jitter * _unit(seed, subject, epoch)))
 
 

@@ -175,7 +175,7 @@ def _other_blockers(session: Session, ticket: Ticket, after: Sequence[TicketId],
 
 def _can_wait(ticket: Ticket) -> bool:
     rests = ticket.status in (TicketStatus.READY, TicketStatus.ON_HOLD, TicketStatus.FAILED)
-    waits = ticket.status is TicketStatus.WAITING and ticket.waiting is WaitReason.BUDGET
+    waits = ticket.status is TicketStatus.WAITING and ticket.waiting in (WaitReason.BUDGET, WaitReason.QUOTA)
     return (rests or waits) and not ticket.done_with_phases
 
 

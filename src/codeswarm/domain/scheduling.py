@@ -94,6 +94,13 @@ class ReadyQueue:
         """Those of the next phases of all that are here."""
         return {role for role, _ in self.lanes}
 
+    def of_role(self, role: Role) -> list[TicketId]:
+        """All tickets whose next phase has this role, those that back off included."""
+        queues = [queue for (of, _), queue in self.lanes.items() if of is role]
+        return [
+            id_ for queue in queues for id_ in (*(due[-1] for due in queue.due), *(later[-1] for later in queue.later))
+        ]
+
     def next_due_ms(self, now_ms: int) -> int | None:
         """When the next ticket that still backs off becomes claimable."""
         still = (queue.later[bisect_left(queue.later, (now_ms + 1,)) :] for queue in self.lanes.values())

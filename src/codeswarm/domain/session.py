@@ -12,6 +12,7 @@ from codeswarm.domain.pipeline import Phase, Role
 from codeswarm.domain.results import (
     Contract,
     Failure,
+    FailureClass,
     Finding,
     GateCommand,
     GateRun,
@@ -31,6 +32,30 @@ from codeswarm.domain.states import (
     WaitReason,
 )
 from codeswarm.domain.ticket import KeptSource, TicketSpec
+
+AgentKey = tuple[str, str]
+"""An agent (its spec; `KIND:*` for all models of a CLI) and the account that it answers by."""
+
+
+@dataclass(slots=True)
+class Parking:
+    """Why an agent is left alone, or was, and until when."""
+
+    why: FailureClass
+    detail: str
+    since_ms: int
+    until_ms: int | None
+    """None: until a person says so."""
+    told_by: str
+    """The session that saw it; empty: this one."""
+    times: int
+    """How often in a row it was parked without a success in between."""
+    state: str = "parked"
+    """parked · unparked"""
+    by: str = ""
+    """Who unparked it; empty: its time had come."""
+    changed_ms: int = 0
+    """When the last word about it was said, wherever that was."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,6 +78,7 @@ class Attempt:
     """From 1 among the ticket's attempts at this phase."""
     worker: WorkerId
     agent: str
+    account: str
     base: Commit
     leased_ms: int
     status: AttemptStatus = AttemptStatus.LEASED
@@ -186,6 +212,12 @@ class Ticket:
     failures: int = 0
     """Charged ones, in this visit of this phase."""
     interruptions: int = 0
+    bursts: tuple[int, ...] = ()
+    """When its agents were asked for too much at once, in this visit of this phase, within the window."""
+    passed_over: str = ""
+    """The choice that the next attempt leaves out, if there is another one."""
+    rungs: dict[str, int] = field(default_factory=dict)
+    """Phase → the choice, counted from 0, that red gates have brought it up to."""
     change_rounds: int = 0
     bounces: int = 0
     disputes: int = 0
@@ -393,6 +425,14 @@ class Session:
     dependents: dict[TicketId, list[TicketId]] = field(default_factory=dict)
     ready: ReadyQueue = field(default_factory=ReadyQueue)
     in_progress: dict[TicketId, Role] = field(default_factory=dict)
+    parked: dict[AgentKey, Parking] = field(default_factory=dict)
+    """Agents to which nothing is sent now."""
+    parkings: dict[AgentKey, Parking] = field(default_factory=dict)
+    """The newest of each agent, over or not."""
+    accounts: dict[str, str] = field(default_factory=dict)
+    """Kind of agent → the account that was last heard of: what a claim that knows none would go by."""
+    without_agent: dict[TicketId, None] = field(default_factory=dict)
+    """Tickets that wait since all agents of their role are parked."""
     gates: dict[GateId, Gate] = field(default_factory=dict)
     """The open ones."""
     all_gates: dict[GateId, Gate] = field(default_factory=dict)
@@ -455,12 +495,15 @@ class Session:
 
     @property
     def planning(self) -> bool:
-        """Whether a planner is at work or can be claimed."""
-        return bool(self.plannings) and any(id_ in self.ready or id_ in self.in_progress for id_ in self.plannings)
+        """Whether a planner is at work, can be claimed, or could but for its agents, which are parked."""
+        return bool(self.plannings) and any(
+            id_ in self.ready or id_ in self.in_progress or id_ in self.without_agent for id_ in self.plannings
+        )
 
     @property
     def can_claim(self) -> bool:
-        return self.planning or (bool(self.ready) and not self.target_reached)
+        """Whether a ticket could be claimed, now or as soon as an agent is back."""
+        return self.planning or (bool(self.ready or self.without_agent) and not self.target_reached)
 
     @property
     def working(self) -> bool:

@@ -27,6 +27,12 @@ class Bounds(Frozen):
     backoff_base_s: Seconds = 2.0
     backoff_max_s: Seconds = 300.0
     backoff_jitter: Annotated[float, Field(ge=0, le=1)] = 0.25
+    max_bursts: Positive = 3
+    """So many refusals for too much at once within `burst_window_s` send a ticket's next attempt to another choice."""
+    burst_window_s: Seconds = 600.0
+    park_base_s: Seconds = 300.0
+    """How long an agent whose quota is spent is left alone where nobody says for how long; it doubles each time."""
+    park_max_s: Seconds = 7200.0
     max_restarts: Positive = 20
     """More than this within `restart_window_s` suspends the session: a meltdown."""
     restart_window_s: Seconds = 60.0
@@ -118,6 +124,8 @@ class Policy(Frozen):
     """The session is over once its plan is made."""
     planner: bool = True
     """Whether planners are asked for what nobody asked in words: proposals, interfaces, the final answer."""
+    escalate: tuple[str, ...] = ()
+    """Roles whose next attempt goes to the next choice after a red gate; `*` stands for all."""
     max_planned: Positive = 200
     """Planners may bring a session to this many tickets."""
 

@@ -5,7 +5,7 @@ Each answer is O(1) in the number of tickets.
 
 from __future__ import annotations
 
-from codeswarm.domain import budget, events as ev, gates
+from codeswarm.domain import budget, cascade, events as ev, gates
 from codeswarm.domain.ending import loose_ends
 from codeswarm.domain.leasing import claimable_tickets
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
@@ -44,7 +44,7 @@ def _without_plan(session: Session) -> list[ev.Event]:
             return [ev.SessionSuspended(reason=SuspendReason.NO_PLAN, detail=why)]
         over = ev.SessionFinalized(outcome=Outcome.FAILED, reason=f"the planning was cancelled: {why}")
         return [*loose_ends(session, over.reason), over]
-    return _out_of_budget(session) if session.planning else []
+    return _out_of_budget(session) or _out_of_agents(session) if session.planning else []
 
 
 def _while_active(session: Session) -> list[ev.Event]:
@@ -54,7 +54,7 @@ def _while_active(session: Session) -> list[ev.Event]:
     if policy.continuous and session.landed and session.tip != session.saved_tip and not session.save_refused:
         return [requested(session, session.by)]
     if session.working:
-        return _out_of_budget(session)
+        return _out_of_budget(session) or _out_of_agents(session)
     return _at_rest(session)
 
 
@@ -81,6 +81,15 @@ def _out_of_budget(session: Session) -> list[ev.Event]:
     if short is None:
         return []
     return [ev.SessionSuspended(reason=SuspendReason.BUDGET, detail=budget.shortage(session, short))]
+
+
+def _out_of_agents(session: Session) -> list[ev.Event]:
+    """Tickets wait for agents alone, and time brings none of these back: a person must mend one."""
+    busy = session.in_progress or session.landing or session.landing_queue or session.gates
+    if not session.without_agent or session.ready or busy:
+        return []
+    why = cascade.only_a_person(session)
+    return [ev.SessionSuspended(reason=SuspendReason.NO_AGENT, detail=why)] if why else []
 
 
 def _at_rest(session: Session) -> list[ev.Event]:

@@ -69,6 +69,7 @@ class SuspendReason(StrEnum):
     MISSING_WORKER = "missing_worker"
     GATE_UNAVAILABLE = "gate_unavailable"
     NO_PLAN = "no_plan"
+    NO_AGENT = "no_agent"
 
 
 class WaitReason(StrEnum):

@@ -26,6 +26,7 @@ from codeswarm.engine.labels import LabelWatch
 from codeswarm.engine.lander import Lander
 from codeswarm.engine.leases import NO_PRICES, LeaseDesk
 from codeswarm.engine.offers import Offers
+from codeswarm.engine.parkings import Parkings
 from codeswarm.engine.project import Project
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.reconciler import Reconciler
@@ -74,6 +75,7 @@ class Engine:
         self.lander = Lander(self.kernel, store, project, signer, clock, turn, self.room)
         self.saver = Saver(self.kernel, store, project, signer, clock, turn, self.room)
         self.rescuer = Rescuer(self.kernel, self.desk, clock, self.room)
+        self.parkings = Parkings(self.kernel, clock, self.room)
         registry = Registry(data.workers)
         self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs, self.room)
         self._labels = LabelWatch(self.kernel, self.workers, self.room)
@@ -90,7 +92,8 @@ class Engine:
             self.kernel.start()
         self.desk.start()
         await self._reconcile()
-        movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self._labels.run(), self.room.run()]
+        movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self.parkings.run()]
+        movers += [self._labels.run(), self.room.run()]
         movers += [start() for start in also]
         if slots:
             movers.append(self.workers.run(slots))

@@ -157,7 +157,7 @@ class LeaseDesk:
         nothing_for: set[tuple[object, ...]] = set()
         for waiter in list(self._waiters):
             claim = waiter.claim
-            kind = (claim.roles, claim.labels, claim.agents)
+            kind = (claim.roles, claim.labels, claim.agents, *claim.accounts.items())
             if kind in nothing_for:
                 continue
             submission = self._submit(claim, sessions)

@@ -1,4 +1,6 @@
-"""The clock's hands: leases that ran out, approvals that nobody gave, retries and `--until` that have become due."""
+"""The clock's hands: leases that ran out, approvals that nobody gave, retries and `--until` that have become due, and
+agents whose time to be back has come.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import asyncio
 from codeswarm.clock import Clock, within
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, SessionId
-from codeswarm.domain.session import Session
+from codeswarm.domain.scheduling import FOR_EVER
+from codeswarm.domain.session import AgentKey, Session
 from codeswarm.domain.states import FINAL_SESSION, SessionStatus
 from codeswarm.domain.until import due_ms
 from codeswarm.engine.kernel import Kernel
@@ -68,6 +71,8 @@ class Rescuer:
         for live in self._kernel.open_sessions():
             for approval in self._overdue_approvals(live):
                 await self._try(live.id, cmd.ExpireApproval(approval=approval))
+            for agent, account in self._back(live):
+                await self._try(live.id, cmd.UnparkAgent(agent=agent, account=account))
             if (until_ms := due_ms(live)) is not None and until_ms <= self._clock.now_ms():
                 await self._try(live.id, cmd.TimeIsUp())
         self._desk.serve()
@@ -81,6 +86,11 @@ class Rescuer:
     def _overdue_approvals(self, session: Session) -> list[ApprovalId]:
         now_ms = self._clock.now_ms()
         return [id_ for id_ in session.open_approvals if session.approvals[id_].expires_ms <= now_ms]
+
+    def _back(self, session: Session) -> list[AgentKey]:
+        """Parked agents whose time has come."""
+        now_ms = self._clock.now_ms()
+        return [key for key, parking in session.parked.items() if (parking.until_ms or FOR_EVER) <= now_ms]
 
     def _due_s(self, sessions: list[Session]) -> float:
         """When the next thing becomes due that was not at the last look, on the monotonic clock.
@@ -106,6 +116,7 @@ def _due_ms(session: Session, after_ms: int) -> list[int]:
     due = [] if next_ready is None else [next_ready]
     due += [gate.not_before_ms for gate in session.gates.values() if gate.live_epoch is None]
     due += [session.approvals[id_].expires_ms for id_ in session.open_approvals]
+    due += [parking.until_ms for parking in session.parked.values() if parking.until_ms is not None]
     if (until_ms := due_ms(session)) is not None:
         due.append(until_ms)
     return [at_ms for at_ms in due if at_ms > after_ms]

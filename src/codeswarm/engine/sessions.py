@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from codeswarm.agents.base import AgentSpec
-from codeswarm.agents.factory import make_agent
 from codeswarm.config import Config, Loaded
 from codeswarm.detection.base import FILE
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, name_problem
+from codeswarm.domain.parking import concerns
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.plan import Plan, read_plan
 from codeswarm.domain.planning.steps import standing
@@ -36,6 +36,7 @@ from codeswarm.domain.settings import (
 )
 from codeswarm.domain.ticket import KeptSource, TicketSpec
 from codeswarm.engine import refs
+from codeswarm.engine.agents import check_agents, told_parked
 from codeswarm.engine.beginning import begin_from
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.pipelines import pipelines_of
@@ -123,6 +124,8 @@ class Resolved:
     plan: Plan | None
     """None: a planner makes it."""
     sandbox: Sandbox
+    notes: tuple[str, ...] = ()
+    """Later choices of roles that can't be used here."""
 
 
 class Sessions:
@@ -157,10 +160,12 @@ class Sessions:
             ask=request.ask or request.goal,
             draft=request.draft,
             kept=await in_thread(self._keep, request.original),
+            parked=self._engine.parkings.holding(),
         )
         reply = Reply(key, f'{{"session":"{session}"}}') if key else None
         await self._engine.kernel.execute(session, command, reply=reply)
-        notes = [f"ignored from {FILE}: {what}" for what in loaded.ignored]
+        notes = [*resolved.notes, *(f"ignored from {FILE}: {what}" for what in loaded.ignored)]
+        notes += [told_parked(session, one) for one in command.parked if concerns(settings, one.agent)]
         notes += [f"{key} is set and has no effect in this version" for key in loaded.without_effect]
         notes += await in_thread(self._engine.project.not_copied, loaded.config.workspace.copy_)
         if setup := settings.workspace.setup:
@@ -233,9 +238,10 @@ class Resolver:
         plan = self._plan(request, settings)
         if request.name and (problem := name_problem(request.name)):
             raise UsageError(f"{request.name!r} can't be a session's name", f"it {problem}", "--name my-feature")
+        notes: tuple[str, ...] = ()
         if not request.draft:  # it may be resumed with other agents, or where they are
-            self.check_agents(plan, settings)
-        return Resolved(base, loaded, settings, plan, choose(loaded.config.sandbox.kind))
+            notes = self.check_agents(plan, settings)
+        return Resolved(base, loaded, settings, plan, choose(loaded.config.sandbox.kind), notes)
 
     def _begin_from(self, request: SessionRequest) -> tuple[Base, Loaded]:
         base, loaded = begin_from(self._project, self._environment, request.base, request.flags)
@@ -262,30 +268,9 @@ class Resolver:
             raise TicketsInvalid(request.source, [str(problem) for problem in plan])
         return plan
 
-    def check_agents(self, plan: Plan | None, settings: Settings) -> None:
-        """Every role that the plan needs has an agent that can be used. One still to be made needs those by default."""
-        needed: dict[Role, None] = {} if plan else {Role.PLANNER: None}
-        named = [ticket.pipeline for ticket in plan.tickets] if plan else [None]
-        if settings.policy.plan_only:
-            named = []
-        for name in dict.fromkeys(named):
-            pipeline = settings.pipelines[name or settings.default_pipeline]
-            needed.update(dict.fromkeys(phase.role for phase in pipeline.phases if phase.role is not Role.VERIFIER))
-        for role in needed:
-            specs = settings.agents_for(role)
-            if not specs:
-                raise ConfigError(
-                    f"no agent is set for the role {role}",
-                    "nobody could do its work",
-                    "--agent claude   # or any program: codeswarm example agent",
-                )
-            login = self._environment.login
-            agents = [
-                make_agent(AgentSpec.parse(spec), self._directory, self._environment.home, login) for spec in specs
-            ]
-            health = agents[0].check()
-            if not health.works:
-                raise ConfigError(f"the agent {specs[0]} for the role {role} can't be used", health.what, health.fix)
+    def check_agents(self, plan: Plan | None, settings: Settings) -> tuple[str, ...]:
+        """Raises: ConfigError for a role without an agent. Returns: what is wrong with later choices."""
+        return check_agents(plan, settings, self._environment, self._directory)
 
     def _absolute(self, spec: str) -> str:
         """An agent spec whose relative names mean the same wherever the session is resumed."""
@@ -324,6 +309,10 @@ class Resolver:
                 restart_window_s=policy.restart_window_s,
                 backoff_base_s=policy.backoff_base_s,
                 backoff_max_s=policy.backoff_max_s,
+                max_bursts=policy.max_bursts,
+                burst_window_s=policy.burst_window_s,
+                park_base_s=policy.park_base_s,
+                park_max_s=policy.park_max_s,
             ),
             leasing=Leasing(
                 lease_ttl_s=swarm.lease_ttl_s,
@@ -396,6 +385,12 @@ def _gates(config: Config, request: SessionRequest) -> Gates:
     )
 
 
+def _escalate(wanted: bool | list[Role]) -> tuple[str, ...]:
+    if isinstance(wanted, bool):
+        return ("*",) if wanted else ()
+    return tuple(role.value for role in wanted)
+
+
 def _policy(config: Config, request: SessionRequest) -> Policy:
     policy = config.policy
     approve = policy.approve
@@ -410,6 +405,7 @@ def _policy(config: Config, request: SessionRequest) -> Policy:
         save_at_end=request.save_at_end,
         continuous=config.swarm.continuous,
         save_to=policy.save_to,
+        escalate=_escalate(policy.escalate),
         target=request.target,
         until=request.until,
         plan_only=request.plan_only,

@@ -17,7 +17,17 @@ from codeswarm.domain import events as ev
 from codeswarm.domain.evolving import graph
 from codeswarm.domain.ids import ApprovalId, GateId, TicketId
 from codeswarm.domain.results import Receipt
-from codeswarm.domain.session import Approval, Attempt, Checkpoint, Gate, Landing, Session, Ticket
+from codeswarm.domain.session import (
+    AgentKey,
+    Approval,
+    Attempt,
+    Checkpoint,
+    Gate,
+    Landing,
+    Parking,
+    Session,
+    Ticket,
+)
 from codeswarm.domain.states import AttemptStatus
 from codeswarm.ledger.tables import Row
 
@@ -34,6 +44,7 @@ class Touched:
     landings: dict[int, None] = field(default_factory=dict)
     approvals: dict[ApprovalId, None] = field(default_factory=dict)
     checkpoints: dict[str, None] = field(default_factory=dict)
+    parkings: dict[AgentKey, None] = field(default_factory=dict)
     receipts: list[tuple[Receipt, int]] = field(default_factory=list)
     """Each with the moment in which it came."""
 
@@ -100,6 +111,10 @@ def _receipts_came(
     touched.receipts += [(receipt, at_ms) for receipt in event.receipts]
 
 
+def _agent_changed(touched: Touched, session: Session, event: ev.AgentParked | ev.AgentUnparked, at_ms: int) -> None:
+    touched.parkings[event.agent, event.account] = None
+
+
 _Further = Callable[[Touched, Session, Any, int], None]
 
 _FURTHER: dict[type[ev.Event], _Further] = {
@@ -114,6 +129,8 @@ _FURTHER: dict[type[ev.Event], _Further] = {
     ev.LandingBounced: _landing_bounced,
     ev.GateFinished: _receipts_came,
     ev.ReceiptsRecorded: _receipts_came,
+    ev.AgentParked: _agent_changed,
+    ev.AgentUnparked: _agent_changed,
 }
 _OF_THEIR_OWN = ("gate", "landing", "approval", "checkpoint")
 """Fields that name a row of the table called alike."""
@@ -160,6 +177,7 @@ def rows_of(session: Session, touched: Touched) -> Rows:
     rows["checkpoints"] = [
         _checkpoint_row(session, session.checkpoints[id_]) for id_ in touched.checkpoints if id_ in session.checkpoints
     ]
+    rows["parkings"] = [_parking_row(session, key, session.parkings[key]) for key in touched.parkings]
     rows["receipts"] = [_receipt_row(session, receipt, at_ms) for receipt, at_ms in touched.receipts]
     return {name: found for name, found in rows.items() if found}
 
@@ -225,6 +243,12 @@ def _landing_row(session: Session, landing: Landing) -> Row:
     return (
         session.id, landing.number, landing.ticket or "", landing.state, landing.old, landing.commit, landing.tree,
         landing.reason, _list(landing.receipts), landing.at_ms,
+    )  # fmt: skip
+
+
+def _parking_row(session: Session, key: AgentKey, p: Parking) -> Row:
+    return (
+        session.id, *key, p.state, p.why.value, p.detail, p.since_ms, p.until_ms, p.by, p.told_by, p.changed_ms,
     )  # fmt: skip
 
 

@@ -62,6 +62,8 @@ class Reader:
         columns = tuple(only) or table.columns
         if unknown := {*where, *only} - set(table.columns):
             raise KeyError(f"table {name} has no column {', '.join(sorted(unknown))}")
+        if not self._columns(name):
+            return []  # an older program's ledger, which has no such table yet
         condition = " AND ".join(f"{column} = ?" for column in where)
         # The columns are named, not `*`: a newer program's tables may have more.
         statement = f"SELECT {', '.join(self._readable(name, columns))} FROM {name}"  # noqa: S608 - our names
@@ -72,8 +74,11 @@ class Reader:
         """The columns of a table; those that an older program's ledger lacks are empty until it is migrated."""
         if self.all("PRAGMA user_version")[0][0] >= migrations("sqlite")[-1][0]:
             return list(columns)
-        there = {row[1] for row in self.all(f"PRAGMA table_info({name})")}
+        there = self._columns(name)
         return [column if column in there else f"NULL AS {column}" for column in columns]
+
+    def _columns(self, name: str) -> set[str]:
+        return {row[1] for row in self.all(f"PRAGMA table_info({name})")}
 
     def close(self) -> None:
         self._db.close()

@@ -55,5 +55,10 @@ TABLES: dict[str, Table] = {
         "requested_ms, id",
         "session id subject ticket evidence why state needed given_by requested_ms expires_ms risk reasons",
     ),
+    "parkings": _table(
+        3,
+        "changed_ms, agent, account",
+        "session agent account state why detail since_ms until_ms given_by told_by changed_ms",
+    ),
     "checkpoints": _table(2, "at_ms, checkpoint", "session checkpoint branch old new state how at_ms"),
 }

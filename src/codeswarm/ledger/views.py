@@ -125,6 +125,7 @@ def overview(ledger: Tables, session: dict[str, Any], only: Sequence[str] = ()) 
         "approvals": rows(ledger, "approvals", state="open", **where),
         "gates": [row for row in rows(ledger, "gates", **where) if row["state"] in ("open", "running")],
         "checkpoints": rows(ledger, "checkpoints", **where),
+        "parked": [] if session["status"] in OVER else rows(ledger, "parkings", state="parked", **where),
         "cost_per_landed_usd": _per_landed(session),
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from codeswarm.domain import events as ev
+from codeswarm.domain.cascade import POLICY
 from codeswarm.domain.evolve import evolve
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId
 from codeswarm.domain.results import GateRun, Receipt, Report
@@ -93,11 +94,15 @@ _TOLD = (
     ev.TicketReleased,
     ev.TicketRetried,
     ev.TicketCancelled,
+    ev.AgentParked,
+    ev.AgentUnparked,
+    ev.AgentPassedOver,
+    ev.TicketEscalated,
 )
 
 
 def _remember(history: History, event: ev.Event, at_ms: int) -> None:
-    if isinstance(event, _TOLD):
+    if isinstance(event, _TOLD) and not (isinstance(event, ev.TicketReleased) and event.by == POLICY):
         history.told.append(At(at_ms, event))
     match event:
         case ev.SessionStarted():

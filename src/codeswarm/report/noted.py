@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from codeswarm.domain import events as ev
-from codeswarm.plain import count
+from codeswarm.plain import count, day_and_time
 from codeswarm.report.document import NoteLine
 from codeswarm.report.history import History
 from codeswarm.report.shares import cut
@@ -41,7 +41,24 @@ def _words(history: History, event: ev.Event) -> tuple[str, str, str]:
             return "session", f"resumed by {event.by}", ""
         case ev.SaveRefused():
             return "save", f"refused: {event.detail}", ""
+        case ev.AgentParked() | ev.AgentUnparked() | ev.AgentPassedOver() | ev.TicketEscalated():
+            return _of_agents(history, event)
     return (*_of_people(history, event), "")
+
+
+def _of_agents(
+    history: History, event: ev.AgentParked | ev.AgentUnparked | ev.AgentPassedOver | ev.TicketEscalated
+) -> tuple[str, str, str]:
+    match event:
+        case ev.AgentParked():
+            until = f"until {day_and_time(event.until_ms)}" if event.until_ms else "until a person mends it"
+            mend = "" if event.until_ms else f"codeswarm doctor, then: codeswarm resume {history.session.id}"
+            return event.agent, f"parked {until} ({event.why}): {event.detail}", mend
+        case ev.AgentUnparked():
+            return event.agent, f"used again, says {event.by}" if event.by else "used again: its time has come", ""
+        case ev.AgentPassedOver():
+            return event.ticket, f"goes past {event.agent} once, after {event.bursts} refusals for too much at once", ""
+    return event.ticket, f"{event.phase} goes up to {event.agent} after a red gate of {event.instead_of}", ""
 
 
 def _of_people(history: History, event: ev.Event) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from codeswarm.domain.budget import as_much_again
 from codeswarm.domain.ids import TicketId
+from codeswarm.domain.results import FailureClass
 from codeswarm.domain.session import Approval, Attempt, Session, Ticket
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
 from codeswarm.plain import count, day_and_time, duration
@@ -187,6 +188,7 @@ def asks(history: History, *, live: bool) -> tuple[Ask, ...]:
     return (
         *_approvals(session),
         *_suspension(session, live=live),
+        *_agents(session),
         *_saving(history),
         *_tickets_asked(session),
     )
@@ -211,13 +213,24 @@ def _stakes(approval: Approval) -> str:
 def _suspension(session: Session, *, live: bool) -> Iterator[Ask]:
     if session.status is S.SUSPENDED:
         why = session.detail or f"it is suspended: {session.suspend_reason}"
-        yield Ask(what="Go on, or leave it", why=why, commands=(going_on(session),))
+        mend = ("codeswarm doctor",) if session.suspend_reason is SuspendReason.NO_AGENT else ()
+        yield Ask(what="Go on, or leave it", why=why, commands=(*mend, going_on(session)))
     elif session.to_be_started:
         why = "it is a draft: nothing has run yet, not even the gate on its base"
         yield Ask(what="Begin it, or leave it", why=why, commands=(f"codeswarm resume {session.id}",))
     elif session.status in (S.DRAFT, S.ACTIVE) and not live and not session.open_approvals:
         why = "no process hosts the session; everything that it acknowledged is kept"
         yield Ask(what="Go on where it stands", why=why, commands=(f"codeswarm resume {session.id}",))
+
+
+def _agents(session: Session) -> Iterator[Ask]:
+    """Agents that time does not bring back. A session that is suspended for them has said so already."""
+    if session.suspend_reason is SuspendReason.NO_AGENT:
+        return
+    for (agent, _), parking in session.parked.items():
+        if parking.until_ms is None:
+            what = f"Mend {agent.removesuffix(':*')}, which is sent nothing ({parking.why})"
+            yield Ask(what=what, why=_first_line(parking.detail), commands=("codeswarm doctor", going_on(session)))
 
 
 def going_on(session: Session) -> str:
@@ -227,7 +240,15 @@ def going_on(session: Session) -> str:
         usd, tokens = as_much_again(session)
         words += [] if usd is None else ["--budget-usd", f"{usd:g}"]
         words += [] if tokens is None else ["--budget-tokens", str(tokens)]
+    if session.suspend_reason is SuspendReason.NO_AGENT:
+        words += unknown_models(session)
     return " ".join(words)
+
+
+def unknown_models(session: Session) -> list[str]:
+    """`--agent KIND`: a model that its provider does not have is not mended by trying it again."""
+    unknown = [agent for (agent, _), one in session.parked.items() if one.why is FailureClass.UNKNOWN_MODEL]
+    return ["--agent", unknown[0].partition(":")[0]] if unknown else []
 
 
 def _saving(history: History) -> Iterator[Ask]:

@@ -16,6 +16,12 @@ TIMEOUT_S = 300.0
 SILENCE_S = 150.0
 APPROVAL_S = 600.0
 UNTIL_MS = 600_000
+ROLES = (
+    {"*": ("command:agent",)},
+    {"*": ("claude:small", "codex:other", "claude:large")},
+    {"*": ("claude:small", "claude:large"), "reviewer": ("codex:other", "claude:small")},
+)
+"""One choice, or a cascade: two models of one account among them."""
 _PIPELINES = Settings().pipelines
 """Those that are shipped: handed in, since settings that take them for themselves copy them each time."""
 
@@ -56,9 +62,15 @@ def make_settings(numbers: random.Random) -> Settings:
     fast = GateCommand(name="fast", command="fast")
     return Settings(
         pipelines=_PIPELINES,
-        roles={"*": ("command:agent",)},
+        roles=numbers.choice(ROLES),
         role_caps=numbers.choice(({}, {"implementer": 1})),
-        bounds=Bounds(max_interruptions=numbers.choice((3, 20)), max_restarts=numbers.choice((3, 20))),
+        bounds=Bounds(
+            max_interruptions=numbers.choice((3, 20)),
+            max_restarts=numbers.choice((3, 20)),
+            max_bursts=numbers.choice((1, 2)),
+            park_base_s=60.0,
+            park_max_s=600.0,
+        ),
         gates=Gates(
             fast=fast,
             full=numbers.choice((None, GateCommand(name="full", command="full"))),
@@ -73,6 +85,7 @@ def make_settings(numbers: random.Random) -> Settings:
             save_at_end=numbers.random() < 0.3,
             continuous=numbers.random() < 0.1,
             target=numbers.choice((None, None, None, 1, 2)),
+            escalate=numbers.choice(((), ("*",), ("implementer",))),
         ),
         budget=numbers.choice((BudgetSettings(), BudgetSettings(usd=3.0), BudgetSettings(per_ticket_usd=1.2))),
         seed=numbers.randint(0, 99),

@@ -20,6 +20,7 @@ from codeswarm.engine.gathering import Submitted
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.lander import Lander
 from codeswarm.engine.leases import Leased, LeaseDesk
+from codeswarm.engine.parkings import Parkings
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.rescuer import Rescuer
 from codeswarm.engine.room import Room
@@ -215,6 +216,7 @@ class Router:
         self.lander = SimulatedLander(self.kernel, git, signer, clock, turn, self.room)
         self.saver = SimulatedSaver(self.kernel, git, signer, clock, turn, self.room)
         self.rescuer = Rescuer(self.kernel, self.desk, clock, self.room)
+        self.parkings = Parkings(self.kernel, clock, self.room)
         self._git = git
         self._tasks: dict[asyncio.Task[Any], None] = {}
         """In the order of their beginning: a set would be killed in another order each time."""
@@ -225,7 +227,8 @@ class Router:
         self.desk.start()
         for session in self.kernel.live_sessions():
             self._git.move(session.id, session.tip)
-        for mover in (self.lander.run(), self.saver.run(), self.rescuer.run(), self.room.run()):
+        movers = (self.lander.run(), self.saver.run(), self.rescuer.run(), self.parkings.run(), self.room.run())
+        for mover in movers:
             self._spawn(mover).add_done_callback(lambda task: _tell(task, failed))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

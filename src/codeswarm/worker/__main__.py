@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from codeswarm.agents.account import accounts
 from codeswarm.agents.factory import make_agent
 from codeswarm.awake import AwakeClock
 from codeswarm.clock import SystemClock
@@ -71,6 +72,7 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             _log,
             slots=order.slots,
             labels=frozenset(order.labels),
+            accounts=accounts(environment.login),
             terms=order.terms,
         )
         keeping = asyncio.create_task(clock.keep())

@@ -15,7 +15,7 @@ from codeswarm.awake import Absence
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.pipeline import WRITING_ROLES, Role
 from codeswarm.domain.results import CHARGED, Failure, FailureClass, GateOutcome, GateRun, Report, Work
-from codeswarm.errors import CodeswarmError, RouterUnreachable, disk_full
+from codeswarm.errors import AgentUnavailable, CodeswarmError, RouterUnreachable, disk_full
 from codeswarm.failpoints import reach
 from codeswarm.git.identity import Identity
 from codeswarm.protocol import (
@@ -82,6 +82,8 @@ class Attempt:
             if refused.stale:
                 return
             report = failed_report(FailureClass.WORKER_ERROR, str(refused))
+        except AgentUnavailable as missing:
+            report = failed_report(FailureClass.MISSING, str(missing))
         except (CodeswarmError, OSError) as error:
             full = disk_full(error)
             class_ = FailureClass.DISK_FULL if full else FailureClass.WORKER_ERROR

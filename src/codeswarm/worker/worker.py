@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codeswarm.agents.base import Agent, AgentSpec
@@ -61,6 +61,7 @@ class Worker:
         *,
         slots: int,
         labels: frozenset[str] = frozenset(),
+        accounts: Mapping[str, str] = {},
         terms: str = "",
     ) -> None:
         self._identity = identity
@@ -72,6 +73,7 @@ class Worker:
         self._log = log
         self._slots = slots
         self._labels = labels
+        self._accounts = dict(accounts)
         self._terms = terms
         self._session = ""
 
@@ -133,7 +135,13 @@ class Worker:
 
     async def _serve(self, roles: frozenset[Role]) -> None:
         """Claim and work, one lease at a time. An idle claim that ends without work is made again."""
-        request = ClaimRequest(worker=self._identity.worker, roles=roles, labels=self._labels, wait_s=CLAIM_WAIT_S)
+        request = ClaimRequest(
+            worker=self._identity.worker,
+            roles=roles,
+            labels=self._labels,
+            accounts=self._accounts,
+            wait_s=CLAIM_WAIT_S,
+        )
         offer = await self._line.claim(request)
         if offer is None:
             return

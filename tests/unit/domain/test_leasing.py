@@ -156,7 +156,7 @@ def test_a_first_loss_is_tried_again_at_once_and_the_next_ones_wait_longer_and_l
     assert waits == [0, 10, 20, 40]
 
 
-@pytest.mark.parametrize("how", ["lost", "released", "quota", "try_later", "worker_error", "cancelled"])
+@pytest.mark.parametrize("how", ["lost", "released", "setup_failed", "try_later", "worker_error", "cancelled"])
 def test_interruptions_are_not_charged_but_put_the_ticket_on_hold_when_they_go_on(how: str) -> None:
     swarm = Swarm("a", settings=settings(bounds=NO_WAIT))
     for number in range(1, 5):

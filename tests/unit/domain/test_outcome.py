@@ -37,7 +37,6 @@ OWN_FAULT = {
     F.BAD_RESULT,
     F.REFUSED,
     F.CONTEXT_OVERFLOW,
-    F.UNKNOWN_MODEL,
 }
 """The table of the design, written down a second time on purpose."""
 

@@ -84,9 +84,12 @@ def test_a_ticket_goes_to_a_worker_that_carries_all_of_its_labels() -> None:
 
 def test_a_worker_gets_only_work_for_agents_that_it_has() -> None:
     swarm = Swarm("a", settings=settings(roles={"*": ("claude:sonnet", "codex:x")}))
-    assert swarm.claim(agents={"codex"}) is None, "the first choice counts"
+    assert swarm.claim(agents={"gemini"}) is None
     assert swarm.claim(agents={"claude", "codex"}) == "a"
     assert swarm.attempt("a").agent == "claude:sonnet"
+    swarm.lose("a")
+    assert swarm.claim(agents={"codex"}) == "a"
+    assert swarm.attempt("a").agent == "codex:x", "a worker that lacks the first choice goes on with the next"
 
 
 def test_a_role_without_any_agent_gives_no_lease() -> None:

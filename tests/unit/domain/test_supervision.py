@@ -57,7 +57,7 @@ def test_crashed_hung_and_lost_attempts_count_with_slots_and_others_do_not() -> 
     one.phase("a", failure="hung")
     one.begin("a")
     one.lose("a")
-    for harmless in ("quota", "refused", "timed_out"):
+    for harmless in ("try_later", "refused", "timed_out"):
         one.later(0.5)
         one.phase("a", failure=harmless)
     one.phase("a", gates="red")

@@ -4,6 +4,7 @@ Fields hold what `decide` reads or a person audits; what agents say goes to tran
 readable: a new field gets a default, a field is never renamed, a kind is never reused.
 """
 
+from codeswarm.domain.events.agents import AgentParked, AgentPassedOver, AgentUnparked, TicketEscalated
 from codeswarm.domain.events.attempts import (
     AttemptCancelled,
     AttemptFailed,
@@ -87,6 +88,9 @@ from codeswarm.domain.events.tickets import (
 )
 
 __all__ = [
+    "AgentParked",
+    "AgentPassedOver",
+    "AgentUnparked",
     "ApprovalExpired",
     "ApprovalGiven",
     "ApprovalGranted",
@@ -143,6 +147,7 @@ __all__ = [
     "SourceKept",
     "TicketCancelled",
     "TicketEdited",
+    "TicketEscalated",
     "TicketFailed",
     "TicketHeld",
     "TicketLanded",

@@ -24,6 +24,8 @@ class AttemptLeased(Event):
     worker: WorkerId
     agent: str
     """The agent spec; empty for a verifier phase, which starts none."""
+    account: str = ""
+    """A digest of what the agent logs in with, where its worker told one."""
     base: Commit
     """The integration tip at the time of the lease."""
     reserved_usd: float = 0.0

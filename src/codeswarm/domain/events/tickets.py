@@ -36,7 +36,7 @@ class TicketQueued(Event):
 
 
 class TicketWaiting(Event):
-    """It waits for a person or for budget."""
+    """It waits for a person, for budget, or for an agent that is not parked."""
 
     ticket: TicketId
     reason: WaitReason
@@ -44,10 +44,11 @@ class TicketWaiting(Event):
 
 
 class TicketReleased(Event):
-    """From hold, or from waiting for budget, back to where it stood; whether it may land is told by what follows."""
+    """From hold or from waiting back to where it stood; whether it may land is told by what follows."""
 
     ticket: TicketId
     by: str
+    """A person; `policy` where an agent is there again."""
 
 
 class TicketHeld(Event):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from codeswarm.domain import events as ev
+from codeswarm.domain.cascade import kind_of, of_all_models, recent_bursts
 from codeswarm.domain.evolving.moves import IllegalMove, count_restart, enter_phase, make_ready, move, on
 from codeswarm.domain.evolving.spending import settle_spending
 from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import take
-from codeswarm.domain.results import RESTARTS, Contract, FailureClass, Report, Work
+from codeswarm.domain.results import BURSTS, RESTARTS, Contract, FailureClass, Report, Work
 from codeswarm.domain.session import Attempt, Breach, ContractRef, Draft, Feedback, Session, Spending, Ticket
 from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus
 
@@ -27,11 +28,15 @@ def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> No
         number=event.attempt,
         worker=event.worker,
         agent=event.agent,
+        account=event.account,
         base=event.base,
         leased_ms=at_ms,
         reserved_usd=event.reserved_usd,
         reserved_tokens=event.reserved_tokens,
     )
+    ticket.passed_over = ""
+    if event.agent:
+        session.accounts[kind_of(event.agent)] = event.account
     session.in_progress[ticket.id] = role
     for book in (session.spending, session.role_spending.setdefault(role, Spending())):
         book.reserved_usd += event.reserved_usd
@@ -107,6 +112,9 @@ def _attempt_succeeded(session: Session, event: ev.AttemptSucceeded, at_ms: int)
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     report = event.report
     _end_attempt(session, ticket, attempt, AttemptStatus.SUCCEEDED, report, at_ms)
+    for agent in (attempt.agent, of_all_models(attempt.agent)) if session.parkings else ():
+        if (parking := session.parkings.get((agent, attempt.account))) is not None:
+            parking.times = 0
     role = ticket.phase.role
     disputed = role is Role.IMPLEMENTER and report.dispute is not None
     if ticket.phase.writes and report.work is not None and not disputed:
@@ -168,6 +176,8 @@ def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, stat
         ticket.failures += 1
     else:
         ticket.interruptions += 1
+        if event.failure.failure_class in BURSTS:
+            ticket.bursts = (*recent_bursts(session, ticket, at_ms), at_ms)
     work = event.report.work
     unresolved = event.failure.failure_class in _CONFLICT_NOT_RESOLVED or bool(work is not None and work.markers)
     unnamed = work is not None and work.unnamed

@@ -47,6 +47,7 @@ def move(session: Session, ticket: Ticket, to: TicketStatus) -> None:
     id_ = ticket.id
     session.ready.discard(id_)
     session.landing_queue.pop(id_, None)
+    session.without_agent.pop(id_, None)
     if to not in _UNDER_WAY:
         session.right_of_way.pop(id_, None)
     if to is TicketStatus.CANCELLED and ticket.planning is None:
@@ -90,6 +91,8 @@ def enter_phase(ticket: Ticket, index: int) -> None:
     ticket.phase_index = index
     ticket.failures = 0
     ticket.interruptions = 0
+    ticket.bursts = ()
+    ticket.passed_over = ""
     ticket.reference = None
     ticket.advanced = False
     ticket.conversation_epoch = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.budget import ticket_spent
+from codeswarm.domain.cascade import POLICY
 from codeswarm.domain.evolving.moves import enter_phase, make_ready, move, on, send_back
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding
@@ -47,6 +48,8 @@ def _ticket_waiting(session: Session, event: ev.TicketWaiting, at_ms: int) -> No
     ticket = session.tickets[event.ticket]
     move(session, ticket, TicketStatus.WAITING)
     ticket.waiting, ticket.waiting_detail = event.reason, event.detail
+    if event.reason is WaitReason.QUOTA:
+        session.without_agent[ticket.id] = None
 
 
 @on(ev.TicketReleased)
@@ -55,7 +58,8 @@ def _ticket_released(session: Session, event: ev.TicketReleased, at_ms: int) -> 
     if ticket.waiting is WaitReason.BUDGET:
         spent = ticket_spent(ticket)
         ticket.forgiven = Spent(ticket.forgiven.usd + spent.usd, ticket.forgiven.tokens + spent.tokens)
-    ticket.interruptions = 0
+    if event.by != POLICY:
+        ticket.interruptions = 0
     ticket.reason = ""
     if not ticket.done_with_phases:
         make_ready(session, ticket, at_ms)
@@ -82,6 +86,7 @@ def _ticket_retried(session: Session, event: ev.TicketRetried, at_ms: int) -> No
     ticket = session.tickets[event.ticket]
     ticket.generation += 1
     ticket.change_rounds = ticket.bounces = ticket.disputes = 0
+    ticket.rungs = {}
     ticket.reason = ""
     if ticket.done_with_phases:
         enter_phase(ticket, next(i for i, phase in enumerate(ticket.phases) if phase.role is Role.IMPLEMENTER))

@@ -81,6 +81,8 @@ def again(session: Session, by: str) -> list[ev.Event]:
     events: list[ev.Event] = []
     for id_ in session.plannings:
         status = session.tickets[id_].status
+        if id_ in session.without_agent:
+            continue
         if status is TicketStatus.FAILED:
             events.append(ev.TicketRetried(ticket=id_, by=by))
         elif status in (TicketStatus.ON_HOLD, TicketStatus.WAITING):

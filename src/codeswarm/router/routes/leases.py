@@ -61,7 +61,13 @@ def lease_routes(engine: Engine) -> APIRouter:
 
     @routes.post("/leases", response_model=Offers, responses={204: {"description": "no work"}})
     async def claim(body: ClaimRequest, request: Request) -> Offers | Response:
-        wanted = cmd.Claim(worker=WorkerId(body.worker), roles=body.roles, labels=body.labels, agents=body.capabilities)
+        wanted = cmd.Claim(
+            worker=WorkerId(body.worker),
+            roles=body.roles,
+            labels=body.labels,
+            agents=body.capabilities,
+            accounts=body.accounts,
+        )
         offer = await _unless_gone(request, _claim(engine, wanted, body.wait_s))
         return Response(status_code=204) if offer is None else Offers(leases=(offer,))
 

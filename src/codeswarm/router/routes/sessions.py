@@ -43,6 +43,7 @@ class SessionCommand(BaseModel):
     roles: dict[str, tuple[str, ...]] = {}
     until: Until | None = None
     target: int | None = Field(None, gt=0, lt=1 << 53)
+    unpark: bool = False
 
     def meaning(self) -> cmd.Command:
         ticket = TicketId(self.ticket) if self.ticket else None
@@ -59,6 +60,7 @@ class SessionCommand(BaseModel):
                     roles=self.roles,
                     until=self.until,
                     target=self.target,
+                    unpark=self.unpark,
                 )
             case "cancel":
                 return cmd.CancelSession(by=self.by, reason=self.reason)
