@@ -90,7 +90,9 @@ async def test_processors_are_shared_out(sandbox: Sandbox, tmp_path: Path) -> No
     if lacks := sandbox.lacks(limits):
         pytest.skip(f"{lacks[0].what}: {lacks[0].why}")
     box = replace(make_box(tmp_path), limits=limits)
-    running = await sandbox.start(box, ["/bin/cat"], PATH)
+    running = await sandbox.start(box, ["/bin/sh", "-c", "echo begun; exec cat"], PATH)
+    assert running.process.stdout is not None
+    await running.process.stdout.readline()
     (group,) = [path for path in groups_of(box.name) if (path / "cpu.stat").exists()]
     quota = [path.read_text() for path in (group / "cpu.cfs_quota_us", group / "cpu.max") if path.exists()]
     assert quota in (["50000\n"], ["50000 100000\n"])
