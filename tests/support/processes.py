@@ -46,13 +46,17 @@ def left_behind(root: Path) -> list[str]:
     """Command lines of what still runs for a test's folder. What has been killed gets a moment to be gone."""
     found = []
     for pid in of(root):
-        if _goes(pid):
-            continue
-        try:
-            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
+        if not _goes(pid) and (words := command_of(pid)):
+            found.append(words)
     return found
+
+
+def command_of(pid: int) -> str:
+    """A process's command line; empty where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _goes(pid: int) -> bool:

@@ -31,7 +31,7 @@ from codeswarm.errors import Refused
 from codeswarm.process import Outliving, gone, is_alive, kill_and_wait
 from codeswarm.protocol import WorkerHello
 from codeswarm.sandbox.cgroups import end_groups
-from codeswarm.sandbox.marks import end_marked
+from codeswarm.sandbox.marks import end_marked, end_tree
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 20.0
@@ -173,6 +173,7 @@ class WorkerSupervisor:
     async def _send_away(self, process: WorkerProcess) -> None:
         """End a worker that was started for another order. Its work goes on elsewhere, and is no fault of anyone's."""
         await in_thread(_end, process.pid, lambda: process.alive)
+        await _end_boxes([], process.pid)
         self._forget(process.worker)
         reason = f"worker {process.worker} was started with other settings, or is one too many: it was ended"
         keys = self._desk.of_worker(process.worker)
@@ -184,9 +185,9 @@ class WorkerSupervisor:
         except asyncio.CancelledError:
             if not self._leaving:
                 await in_thread(_end, process.pid, lambda: process.alive)
-                await _end_boxes(self._desk.of_worker(process.worker))
+                await _end_boxes(self._desk.of_worker(process.worker), process.pid)
             raise
-        await self._bury(process.worker)
+        await self._bury(process.worker, process.pid)
         await self._keep(process.slots)
 
     async def _keep(self, slots: int) -> None:
@@ -207,9 +208,9 @@ class WorkerSupervisor:
                 else:
                     await in_thread(_end, process.pid)
                     await process.wait()
-                    await _end_boxes(self._desk.of_worker(WorkerId(name)))
+                    await _end_boxes(self._desk.of_worker(WorkerId(name)), process.pid)
                 raise
-            await self._bury(WorkerId(name), f"worker {name} (pid {process.pid}) ended with {code}")
+            await self._bury(WorkerId(name), process.pid, f"worker {name} (pid {process.pid}) ended with {code}")
             if self._clock.monotonic() - began > HEALTHY_S:
                 pause = FIRST_PAUSE_S
             await self._clock.sleep(pause)
@@ -227,9 +228,10 @@ class WorkerSupervisor:
                 told=json.dumps(order).encode() + b"\n",
             )
 
-    async def _bury(self, worker: WorkerId, how: str = "its worker died") -> None:
+    async def _bury(self, worker: WorkerId, pid: int, how: str = "its worker died") -> None:
         """Give up a dead worker's leases at once, and end what it left running."""
         self._forget(worker)
+        await _end_boxes([], pid)
         await self._room.patiently(self._give_up, worker, how)
 
     def _forget(self, worker: WorkerId) -> None:
@@ -264,14 +266,17 @@ async def give_up(
             continue  # its result arrived before the news of its death
 
 
-async def _end_boxes(keys: list[Key]) -> None:
-    """End what dead workers left running: without walls everything, and with them what still stood before its own."""
+async def _end_boxes(keys: list[Key], pid: int | None = None) -> None:
+    """End what dead workers left running: without walls everything, and with them what still stood before its own.
+
+    `pid`: the worker's own. What was put into groups by it is found by that, too, whatever has become of its leases.
+    """
     names = [f"{session}.{subject.replace('@', 'gate-')}.{epoch}" for session, subject, epoch in keys]
     boxes = [
         box for name in names for box in (name, f"{name}.gate", f"setup-{name}", f"snapshot-{name}", f"commits-{name}")
     ]
-    if boxes:
-        await in_thread(end_groups, boxes)
+    if boxes or pid is not None:
+        await in_thread(end_groups, boxes, () if pid is None else (pid,))
     for box in boxes:
         await in_thread(end_marked, box)
 
@@ -283,7 +288,7 @@ def _shares(slots: int) -> list[int]:
 
 
 def _end(pid: int, is_ours: Callable[[], bool] = lambda: True) -> None:
-    """End a worker of ours: its sandboxes die with it, and whatever counts is on disk already.
+    """End a worker of ours with all that it started: whatever counts is on disk already.
 
     `is_ours` is asked once nobody else can get the pid any more.
     """
@@ -293,6 +298,7 @@ def _end(pid: int, is_ours: Callable[[], bool] = lambda: True) -> None:
         return
     try:
         if is_ours():
+            end_tree(pid)
             kill_and_wait(pidfd, 5.0)
     finally:
         os.close(pidfd)

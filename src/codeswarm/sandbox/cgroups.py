@@ -233,16 +233,18 @@ def look() -> Cgroups:
     return cgroups
 
 
-def end_groups(boxes: Iterable[str]) -> None:
-    """End whatever is left in the groups of boxes, wherever in the trees they are: who made them may be dead."""
-    wanted = tuple(f"codeswarm@{box}@" for box in boxes)
+def end_groups(boxes: Iterable[str], makers: Iterable[int] = ()) -> None:
+    """End whatever is left in the groups of boxes, or in those that a process made, wherever in the trees they are."""
+    wanted, made = tuple(f"codeswarm@{box}@" for box in boxes), tuple(f"{pid}." for pid in makers)
     found: dict[str, dict[Path, int]] = {}
     for line in _lines(Path("/proc/self/mountinfo")):
         before, _, after = line.partition(" - ")
         version = {"cgroup": 1, "cgroup2": 2}.get(after.partition(" ")[0])
         for folder, folders, _ in os.walk(before.split(" ")[4]) if version else ():
             for name in folders:
-                if name.startswith(wanted):
+                if name.startswith("codeswarm@") and (
+                    name.startswith(wanted) or name.rpartition("@")[2].startswith(made)
+                ):
                     found.setdefault(name, {})[Path(folder, name)] = version or 0
     for folders_of_one in found.values():
         with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,31 @@ def end_marked(name: str, group: int | None = None) -> tuple[str, ...]:
         for pid in found:
             _end(pid, reap=pid != group)
     return tuple(f"pid {pid}" for pid in marked(name, group))
+
+
+def end_tree(pid: int) -> None:
+    """Kill all that descends from a process that collects orphans, and keep it from starting more: it is stopped."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(ROUNDS):
+            found = _descendants({pid}, _parents())
+            if not found:
+                return
+            for each in found:
+                _end(each, reap=False)
+
+
+def _parents() -> dict[int, int]:
+    """Every live process → its parent."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = stat_fields(int(entry.name))
+        except OSError:
+            continue
+        if fields[0] not in GONE:
+            found[int(entry.name)] = int(fields[1])
+    return found
 
 
 def _end(pid: int, *, reap: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from codeswarm.agents.base import Agent
@@ -89,7 +90,6 @@ class Attempt:
             class_ = FailureClass.DISK_FULL if full else FailureClass.WORKER_ERROR
             report = failed_report(class_, f"{type(error).__name__}: {error}" if full is None else str(full))
         await self._send(report)
-        await self._clean_up(report)
 
     async def _prepared(self) -> Preparation:
         """What to begin with, once everything that earlier attempts left has been brought home."""
@@ -229,13 +229,16 @@ class Attempt:
     # ── the end ──
 
     async def _send(self, report: Report) -> None:
+        """With the report on disk the workspace goes; then the router is told. It may end us with its answer, where
+        that was all that it waited for.
+        """
         offer, failure = self.offer, report.failure
         if failure is not None and failure.failure_class is FailureClass.CANCELLED:
             request = ReleaseRequest(epoch=offer.epoch, reason=failure.message, report=report)
             path, body = release_letter(offer.id, request)
         else:
             path, body = complete_letter(offer.id, CompleteRequest(epoch=offer.epoch, report=report))
-        await post(self._tools, self._place.name, path, body)
+        await post(self._tools, self._place.name, path, body, lambda: self._clean_up(report))
 
     async def _clean_up(self, report: Report) -> None:
         """Remove the workspace, unless something in it is in no ref."""
@@ -268,13 +271,21 @@ def stopped(stop: Stop) -> Report:
     return failed_report(stop.failure_class, stop.reason)
 
 
+def at_its_limits(failure: Failure, exceeded: Sequence[str]) -> Failure:
+    """An agent that fell for want of what it may not have was ended by nobody's hand but its own."""
+    if not exceeded or failure.failure_class not in (FailureClass.LOST, FailureClass.CRASHED):
+        return failure
+    message = f"it ran into its limit of {' and of '.join(exceeded)}: {failure.message}"
+    return Failure(failure_class=FailureClass.CRASHED, message=message)
+
+
 def why_failed(played: Played) -> Failure | None:
     """The agent's own failure, if any: what stopped it counts first, then what it said, then what it left."""
     if played.stop is not None:
         stop = played.stop
         return Failure(failure_class=stop.failure_class, message=stop.reason, evidence=stop.evidence)
     if played.ending.failure is not None:
-        return played.ending.failure
+        return at_its_limits(played.ending.failure, played.exceeded)
     if played.answer.problem:
         return Failure(failure_class=FailureClass.BAD_RESULT, message=played.answer.problem)
     return None

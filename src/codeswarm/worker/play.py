@@ -32,6 +32,8 @@ from codeswarm.worker.workspace import Workspace
 
 STOP_GRACE_S = 10.0
 """How long an agent that was told to stop may take to end its turn by itself."""
+CANCEL_GRACE_S = 0.5
+"""The same where somebody waits for it: a cancel is to be over within a second, whatever an agent makes of it."""
 BUNDLE, RESULT = "bundle.json", "result.json"
 
 
@@ -43,6 +45,8 @@ class Played:
     stop: Stop | None
     answer: Answer
     home: WorkAnswer
+    exceeded: tuple[str, ...] = ()
+    """The limits that it ran into, in words."""
 
 
 class Play:
@@ -92,7 +96,7 @@ class Play:
                 home = await self._bring_home()
                 home = await self._keep_commits(home)
             self._finish_recording(answer, ending)
-            return Played(ending, stop, answer, home)
+            return Played(ending, stop, answer, home, self._stage.exceeded())
         finally:
             shipping.cancel()
             await self._stage.end_all()
@@ -104,12 +108,14 @@ class Play:
         offer, preparation = self._offer, self._preparation
         inside = self._tools.sandbox.inside(self._workspace.box)
         await asyncio.to_thread(put_bundle, self._workspace.place.run, preparation.bundle)
+        lacks = await asyncio.to_thread(self._tools.sandbox.lacks, self._workspace.box.limits)
         conversation = offer.conversation if preparation.resumed else str(uuid.uuid4())
         request = StartRequest(
             epoch=offer.epoch,
             sandbox=self._tools.sandbox.kind,
             conversation=conversation if self._agent.can.resume else "",
             resumed=preparation.resumed,
+            lacks=tuple(f"{lack.what} ({lack.why})" for lack in lacks),
         )
         await self._tools.line.start(offer.id, request)
         return Task(
@@ -146,7 +152,10 @@ class Play:
             await asyncio.wait({talking, watching}, return_when=asyncio.FIRST_COMPLETED)
             if talking.done():
                 return talking.result(), None
-            return await self._bring_to_an_end(talking), watching.result()
+            stop = watching.result()
+            hurried = stop.lost or stop.failure_class is FailureClass.CANCELLED
+            grace_s = CANCEL_GRACE_S if hurried else STOP_GRACE_S
+            return await self._bring_to_an_end(talking, grace_s), stop
         finally:
             for running in (watching, talking):
                 running.cancel()
@@ -181,11 +190,11 @@ class Play:
             closing.cancel()
             await asyncio.gather(closing, return_exceptions=True)
 
-    async def _bring_to_an_end(self, talking: asyncio.Task[Ending]) -> Ending:
+    async def _bring_to_an_end(self, talking: asyncio.Task[Ending], grace_s: float) -> Ending:
         """Ask first; after a while, end it."""
         if self._conversation is not None:
             asking = asyncio.ensure_future(self._conversation.interrupt())
-            await self._within(STOP_GRACE_S, talking)
+            await self._within(grace_s, talking)
             asking.cancel()  # whoever is stopped reads nothing, and its pipe may be full
             await asyncio.gather(asking, return_exceptions=True)
         if not talking.done():

@@ -90,6 +90,10 @@ class WorkerStage:
         await self._saw(kind, match)
         self.vitals.changed(self._clock.monotonic())
 
+    def exceeded(self) -> tuple[str, ...]:
+        """The limits that its processes ran into, in words."""
+        return tuple(dict.fromkeys(words for running in self._running for words in running.exceeded()))
+
     async def end_all(self) -> tuple[str, ...]:
         """End every process of the attempt, whatever state it is in."""
         left: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from codeswarm.domain.results import GateCommand, GateOutcome, GateRun
 from codeswarm.errors import CodeswarmError, RouterUnreachable, disk_full
@@ -103,10 +104,17 @@ def _written(tools: Tools, name: str, path: str, body: dict[str, object]) -> Let
         return tools.outbox.unwritten(name, path, body)
 
 
-async def post(tools: Tools, name: str, path: str, body: dict[str, object]) -> None:
-    """Send what must arrive: on disk first, then again and again. A refusal as stale is an answer, too."""
+async def post(
+    tools: Tools, name: str, path: str, body: dict[str, object], between: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Send what must arrive: on disk first, then again and again. A refusal as stale is an answer, too.
+
+    `between` is done once it is on disk, and before anyone is told.
+    """
     letter = _written(tools, name, path, body)
     reach("worker.letter_written")
+    if between is not None:
+        await between()
     try:
         await tools.line.post(letter.path, letter.body)
         reach("worker.letter_sent")
