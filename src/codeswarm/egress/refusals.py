@@ -1,0 +1,55 @@
+"""What the proxy does not do, and how it says so: a status, the reason in RFC 9209's words, three lines of text.
+
+Source: RFC 9209 (the `Proxy-Status` field) for the names of errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    status: int
+    phrase: str
+    error: str
+    """The name that RFC 9209 has for it."""
+    denied: bool = False
+    """Whether it is about a host that may not be reached: that becomes an event."""
+
+
+BAD_REQUEST = Kind(400, "Bad Request", "http_request_error")
+TOO_LARGE = Kind(431, "Request Header Fields Too Large", "http_request_error")
+NOT_IMPLEMENTED = Kind(501, "Not Implemented", "http_request_error")
+NOT_LISTED = Kind(403, "Forbidden", "http_request_denied", denied=True)
+BAD_HOST = Kind(403, "Forbidden", "http_request_denied", denied=True)
+FORBIDDEN_ADDRESS = Kind(403, "Forbidden", "destination_ip_prohibited", denied=True)
+TOO_MUCH = Kind(403, "Forbidden", "http_response_body_size", denied=True)
+UNRESOLVED = Kind(502, "Bad Gateway", "dns_error")
+UNREACHABLE = Kind(502, "Bad Gateway", "destination_unavailable")
+UPSTREAM_BROKEN = Kind(502, "Bad Gateway", "http_protocol_error")
+BUSY = Kind(503, "Service Unavailable", "connection_limit_reached")
+
+
+class Refused(Exception):
+    """A request ends here. `why` is one sentence, without a host's bytes that could harm a terminal."""
+
+    def __init__(self, kind: Kind, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
+        self.hint = hint
+
+
+def answer(refused: Refused, *, body: bool = True) -> bytes:
+    """The whole response; the connection is closed after it. `body` False: the request was a HEAD."""
+    kind = refused.kind
+    lines = [f"codeswarm: {kind.phrase.lower()}", refused.why, refused.hint]
+    text = "".join(f"{line}\n" for line in lines if line).encode("ascii", "replace")
+    head = (
+        f"HTTP/1.1 {kind.status} {kind.phrase}\r\n"
+        f"Proxy-Status: codeswarm; error={kind.error}\r\n"
+        "Content-Type: text/plain; charset=us-ascii\r\n"
+        f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + (text if body else b"")
