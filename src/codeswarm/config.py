@@ -19,17 +19,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from codeswarm.detection.base import FILE
 from codeswarm.detection.detect import Detected
 from codeswarm.domain.model import MOST
 from codeswarm.domain.pipeline import Role
+from codeswarm.egress.hosts import check_entry
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
 from codeswarm.tightening import TIGHTENED, tighten
 
 Duration = Annotated[float, Field(gt=0, le=1e9)]
+
+
+def _host(entry: str) -> str:
+    check_entry(entry)
+    return entry
+
+
+Host = Annotated[str, AfterValidator(_host)]
 Wait = Annotated[float, Field(ge=0, le=1e9)]
 Usd = Annotated[float, Field(ge=0, le=1e6)]
 AgentRole = Literal["planner", "test_writer", "implementer", "reviewer", "resolver"]
@@ -246,8 +255,9 @@ class SandboxConfig(Section):
 
     kind: str = "auto"
     """The walls: bubblewrap, none, or auto, which is bubblewrap and never becomes none by itself."""
-    network: list[str] = ["@agent", "@registries"]
-    """An empty list takes the network away from agents; single entries have no effect yet."""
+    network: list[Host] = ["@agent", "@registries"]
+    """Hosts that agents may reach: `host`, `*.host`, `host:port`, `*` (any public one); `@agent`: where their model
+    answers; `@registries`: where packages come from. Without a port it is 80 and 443. Empty: nothing."""
     memory_mib: int | None = Field(None, ge=1)
     """The most memory of an agent, a gate or a set-up with all that it starts; what needs more is killed."""
     cpus: float | None = Field(None, gt=0)

@@ -68,6 +68,14 @@ def interpreter() -> tuple[Path, ...]:
     return tuple(_without_nested(path for path in prefixes if not is_system(path)))
 
 
+def bare_interpreter() -> tuple[Path, tuple[Path, ...]]:
+    """That Python itself, without any environment around it, and the folder that it needs: for programs of ours that
+    import nothing but the standard library.
+    """
+    prefix = Path(sys.base_prefix).resolve()
+    return Path(sys.executable).resolve(), () if is_system(prefix) else (prefix,)
+
+
 def program(command: str, directory: Path, home: Path) -> tuple[str, tuple[Path, ...]]:
     """A command as it is to be run inside, and the folders of the files that it names.
 

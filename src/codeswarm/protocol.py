@@ -212,6 +212,15 @@ class DeliveredRequest(Wire):
     how: str
 
 
+class DeniedRequest(Wire):
+    """A host that an agent asked for and did not get."""
+
+    epoch: int
+    host: str = Field(min_length=1, max_length=300)
+    why: str = Field(max_length=1000)
+    hint: str = Field("", max_length=1000)
+
+
 class RestartRequest(Wire):
     worker: str
     reason: str

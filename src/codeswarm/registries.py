@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from codeswarm.host import is_system
 
 MAX_FILE_BYTES = 100_000
+_WEB = ("http://", "https://")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CERTIFICATES = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PIP_CERT",
@@ -39,6 +40,16 @@ _UV = {"index-url": "UV_INDEX_URL", "extra-index-url": "UV_EXTRA_INDEX_URL", "na
        "system-certs": "UV_SYSTEM_CERTS"}  # fmt: skip
 
 
+HOSTS = (
+    "pypi.org", "files.pythonhosted.org", "registry.npmjs.org", "registry.yarnpkg.com", "repo.yarnpkg.com",
+    "npm.jsr.io", "crates.io", "index.crates.io", "static.crates.io", "static.rust-lang.org",
+    "proxy.golang.org", "sum.golang.org", "repo.maven.apache.org", "repo1.maven.org", "plugins.gradle.org",
+    "rubygems.org", "index.rubygems.org", "repo.packagist.org", "packagist.org", "api.nuget.org", "repo.hex.pm",
+    "conda.anaconda.org", "repo.anaconda.com",
+)  # fmt: skip
+"""What `@registries` stands for, beside the mirrors that the person's own clients are told of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registries:
     """What clients inside are told, and what they are not."""
@@ -46,6 +57,12 @@ class Registries:
     variables: Mapping[str, str]
     withheld: tuple[str, ...]
     """Names of settings that hold a password."""
+
+    def mirrors(self) -> tuple[str, ...]:
+        """`host` or `host:port` of every address that clients are told to fetch packages from."""
+        values = (value for name, value in self.variables.items() if name in _PLACES)
+        words = (word for value in values for word in re.split(r"[\s,|]+", value) if word.startswith(_WEB))
+        return tuple(dict.fromkeys(map(_host, filter(None, map(_authority, words)))))
 
     def certificates(self) -> tuple[Path, ...]:
         """Files with certificates that are not part of the system: they must be shown inside."""
@@ -61,6 +78,12 @@ def registries(home: Path, environment: Mapping[str, str]) -> Registries:
     found |= {name: environment[name] for name in _KNOWN if environment.get(name)}
     open_ = {name: value for name, value in found.items() if not _holds_password(value)}
     return Registries(open_, tuple(sorted(found.keys() - open_.keys())))
+
+
+def _host(authority: str) -> str:
+    """Without a port that says nothing."""
+    host, _, port = authority.rpartition(":")
+    return host if host and port in ("80", "443") else authority
 
 
 def _holds_password(value: str) -> bool:

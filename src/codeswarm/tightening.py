@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from codeswarm.egress.hosts import narrower
+
 CLIS = ("claude", "codex", "gemini")
 """Kinds of agents that a repository may choose: all others name a program or an endpoint."""
 SAVE_ORDER = ("ff", "branch", "pr")
@@ -85,6 +87,13 @@ def _where(stricter: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
 def _only_registries(theirs: list[str], ours: Any) -> list[str]:
     if any(host != "@registries" for host in theirs):
         raise Ignored("a repository may only ask for @registries")
+    return theirs
+
+
+def _fewer_hosts(theirs: list[str], ours: list[str]) -> list[str]:
+    wider = [entry for entry in theirs if not narrower(entry, ours)]
+    if wider:
+        raise Ignored(f"a repository may only take hosts away, and {wider[0]} is none of yours")
     return theirs
 
 
@@ -164,6 +173,7 @@ RULES: Mapping[str, Rule] = {
     "sandbox.memory_mib": _LOWER,
     "sandbox.cpus": _LOWER,
     "sandbox.pids": _LOWER,
+    "sandbox.network": Rule("only fewer hosts", _fewer_hosts),
     "budget": _LOWER,
     "budget.count_subscription": Rule("only `true`", _where(lambda theirs, ours: theirs or not ours)),
     "budget.quota_reserve": _HIGHER,

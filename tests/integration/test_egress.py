@@ -18,15 +18,18 @@ def status(answer: bytes) -> int:
 
 
 async def test_a_tunnel_carries_bytes_both_ways_until_both_sides_end() -> None:
-    async with host(echo) as port, way([f"host.example:{port}"], {"host.example": ["127.0.0.1"]}) as out:
-        async with out.line() as (reader, writer):
-            # The first bytes come in one piece with the request, as eager clients send them.
-            writer.write(f"CONNECT host.example:{port} HTTP/1.1\r\nHost: host.example:{port}\r\n\r\nearly ".encode())
-            assert status(await reader.readuntil(b"\r\n\r\n")) == 200
-            data = bytes(range(256)) * 4000
-            writer.write(data)
-            writer.write_eof()
-            assert await reader.read() == b"early " + data
+    async with (
+        host(echo) as port,
+        way([f"host.example:{port}"], {"host.example": ["127.0.0.1"]}) as out,
+        out.line() as (reader, writer),
+    ):
+        # The first bytes come in one piece with the request, as eager clients send them.
+        writer.write(f"CONNECT host.example:{port} HTTP/1.1\r\nHost: host.example:{port}\r\n\r\nearly ".encode())
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 200
+        data = bytes(range(256)) * 4000
+        writer.write(data)
+        writer.write_eof()
+        assert await reader.read() == b"early " + data
     assert out.denied == []
     assert out.proxy.bytes_carried >= 2 * len(data)
 
@@ -118,12 +121,15 @@ async def test_an_answer_that_is_cut_off_looks_cut_off() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         await writer.drain()
 
-    async with host(cut) as port, way([f"web.example:{port}"], {"web.example": ["127.0.0.1"]}) as out:
-        async with out.line() as (reader, writer):
-            writer.write(f"GET http://web.example:{port}/ HTTP/1.1\r\nHost: web.example:{port}\r\n\r\n".encode())
-            with pytest.raises(ConnectionResetError):
-                while await reader.read(1000):
-                    pass
+    async with (
+        host(cut) as port,
+        way([f"web.example:{port}"], {"web.example": ["127.0.0.1"]}) as out,
+        out.line() as (reader, writer),
+    ):
+        writer.write(f"GET http://web.example:{port}/ HTTP/1.1\r\nHost: web.example:{port}\r\n\r\n".encode())
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(1000):
+                pass
 
 
 # ── refusals ──
@@ -138,11 +144,11 @@ async def test_a_host_that_is_not_listed_is_refused_with_three_lines_and_told_on
     assert status(answer) == 403
     assert b"Proxy-Status: codeswarm; error=http_request_denied" in answer
     assert answer.partition(b"\r\n\r\n")[2].decode().splitlines() == [
-        "codeswarm: forbidden",
-        "evil.example:443 is not on the list of hosts that agents may reach",
-        'in your own file (codeswarm config show): sandbox.network = [..., "evil.example"]',
+        "codeswarm: forbidden: evil.example:443",
+        "it is not on the list of hosts that agents may reach",
+        'codeswarm config show   # and in your own file: sandbox.network = [..., "evil.example"]',
     ]
-    assert [denied.host for denied in out.denied] == ["evil.example:443", "evil.example", "169.254.169.254:80"]
+    assert [denied.host for denied in out.denied] == ["evil.example:443", "evil.example:80", "169.254.169.254:80"]
 
 
 async def test_only_so_many_hosts_are_told_of() -> None:
@@ -157,12 +163,11 @@ async def test_only_so_many_hosts_are_told_of() -> None:
 async def test_nothing_ambiguous_reaches_a_host(raw: bytes) -> None:
     """The hosts that are named are listed and would answer: still nobody is asked."""
     web = Web()
-    async with host(web):
-        async with way(["example.com", "evil.example", "127.0.0.1", "127.0.0.1:81"]) as out:
-            async with out.line() as (reader, writer):
-                writer.write(raw)
-                writer.write_eof()
-                answer = await reader.read()
+    listed = ["example.com", "evil.example", "127.0.0.1", "127.0.0.1:81"]
+    async with host(web), way(listed) as out, out.line() as (reader, writer):
+        writer.write(raw)
+        writer.write_eof()
+        answer = await reader.read()
     assert status(answer) in (400, 403, 501)
     assert web.asked == []
 
@@ -225,30 +230,36 @@ async def test_a_head_that_trickles_in_is_given_up() -> None:
 async def test_an_idle_tunnel_is_given_up_and_one_with_traffic_is_not() -> None:
     clock = VirtualClock()
     limits = replace(Limits(), idle_s=100.0, total_s=1000.0)
-    async with host(echo) as port, way([f"127.0.0.1:{port}"], clock=clock, limits=limits) as out:
-        async with out.line() as (reader, writer):
-            writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            await reader.readuntil(b"\r\n\r\n")
-            for _ in range(5):
-                writer.write(b"x")
-                assert await reader.readexactly(1) == b"x"
-                await clock.advance(90)
-            await clock.advance(20)
-            assert await _ended(reader)
+    async with (
+        host(echo) as port,
+        way([f"127.0.0.1:{port}"], clock=clock, limits=limits) as out,
+        out.line() as (reader, writer),
+    ):
+        writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(5):
+            writer.write(b"x")
+            assert await reader.readexactly(1) == b"x"
+            await clock.advance(90)
+        await clock.advance(20)
+        assert await _ended(reader)
 
 
 async def test_no_connection_outlives_its_time() -> None:
     clock = VirtualClock()
     limits = replace(Limits(), idle_s=100.0, total_s=250.0)
-    async with host(echo) as port, way([f"127.0.0.1:{port}"], clock=clock, limits=limits) as out:
-        async with out.line() as (reader, writer):
-            writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            await reader.readuntil(b"\r\n\r\n")
-            for _ in range(3):
-                writer.write(b"x")
-                assert await reader.readexactly(1) == b"x"
-                await clock.advance(84)
-            assert await _ended(reader)
+    async with (
+        host(echo) as port,
+        way([f"127.0.0.1:{port}"], clock=clock, limits=limits) as out,
+        out.line() as (reader, writer),
+    ):
+        writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(3):
+            writer.write(b"x")
+            assert await reader.readexactly(1) == b"x"
+            await clock.advance(84)
+        assert await _ended(reader)
 
 
 async def _ended(reader: asyncio.StreamReader) -> bool:
@@ -266,14 +277,13 @@ async def test_a_head_that_never_ends_is_refused_by_its_size() -> None:
 
 async def test_more_than_so_many_bytes_end_the_tunnel_and_are_told() -> None:
     limits = replace(Limits(), bytes_out=100_000)
-    async with host(echo) as port, way([f"127.0.0.1:{port}"], limits=limits) as out:
-        async with out.line() as (reader, writer):
-            writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"x" * 200_000)
-            with pytest.raises(ConnectionResetError):
-                while await reader.read(1 << 16):
-                    pass
+    async with host(echo) as port, way([f"127.0.0.1:{port}"], limits=limits) as out, out.line() as (reader, writer):
+        writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"x" * 200_000)
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(1 << 16):
+                pass
     assert [denied.why for denied in out.denied] == ["the attempt has sent more than 100000 bytes"]
 
 

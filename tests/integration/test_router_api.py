@@ -160,6 +160,7 @@ LEASE_BODIES: dict[str, dict[str, Any]] = {
     "prepare": {"epoch": 1},
     "start": {"epoch": 1, "sandbox": "none"},
     "gating": {"epoch": 1, "commit": "1" * 40},
+    "denied": {"epoch": 1, "host": "evil.example:443", "why": "it is not listed"},
     "delivered": {"epoch": 1, "message": 1, "how": "prompt"},
     "complete": {"epoch": 1, "report": {"failure": {"failure_class": "crashed", "message": "x"}}},
     "fail": {"epoch": 1, "reason": "x"},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from codeswarm.domain.results import Failure, FailureClass, Usage
+from codeswarm.egress.base import Endpoint, Reached
 from codeswarm.errors import ConfigError
 from codeswarm.sandbox.base import Inside, Running
 
@@ -119,7 +120,21 @@ class Permission:
 
 
 class Stage(Protocol):
-    """What the worker offers an agent: a place behind walls, an ear, and an answer."""
+    """What the worker offers an agent: a place behind walls, a way out of it, an ear, and an answer."""
+
+    def reach(self, endpoint: Endpoint) -> Reached:
+        """The address and the key that a program is to be told of its model's endpoint; asked for before `start`.
+
+        Behind walls that is an address on the sandbox's own loopback, and a key that opens nothing: a proxy outside
+        puts the real one in. Give the program these, and never the endpoint's own. Raises: ConfigError.
+        """
+        ...
+
+    def allow(self, *hosts: str) -> None:
+        """Hosts (`host`, `*.host`, `host:port`) that the program asks for by itself, by TLS: where its login is kept,
+        say. As `reach`, before `start`, and only where `sandbox.network` has `@agent`.
+        """
+        ...
 
     async def start(
         self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None

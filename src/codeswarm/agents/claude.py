@@ -20,12 +20,16 @@ from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
-from codeswarm.environment import Login
+from codeswarm.egress.base import Endpoint
+from codeswarm.environment import CLAUDE_ENDPOINT, Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
 from codeswarm.process import TimedOut, run_sync
 
 DEFAULT_MODEL = "sonnet"
+ENDPOINT = "https://api.anthropic.com"
+HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "claude.ai")
+"""What the CLI asks by itself with a token of an account."""
 INTERRUPT = "codeswarm-interrupt"
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 MINIMUM = (2, 0, 0)
@@ -92,10 +96,25 @@ class ClaudeAgent:
     async def open(self, task: Task, stage: Stage) -> ClaudeConversation:
         executable = self._executable()
         visible = () if is_system(executable) else (executable,)
-        environment = {**_FIXED_ENVIRONMENT, **self._login.claude, **task.environment()}
+        environment = {**_FIXED_ENVIRONMENT, **self._credentials(stage), **task.environment()}
         conversation = ClaudeConversation(task.conversation, stage)
         await conversation.start([str(executable), *self._flags(task)], environment, visible)
         return conversation
+
+    def _credentials(self, stage: Stage) -> dict[str, str]:
+        """What it logs in with. A key is put into its requests outside; a token of an account it wants itself."""
+        login = dict(self._login.claude)
+        upstream = login.get(CLAUDE_ENDPOINT, ENDPOINT)
+        if token := login.get("ANTHROPIC_AUTH_TOKEN"):  # the CLI's own order
+            reached = stage.reach(Endpoint(upstream, "authorization", token, "Bearer"))
+            return {"ANTHROPIC_AUTH_TOKEN": reached.secret, CLAUDE_ENDPOINT: reached.url}
+        if key := login.get("ANTHROPIC_API_KEY"):
+            reached = stage.reach(Endpoint(upstream, "x-api-key", key))
+            return {"ANTHROPIC_API_KEY": reached.secret, CLAUDE_ENDPOINT: reached.url}
+        stage.allow(*HOSTS)
+        if CLAUDE_ENDPOINT in login:
+            login[CLAUDE_ENDPOINT] = stage.reach(Endpoint(upstream)).url
+        return login
 
     def _executable(self) -> Path:
         program = find_claude(self._login.path)

@@ -189,6 +189,10 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
         f"work of attempt {d['epoch']} salvaged as {d['commit'][:10]} ({count(d['files'], 'file')})"
     ),
     "CommitsKept": lambda d: f"its own commits of attempt {d['epoch']} kept: {', '.join(d['refs'])}",
+    "HostDenied": lambda d: (
+        f"attempt {d['epoch']} may not reach {d['host']}: {d['reason']}"
+        + (f"; next: {d['next_step']}" if d["next_step"] else "")
+    ),
     "AttemptSucceeded": _succeeded,
     "AttemptFailed": _failure,
     "AttemptTimedOut": _failure,

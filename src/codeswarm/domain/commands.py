@@ -275,6 +275,16 @@ class DeliverMessage(Command):
     how: str
 
 
+class ReportDenied(Command):
+    """A host that an attempt may not reach was asked for."""
+
+    ticket: TicketId
+    epoch: int
+    host: str
+    why: str
+    hint: str = ""
+
+
 class ReportRestart(Command):
     worker: WorkerId
     reason: str

@@ -59,6 +59,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.RecordSnapshot: leasing.record_snapshot,
     cmd.RecordSalvage: leasing.record_salvage,
     cmd.RecordCommits: leasing.record_commits,
+    cmd.ReportDenied: leasing.report_denied,
     cmd.ReleaseLease: leasing.release,
     cmd.LoseLease: leasing.lose,
     cmd.MeterUsage: metering.meter,

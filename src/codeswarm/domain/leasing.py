@@ -23,6 +23,8 @@ from codeswarm.domain.states import AttemptStatus, SessionStatus, SuspendReason,
 Decision = list[ev.Event] | Rejection
 
 ALL_ROLES = frozenset(Role)
+MOST_DENIED = 32
+"""Of an attempt so many hosts are told that it may not reach; all are denied all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,24 @@ def record_snapshot(session: Session, command: cmd.RecordSnapshot, now_ms: int) 
             commit=command.commit,
             files=command.files,
             left_out=command.left_out,
+        )
+    ]
+
+
+def report_denied(session: Session, command: cmd.ReportDenied, now_ms: int) -> Decision:
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    _, attempt = held
+    if command.host in attempt.denied or len(attempt.denied) >= MOST_DENIED:
+        return []
+    return [
+        ev.HostDenied(
+            ticket=command.ticket,
+            epoch=command.epoch,
+            host=command.host,
+            reason=command.why,
+            next_step=command.hint,
         )
     ]
 

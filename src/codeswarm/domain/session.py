@@ -108,6 +108,8 @@ class Attempt:
     transcript_size: int = 0
     gate_runs: tuple[GateRun, ...] = ()
     summary: str = ""
+    denied: tuple[str, ...] = ()
+    """Hosts that it asked for in vain."""
 
     @property
     def live(self) -> bool:

@@ -183,6 +183,8 @@ class WorkspaceSettings(Frozen):
     max_ignored_bytes: int = 64 << 20
     sandbox: str = "bubblewrap"
     agent_network: bool = True
+    network: tuple[str, ...] = ("@agent", "@registries")
+    """Which hosts agents may reach, where their walls can tell one from another."""
     visible: tuple[str, ...] = ()
     """Further host paths that may be read inside."""
     memory_mib: int | None = None

@@ -16,7 +16,7 @@ from typing import Any
 from codeswarm.clock import Clock
 from codeswarm.egress.hosts import Pattern, Target
 from codeswarm.egress.patience import timely
-from codeswarm.egress.refusals import FORBIDDEN_ADDRESS, UNREACHABLE, UNRESOLVED, Refused
+from codeswarm.egress.refusals import FORBIDDEN_ADDRESS, UNREACHABLE, UNRESOLVED, Refused, to_list
 
 Resolve = Callable[[str, int], Coroutine[Any, Any, Sequence[str]]]
 """Host and port → addresses, best first. Raises: OSError."""
@@ -50,7 +50,7 @@ class Dialler:
                 return await timely(self._clock, self._connect_s, _connected(address, target.port))
             except OSError as error:
                 last = error
-        raise Refused(UNREACHABLE, f"{target} does not answer: {last.strerror or last}")
+        raise Refused(UNREACHABLE, f"it does not answer: {last.strerror or last}", host=str(target))
 
     async def _addresses(self, target: Target, listed: Pattern) -> list[Address]:
         if target.address is not None:
@@ -59,7 +59,7 @@ class Dialler:
             found = await timely(self._clock, self._connect_s, self._resolving(target.host, target.port))
             addresses = [ip_address(text) for text in found]
         except (OSError, ValueError) as error:
-            raise Refused(UNRESOLVED, f"the name {target.host} leads nowhere: {error}") from error
+            raise Refused(UNRESOLVED, f"its name leads nowhere: {error}", host=str(target)) from error
         for address in addresses:
             judge(address, target, listed)
         return addresses
@@ -82,8 +82,8 @@ def judge(address: Address, target: Target, listed: Pattern) -> None:
     kind = special(address)
     if kind is None or (kind == PRIVATE and listed.exact):
         return
-    hint = f'list it by its name, in your own file: sandbox.network = ["{target.host}"]' if kind == PRIVATE else ""
-    raise Refused(FORBIDDEN_ADDRESS, f"the name {target.host} leads to {address}, which is {kind}", hint)
+    hint = to_list(str(target)) if kind == PRIVATE else ""
+    raise Refused(FORBIDDEN_ADDRESS, f"its name leads to {address}, which is {kind}", hint, str(target))
 
 
 def special(address: Address) -> str | None:

@@ -41,6 +41,11 @@ class Reached:
     secret: str = field(repr=False)
     """Its key: the real one only where nobody else could put that in."""
 
+    @classmethod
+    def directly(cls, endpoint: Endpoint) -> Reached:
+        """Where no proxy stands between: the real ones."""
+        return cls(endpoint.upstream.rstrip("/"), endpoint.secret)
+
 
 @dataclass(frozen=True, slots=True)
 class Denied:

@@ -15,7 +15,7 @@ from codeswarm.egress.base import Endpoint
 from codeswarm.egress.exchange import passed_on
 from codeswarm.egress.heads import Head
 from codeswarm.egress.hosts import BadHost, Pattern, Target, read_target
-from codeswarm.egress.refusals import BAD_REQUEST, Refused
+from codeswarm.egress.refusals import BAD_REQUEST, NOT_LISTED, NOT_ON_THE_LIST, Refused, to_list
 from codeswarm.errors import ConfigError
 
 _KEYS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"cookie"})
@@ -43,9 +43,11 @@ class Upstream:
     tls: bool
     path: str
     """Without a slash at its end."""
+    listed_as: str
+    """The entry that opens it; empty: it is open."""
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Upstream:
+    def of(cls, endpoint: Endpoint, listed_as: str = "") -> Upstream:
         """Raises: ConfigError for an address that can't be one."""
         try:
             found = urlsplit(endpoint.upstream)
@@ -55,7 +57,7 @@ class Upstream:
         except ValueError as error:
             what = f"a model's address can't be used: {endpoint.upstream.rpartition('@')[2][:200]}"
             raise ConfigError(what, str(error), "env | grep BASE_URL   # https://HOST[:PORT][/PATH]") from error
-        return cls(endpoint, target, found.scheme == "https", found.path.rstrip("/"))
+        return cls(endpoint, target, found.scheme == "https", found.path.rstrip("/"), listed_as)
 
     @property
     def listed(self) -> Pattern:
@@ -66,6 +68,8 @@ class Upstream:
         """`path`: what is asked for, below the address inside. Raises: Refused."""
         if not path.startswith(b"/") or _leaves(path):
             raise Refused(BAD_REQUEST, "a request to a model's endpoint is METHOD /PATH, without dots for folders")
+        if self.listed_as:
+            raise Refused(NOT_LISTED, NOT_ON_THE_LIST, to_list(self.listed_as), str(self.target))
         endpoint = self.endpoint
         fields = passed_on(
             head.fields, head.hop_by_hop, {b"host", *(_KEYS | {b"accept-encoding"} if endpoint.header else ())}

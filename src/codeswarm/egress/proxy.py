@@ -15,14 +15,24 @@ from dataclasses import dataclass
 import h11
 
 from codeswarm.clock import Clock, within
-from codeswarm.egress.addresses import Dialler
+from codeswarm.egress.addresses import PRIVATE, Dialler, special
 from codeswarm.egress.base import Denied, Limits
 from codeswarm.egress.endpoints import Route, Upstream, host_field
 from codeswarm.egress.exchange import MAX_HEAD, Side, exchange, passed_on
 from codeswarm.egress.heads import END, Head, forward_target, harmless, read_head, tunnel_target
-from codeswarm.egress.hosts import AllowList, Pattern, Target
+from codeswarm.egress.hosts import WEB_PORTS, AllowList, Pattern, Target
 from codeswarm.egress.patience import timely
-from codeswarm.egress.refusals import BAD_REQUEST, BUSY, NOT_LISTED, TOO_LARGE, UNREACHABLE, Refused, answer
+from codeswarm.egress.refusals import (
+    BAD_REQUEST,
+    BUSY,
+    NOT_LISTED,
+    NOT_ON_THE_LIST,
+    TOO_LARGE,
+    UNREACHABLE,
+    Refused,
+    answer,
+    to_list,
+)
 from codeswarm.egress.traffic import Deadline, Meter, Stream
 from codeswarm.egress.tunnel import tunnel
 
@@ -108,15 +118,11 @@ class Proxy:
         """Raises: Refused for a host that is not on the list."""
         found = self.allowed.allowing(target)
         if found is None:
-            entry = str(target) if target.port not in (80, 443) else str(target).rpartition(":")[0]
-            raise Refused(
-                NOT_LISTED,
-                f"{target} is not on the list of hosts that agents may reach",
-                f'in your own file (codeswarm config show): sandbox.network = [..., "{entry}"]',
-            )
+            raise not_listed(target)
         return found
 
     def tell(self, host: str, refused: Refused) -> None:
+        host = refused.host or host
         if refused.kind.denied and host not in self._told and len(self._told) < self.limits.denials:
             self._told.add(host)
             self._denied(Denied(host, refused.why, refused.hint))
@@ -274,6 +280,12 @@ class _Talk:
         outside, self._outside = self._outside, None
         if outside is not None:
             await outside.side.stream.close(self._proxy.clock)
+
+
+def not_listed(target: Target) -> Refused:
+    entry = str(target) if target.port not in WEB_PORTS else str(target).rpartition(":")[0]
+    unwanted = target.address is not None and special(target.address) not in (None, PRIVATE)
+    return Refused(NOT_LISTED, NOT_ON_THE_LIST, "" if unwanted else to_list(entry), str(target))
 
 
 def _asked_for(raw: bytes) -> tuple[str, bytes]:

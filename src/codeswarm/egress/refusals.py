@@ -31,11 +31,21 @@ UPSTREAM_BROKEN = Kind(502, "Bad Gateway", "http_protocol_error")
 BUSY = Kind(503, "Service Unavailable", "connection_limit_reached")
 
 
+NOT_ON_THE_LIST = "it is not on the list of hosts that agents may reach"
+
+
+def to_list(entry: str) -> str:
+    """How a person lists a host."""
+    return f'codeswarm config show   # and in your own file: sandbox.network = [..., "{entry}"]'
+
+
 class Refused(Exception):
     """A request ends here. `why` is one sentence, without a host's bytes that could harm a terminal."""
 
-    def __init__(self, kind: Kind, why: str, hint: str = "") -> None:
+    def __init__(self, kind: Kind, why: str, hint: str = "", host: str = "") -> None:
+        """`host`: which one it is about, where that is known better than by what was asked for."""
         super().__init__(why)
+        self.host = host
         self.kind = kind
         self.why = why
         self.hint = hint
@@ -44,7 +54,8 @@ class Refused(Exception):
 def answer(refused: Refused, *, body: bool = True) -> bytes:
     """The whole response; the connection is closed after it. `body` False: the request was a HEAD."""
     kind = refused.kind
-    lines = [f"codeswarm: {kind.phrase.lower()}", refused.why, refused.hint]
+    about = f": {refused.host}" if refused.host else ""
+    lines = [f"codeswarm: {kind.phrase.lower()}{about}", refused.why, refused.hint]
     text = "".join(f"{line}\n" for line in lines if line).encode("ascii", "replace")
     head = (
         f"HTTP/1.1 {kind.status} {kind.phrase}\r\n"

@@ -90,12 +90,11 @@ class WayOut:
 
     def reach(self, endpoint: Endpoint) -> Reached:
         """What is told inside of an endpoint. Raises: ConfigError for an address that can't be one."""
-        upstream = Upstream.of(endpoint)
+        upstream = Upstream.of(endpoint, "" if self._agent else AGENT)
         endpoints = self._proxy.endpoints
         port = next((port for port, known in endpoints.items() if known == upstream), PORT + 1 + len(endpoints))
         assert port <= PORT + MOST_ENDPOINTS
-        if self._agent:
-            endpoints[port] = upstream
+        endpoints[port] = upstream
         return Reached(f"http://127.0.0.1:{port}{upstream.path}", KEPT_OUTSIDE if endpoint.header else endpoint.secret)
 
     def allow(self, hosts: Iterable[str]) -> None:

@@ -215,6 +215,7 @@ class Sessions:
             max_ignored_bytes=workspace.max_ignored_mib << 20,
             sandbox=sandbox,
             agent_network=bool(config.sandbox.network),
+            network=tuple(config.sandbox.network),
             visible=tuple(config.sandbox.read),
             memory_mib=config.sandbox.memory_mib,
             cpus=config.sandbox.cpus,

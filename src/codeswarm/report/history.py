@@ -77,6 +77,7 @@ def read(session: SessionId, records: Iterable[Recorded]) -> History:
 
 _TOLD = (
     ev.Noted,
+    ev.HostDenied,
     ev.CommandRejected,
     ev.SlotRestarted,
     ev.SessionSuspended,

@@ -31,6 +31,8 @@ def _words(history: History, event: ev.Event) -> tuple[str, str, str]:
     match event:
         case ev.Noted():
             return event.ticket or event.subject, event.what, event.next_step
+        case ev.HostDenied():
+            return event.ticket, f"may not reach {event.host}: {event.reason}", event.next_step
         case ev.CommandRejected():
             return event.command, f"refused: {event.reason}", event.hint
         case ev.SlotRestarted():

@@ -137,6 +137,8 @@ class Sandbox(Protocol):
     """One kind of walls. `codeswarm.testing.sandbox_contract` is its definition."""
 
     kind: str
+    own_network: bool
+    """Whether a box without network has a loopback of its own: then what it may reach outside can be limited."""
     promises: str
     """One sentence for `doctor` and `run`: what it keeps apart, and what it can't."""
 

@@ -68,9 +68,10 @@ makes it a wall. `--die-with-parent` follows the thread that spawns."""
 
 class Bubblewrap:
     kind = "bubblewrap"
+    own_network = True
     promises = (
         "agents and gates see a read-only system and a HOME of their own, nothing of yours; "
-        "gates have no network, agents have this machine's"
+        "gates have no network, agents a proxy that leads to the hosts of sandbox.network"
     )
 
     def __init__(self, executable: str | None = None) -> None:

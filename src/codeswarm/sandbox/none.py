@@ -23,6 +23,7 @@ _ENTER = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift
 
 class NoSandbox:
     kind = "none"
+    own_network = False
     promises = (
         "no walls: agents and gates can do whatever you can; leftover processes are ended as far as they are found"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, Permission, Question, Task
+from codeswarm.egress.base import Endpoint, Reached
 from codeswarm.sandbox.base import Box, Running
 from codeswarm.sandbox.none import NoSandbox
 
@@ -20,8 +21,18 @@ class QuietStage:
         self.answer = Permission(allowed=True)
         self.asked: list[Question] = []
         self.said: list[Activity] = []
+        self.endpoints: list[Endpoint] = []
+        self.allowed: list[str] = []
         self.heard = asyncio.Event()
         """Set whenever the agent says something."""
+
+    def reach(self, endpoint: Endpoint) -> Reached:
+        """Without walls: the real ones."""
+        self.endpoints.append(endpoint)
+        return Reached.directly(endpoint)
+
+    def allow(self, *hosts: str) -> None:
+        self.allowed += hosts
 
     async def emit(self, activity: Activity) -> None:
         self.said.append(activity)

@@ -13,6 +13,7 @@ from codeswarm.protocol import (
     ClaimRequest,
     CompleteRequest,
     DeliveredRequest,
+    DeniedRequest,
     GatingRequest,
     Heartbeat,
     Offer,
@@ -96,6 +97,9 @@ class Line:
 
     async def delivered(self, lease: str, body: DeliveredRequest) -> None:
         await self._patiently(lambda: self._client.post(f"/leases/{lease}/delivered", body))
+
+    async def denied(self, lease: str, body: DeniedRequest) -> None:
+        await self._patiently(lambda: self._client.post(f"/leases/{lease}/denied", body))
 
     async def restarted(self, body: RestartRequest) -> None:
         await self._patiently(lambda: self._client.post("/workers/restarts", body))

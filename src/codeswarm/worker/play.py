@@ -14,6 +14,7 @@ from typing import Any
 from codeswarm.agents.base import Agent, Conversation, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
 from codeswarm.domain.results import Failure, FailureClass, LeftOut
+from codeswarm.egress.way_out import WayOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.failpoints import reach
 from codeswarm.git.changes import Changes
@@ -22,6 +23,7 @@ from codeswarm.router_client import RouterRefused
 from codeswarm.worker.answer import Answer, read_answer
 from codeswarm.worker.beneath import replace_left
 from codeswarm.worker.commits import keep_commits
+from codeswarm.worker.denials import Denials
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost, Tools
@@ -69,6 +71,7 @@ class Play:
             view=workspace.view,
         )
         self.transcript = Transcript(workspace.place.meta / "transcript.jsonl", tools.clock, self._ship)
+        self._denials = Denials(tools.line, offer)
         self._stage = WorkerStage(
             tools.sandbox,
             workspace.box,
@@ -79,6 +82,7 @@ class Play:
             Vitals(offer.patience, tools.clock.monotonic()),
             tools.tables,
             self._recorder,
+            self._make_way_out(),
         )
 
     async def play(self) -> Played:
@@ -89,6 +93,7 @@ class Play:
             ending, stop = await self._run_agent(task)
             reach("worker.agent_done")
             await self._stage.end_all()
+            await self._denials.told()
             if stop is not None and stop.lost:
                 raise LeaseLost(stop.reason)
             answer = await asyncio.to_thread(read_answer, self._workspace.place.run / RESULT, ending.summary)
@@ -132,6 +137,14 @@ class Play:
             conversation=conversation,
             resume=preparation.resumed,
         )
+
+    def _make_way_out(self) -> WayOut | None:
+        """None: there are no walls around the network, or nothing may be reached through them."""
+        settings, tools = self._offer.workspace.settings, self._tools
+        if not (settings.agent_network and tools.sandbox.own_network):
+            return None
+        folder = self._workspace.place.root / "way-out"
+        return WayOut(settings.network, tools.maker.outlook, folder, tools.clock, self._denials.tell)
 
     # ── the agent's turn ──
 

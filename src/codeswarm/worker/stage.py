@@ -12,7 +12,11 @@ from typing import Any
 from codeswarm.agents.base import Activity, Permission, Question
 from codeswarm.agents.recording import Recorder
 from codeswarm.clock import Clock
+from codeswarm.egress.base import Endpoint, Reached
+from codeswarm.egress.door import INSIDE, Door
+from codeswarm.egress.way_out import WayOut, told
 from codeswarm.failpoints import reach
+from codeswarm.host import bare_interpreter
 from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
 from codeswarm.sandbox.starting import start
 from codeswarm.worker.processes import Tables, Tree
@@ -34,7 +38,9 @@ class WorkerStage:
         vitals: Vitals,
         tables: Tables,
         recorder: Recorder | None = None,
+        way_out: WayOut | None = None,
     ) -> None:
+        """`way_out`: what the box may reach outside, where it has no network of its own to choose from."""
         self.turned = asyncio.Event()
         """Set at the end of each of the agent's turns: time for a snapshot."""
         self.vitals = vitals
@@ -46,13 +52,25 @@ class WorkerStage:
         self._saw = saw
         self._tables = tables
         self._recorder = recorder
+        self._way_out = way_out
         self._running: list[Running] = []
+
+    def reach(self, endpoint: Endpoint) -> Reached:
+        return Reached.directly(endpoint) if self._way_out is None else self._way_out.reach(endpoint)
+
+    def allow(self, *hosts: str) -> None:
+        if self._way_out is not None:
+            self._way_out.allow(hosts)
 
     async def start(
         self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
     ) -> Running:
         box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
-        running = await start(self._sandbox, box, argv, {**self._environment, **env}, stderr=stderr)
+        environment = {**self._environment, **env}
+        if self._way_out is not None:
+            box, argv = _through(self._way_out.door(), box, argv)
+            environment = told(environment)
+        running = await start(self._sandbox, box, argv, environment, stderr=stderr)
         self._running.append(running)
         self.vitals.started(self._clock.monotonic())
         reach("worker.agent_started")
@@ -99,4 +117,13 @@ class WorkerStage:
         left: list[str] = []
         for running in self._running:
             left += await running.end()
+        if self._way_out is not None:
+            await self._way_out.close()
         return tuple(left)
+
+
+def _through(door: Door, box: Box, argv: Sequence[str]) -> tuple[Box, Sequence[str]]:
+    """A box with a door, and the command that opens it from inside and then becomes `argv`."""
+    python, shown = bare_interpreter()
+    mounts = (*box.mounts, *map(Mount, shown), Mount(door.path, INSIDE))
+    return dataclasses.replace(box, mounts=mounts), door.relayed(python, argv)

@@ -13,6 +13,7 @@ from typing import Any
 
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.egress.way_out import Outlook
 from codeswarm.environment import Environment
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.identity import Identity
@@ -20,7 +21,7 @@ from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import SETUP
 from codeswarm.host import is_system, toolchains, variables
 from codeswarm.protocol import WorkspaceOrder
-from codeswarm.registries import registries
+from codeswarm.registries import HOSTS, registries
 from codeswarm.sandbox.base import Box, Limits, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, exclude, free_ports
 from codeswarm.worker.masks import masks
@@ -70,6 +71,7 @@ class WorkspaceMaker:
         self._registries = registries(environment.home, environment.variables)
         self._setup = SetupCache(places.setup, sandbox)
         self.overlays = Overlays(places, sandbox)
+        self.outlook = Outlook(HOSTS, self._registries.mirrors(), self._registries.certificates())
 
     async def make(
         self,
@@ -82,9 +84,12 @@ class WorkspaceMaker:
         *,
         network: bool,
     ) -> Workspace:
-        """A workspace at `start`, whole. Raises: SetupFailed, GitError, OSError."""
+        """A workspace at `start`, whole. Raises: SetupFailed, GitError, OSError.
+
+        `network`: what runs in it may reach hosts outside; where the walls have a network of their own, by a proxy.
+        """
         view = await _whole(self._lay_out(place, order, start, branch, author))
-        box = self.box(place, view, order, home, network=network)
+        box = self.box(place, view, order, home, network=network and not self._sandbox.own_network)
         workspace = Workspace(place, view, box, {"PATH": self._environment.path, **self._told})
         try:
             await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)

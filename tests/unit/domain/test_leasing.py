@@ -23,6 +23,7 @@ def words(epoch: int) -> list[cmd.Command]:
         cmd.StartAttempt(**key, sandbox="none"),
         cmd.BeginGating(**key, commit=commit("head")),
         cmd.RecordSnapshot(**key, commit=commit("wip"), files=1),
+        cmd.ReportDenied(**key, host="evil.example:443", why="it is not listed"),
         cmd.DeliverMessage(**key, message=1, how="prompt"),
         cmd.ReleaseLease(subject=A, epoch=epoch, reason="stop"),
         cmd.LoseLease(subject=A, epoch=epoch, reason="silent"),

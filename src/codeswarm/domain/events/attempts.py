@@ -115,6 +115,18 @@ class CommitsKept(Event):
     """Their names in the store."""
 
 
+class HostDenied(Event):
+    """Its agent asked for a host that it may not reach. At most one for each host, and a bounded number in all."""
+
+    ticket: TicketId
+    epoch: int
+    host: str
+    """As it was asked for, with its port."""
+    reason: str
+    next_step: str = ""
+    """What to set where that host is wanted."""
+
+
 class AttemptSucceeded(Event):
     """It did what its phase is for."""
 

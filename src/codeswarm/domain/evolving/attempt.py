@@ -263,6 +263,12 @@ def _commits_kept(session: Session, event: ev.CommitsKept, at_ms: int) -> None:
     """Told in the timeline; the refs are for people."""
 
 
+@on(ev.HostDenied)
+def _host_denied(session: Session, event: ev.HostDenied, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.denied = (*attempt.denied, event.host)
+
+
 @on(ev.LateResultKept)
 def _late_result_kept(session: Session, event: ev.LateResultKept, at_ms: int) -> None:
     _, attempt = _attempt(session, event.ticket, event.epoch)

@@ -18,6 +18,7 @@ from codeswarm.protocol import (
     ClaimRequest,
     CompleteRequest,
     DeliveredRequest,
+    DeniedRequest,
     GatingRequest,
     HandBackOut,
     Heartbeat,
@@ -118,6 +119,12 @@ def lease_routes(engine: Engine) -> APIRouter:
     async def delivered(lease: str, body: DeliveredRequest) -> None:
         session, ticket = attempt_lease(lease, body.epoch)
         command = cmd.DeliverMessage(message=body.message, ticket=ticket, epoch=body.epoch, how=body.how)
+        await engine.kernel.execute(session, command)
+
+    @routes.post("/leases/{lease}/denied", status_code=204)
+    async def denied(lease: str, body: DeniedRequest) -> None:
+        session, ticket = attempt_lease(lease, body.epoch)
+        command = cmd.ReportDenied(ticket=ticket, epoch=body.epoch, host=body.host, why=body.why, hint=body.hint)
         await engine.kernel.execute(session, command)
 
     @routes.post("/leases/{lease}/complete", response_model=None)
