@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from codeswarm.clock import SystemClock
+from codeswarm.domain.settings import Patience
 from codeswarm.egress.base import KEPT_OUTSIDE, Denied, Endpoint
 from codeswarm.egress.way_out import PORT, Outlook, WayOut
 from codeswarm.host import bare_interpreter
 from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
+from codeswarm.worker.processes import Tables
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.transcript import Transcript
+from codeswarm.worker.vitals import Vitals
 from tests.support.outside import Web, echo, host
 
 PROBE = probe()
@@ -74,7 +77,8 @@ async def inside(folder: Path, *network: str, name: str = "box") -> AsyncIterato
 
     transcript = Transcript(folder / "transcript", clock, ship)
     environment = {"HTTP_PROXY": "http://corporate.example:3128", "npm_config_proxy": "http://corporate.example:3128"}
-    stage = WorkerStage(Bubblewrap(), box, environment, transcript, clock, saw, way_out=way_out)
+    vitals = Vitals(Patience(), clock.monotonic())
+    stage = WorkerStage(Bubblewrap(), box, environment, transcript, clock, saw, vitals, Tables(), way_out=way_out)
     try:
         yield Inside(stage, way_out, denied, folder)
     finally:

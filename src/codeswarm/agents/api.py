@@ -18,9 +18,11 @@ from codeswarm.agents import loop
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
+from codeswarm.agents.loop.endpoint import WIRES
 from codeswarm.agents.loop.patience import PAUSES_S
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
+from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import interpreter
@@ -78,7 +80,7 @@ class ApiAgent:
             raise AgentUnavailable("api: names no model", "its SPEC is api:MODEL", "--agent api:MODEL")
         environment = {
             **task.environment(),
-            **self._login.of(VARIABLES[wire]),
+            **told(wire, self._login.of(VARIABLES[wire]), stage),
             "CODESWARM_API": f"{wire}/{model}",
             "CODESWARM_CONVERSATION": task.conversation,
             "CODESWARM_API_PAUSES_S": " ".join(f"{pause:g}" for pause in self._pauses_s),
@@ -86,6 +88,19 @@ class ApiAgent:
         conversation = ApiConversation(task.conversation, stage)
         await conversation.start(environment)
         return conversation
+
+
+def told(wire: str, login: Mapping[str, str], stage: Stage) -> dict[str, str]:
+    """What the loop is told of a login: where its model answers for it, and a key, if any, that is put in outside."""
+    _, usual, prefix = WIRES[wire]
+    upstream, bearer = login.get(f"{prefix}_BASE_URL") or usual, f"{prefix}_AUTH_TOKEN"
+    name = next((name for name in (bearer, f"{prefix}_API_KEY") if name in login), "")
+    if wire == "openai" or name == bearer:
+        endpoint = Endpoint(upstream, "authorization", login.get(name, ""), "Bearer")
+    else:
+        endpoint = Endpoint(upstream, "x-api-key", login.get(name, ""))
+    reached = stage.reach(endpoint if name else Endpoint(upstream))
+    return {f"{prefix}_BASE_URL": reached.url, **({name: reached.secret} if name else {})}
 
 
 def wire_of(argument: str, login: Login) -> tuple[str, str]:

@@ -79,11 +79,6 @@ class Proxy:
         self._open = 0
         self._told: set[str] = set()
 
-    @property
-    def bytes_carried(self) -> int:
-        """Out and in: it grows as long as an agent speaks with anybody."""
-        return self.meter.out + self.meter.back
-
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
         """One connection, from its first byte to its end. `port`: on which it came in."""
         stream = Stream(reader, writer)

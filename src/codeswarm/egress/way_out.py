@@ -84,9 +84,9 @@ class WayOut:
         self._doors: list[Door] = []
 
     @property
-    def bytes_carried(self) -> int:
-        """It grows as long as anything inside speaks with anybody outside: a sign of life."""
-        return self._proxy.bytes_carried
+    def received(self) -> int:
+        """Bytes that hosts have sent so far: as long as a model sends, whoever asked it is not hung."""
+        return self._proxy.meter.back
 
     def reach(self, endpoint: Endpoint) -> Reached:
         """What is told inside of an endpoint. Raises: ConfigError for an address that can't be one."""

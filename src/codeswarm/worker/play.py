@@ -158,6 +158,7 @@ class Play:
             self._snapshot,
             messages_seen=self._preparation.messages_seen,
             say=self._say,
+            received=self._stage.received,
         )
         talking = asyncio.create_task(self._talk(task))
         watching = asyncio.create_task(watch.run())

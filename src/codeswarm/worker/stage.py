@@ -62,6 +62,10 @@ class WorkerStage:
         if self._way_out is not None:
             self._way_out.allow(hosts)
 
+    def received(self) -> int | None:
+        """How many bytes hosts outside have sent, where that is known."""
+        return None if self._way_out is None else self._way_out.received
+
     async def start(
         self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
     ) -> Running:
