@@ -13,6 +13,7 @@ from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Usage, Work
 from codeswarm.domain.settings import Patience, WorkspaceSettings
+from codeswarm.domain.states import AgentState
 
 
 class Wire(BaseModel):
@@ -101,6 +102,18 @@ class Offers(Wire):
     leases: tuple[Offer, ...]
 
 
+class VitalSign(Wire):
+    """What an agent is at, as its worker sees it. It is shown, and nothing is decided by it."""
+
+    state: AgentState
+    for_s: float = Field(ge=0, le=1e12)
+    """How long it has been so."""
+    doing: str = Field("", max_length=100)
+    """A command under way; why it is stalled."""
+    until_ms: int | None = None
+    """Rate-limited: when its provider lets it go on."""
+
+
 class Heartbeat(Wire):
     epoch: int
     messages_seen: int = Field(0, ge=0)
@@ -109,6 +122,20 @@ class Heartbeat(Wire):
     """The newest figures of the attempt's conversation, cumulative."""
     handing_back: bool = False
     """Its agent was told to hand back."""
+    vital: VitalSign | None = None
+
+
+class AgentOut(Wire):
+    """An agent that runs now."""
+
+    session: str
+    ticket: str
+    epoch: int
+    worker: str
+    vital: VitalSign
+    """`for_s` counts up to now."""
+    heard_s: float
+    """How long ago its worker was last heard of."""
 
 
 class MessageOut(Wire):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ from httpx2.websockets import AsyncWebSocketSession, WebSocketDisconnect, WebSoc
 from pydantic import BaseModel
 
 from codeswarm.errors import CodeswarmError, RouterUnreachable
+from codeswarm.glance import API, socket_address
 from codeswarm.protocol import Problem
 
-API = "/api/v1"
-MAX_SOCKET_PATH = 100
-"""A socket's address holds 107 bytes; what is longer is reached through /proc/self/fd."""
 MAX_EVENT_BYTES = 1 << 28
 """A plan of ten thousand tickets is one event."""
 
@@ -44,19 +41,6 @@ class RouterRefused(CodeswarmError):
     def for_good(self) -> bool:
         """Whether the same request would be refused again: the fault is in it and not in the router."""
         return 400 <= self.problem.status < 500
-
-
-@contextmanager
-def socket_address(path: Path) -> Iterator[str]:
-    """A socket's address that fits, however long its path is."""
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
-        yield str(path)
-        return
-    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{fd}/{path.name}"
-    finally:
-        os.close(fd)
 
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -24,13 +24,14 @@ from codeswarm.engine.sessions import Sessions
 from codeswarm.environment import Environment
 from codeswarm.errors import LedgerUnavailable
 from codeswarm.git.store import Store
+from codeswarm.glance import API, MAX_SOCKET_PATH, socket_address
 from codeswarm.home import RouterLive, router_lock
 from codeswarm.ledger.sqlite import SqliteLedger
 from codeswarm.protocol import ClaimRequest, CompleteRequest
 from codeswarm.router.app import create_app
 from codeswarm.router.routes import uploads
 from codeswarm.router.server import bind, serving
-from codeswarm.router_client import API, MAX_SOCKET_PATH, RouterClient, RouterRefused, socket_address
+from codeswarm.router_client import RouterClient, RouterRefused
 from codeswarm.testing.clock import VirtualClock
 from codeswarm.worker.line import Line
 from codeswarm.worker.outbox import Outbox

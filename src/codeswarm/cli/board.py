@@ -5,7 +5,7 @@ one, what rests is a mark in its wave.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,10 +16,10 @@ from codeswarm.cli.follow import Wire
 from codeswarm.cli.keys import Keys
 from codeswarm.cli.output import clock_time, console, count, day_and_time, duration
 from codeswarm.cli.until import time_left
-from codeswarm.cli.words import QUIET, agent_name, describe, subject, why_parked
+from codeswarm.cli.words import QUIET, agent_name, agent_vital, describe, subject, why_parked
 from codeswarm.clock import SystemClock
 from codeswarm.domain.session import Session, Ticket
-from codeswarm.domain.states import STOPS, TicketStatus
+from codeswarm.domain.states import STOPS, AttemptStatus, TicketStatus
 
 T = TicketStatus
 MARKS: dict[TicketStatus, tuple[str, str]] = {
@@ -37,8 +37,8 @@ LAST_LINES = 6
 MOST_MOVING = 16
 MOST_WAVES = 12
 MOVING_COLUMNS = 7
-SHORTENED = (1, 5)
-"""Of these, names and reasons are cut short where the terminal is narrow; the others stay whole."""
+SHORTENED = (1, 3, 5)
+"""Of these, names, states and reasons are cut short where the terminal is narrow; the others stay whole."""
 REFRESH_PER_S = 4
 
 
@@ -52,6 +52,7 @@ class Board:
         self._console = out or console()
         self._session: Session | None = None
         self._said: dict[str, str] = {}
+        self._at: dict[str, Wire] = {}
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._live = self._new()
         self._open = False
@@ -84,6 +85,10 @@ class Board:
             about = subject(record["kind"], record["data"])
             self._last.append(f"{clock_time(record['at_ms'])}  {about:<12}  {describe(record['kind'], record['data'])}")
 
+    def agents(self, agents: list[Wire]) -> None:
+        """What agents are at now."""
+        self._at = {agent["ticket"]: agent for agent in agents}
+
     # ── drawing ──
 
     def render(self) -> RenderableType:
@@ -92,7 +97,7 @@ class Board:
             return Text("starting …")
         now_ms = SystemClock().now_ms()
         parts: list[RenderableType] = [_title(session, now_ms), _waves(session)]
-        moving = _moving(session, now_ms)
+        moving = _moving(session, now_ms, self._at)
         if moving.row_count:
             parts.append(moving)
         parts += list(_asked(session))
@@ -151,12 +156,12 @@ def _interesting(waves: dict[int, list[Ticket]]) -> Iterable[int]:
     return numbers[start : start + MOST_WAVES]
 
 
-def _moving(session: Session, now_ms: int) -> Table:
+def _moving(session: Session, now_ms: int, at: Mapping[str, Wire]) -> Table:
     """What is under way, one line each: where it is and for how long."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
     for place in range(MOVING_COLUMNS):
         table.add_column(no_wrap=place not in SHORTENED)
-    rows = list(_rows(session, now_ms))
+    rows = list(_rows(session, now_ms, at))
     for row in rows[:MOST_MOVING]:
         table.add_row(*(_cut(cell) if place in SHORTENED else cell for place, cell in enumerate(row)))
     if len(rows) > MOST_MOVING:
@@ -168,14 +173,17 @@ def _cut(cell: Text | str) -> Text:
     return Text(str(cell), no_wrap=True, overflow="ellipsis")
 
 
-def _rows(session: Session, now_ms: int) -> Iterable[tuple[Text | str, ...]]:
+def _rows(session: Session, now_ms: int, at: Mapping[str, Wire]) -> Iterable[tuple[Text | str, ...]]:
     for id_ in session.in_progress:
         ticket = session.tickets[id_]
         attempt = ticket.live
         if attempt is not None:
             since = duration((now_ms - attempt.leased_ms) / 1000)
             tries = f"attempt {attempt.number}" if attempt.number > 1 else ""
-            yield Text("◐", "cyan"), id_, attempt.phase, str(attempt.status), since, attempt.agent[:30], tries
+            agent = at.get(id_)
+            told = agent is not None and agent["epoch"] == attempt.epoch and attempt.status is AttemptStatus.RUNNING
+            state = agent_vital(agent, now_ms) if agent is not None and told else str(attempt.status)
+            yield Text("◐", "cyan"), id_, attempt.phase, state, since, attempt.agent[:30], tries
     landing = session.landing
     if landing is not None:
         yield Text("↑", "magenta"), landing.ticket or "catch-up", "landing", "gate" if landing.gate else "", "", "", ""

@@ -24,6 +24,7 @@ from codeswarm.cli.keys import Keys
 from codeswarm.cli.lines import JsonLines, Lines
 from codeswarm.cli.output import console, progress, report_error
 from codeswarm.cli.planned import MOST_TICKETS, as_yaml
+from codeswarm.cli.vitals import vitals_on
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.policy import asked_about
 from codeswarm.domain.session import Session
@@ -112,7 +113,10 @@ class Conversation:
             if self.interrupts.count:
                 await self._stop(self.interrupts.count > 1)  # what was asked of a router that is gone by now
             with departure.heeded_by(self._following_ends):
-                async with self._client.events(self._id, self.follower.last) as events:
+                async with (
+                    self._client.events(self._id, self.follower.last) as events,
+                    vitals_on(self._show, self._client, self._id),
+                ):
                     return await self.follower.until_rest(self._asking(events), self._goes_on)
         except asyncio.CancelledError:
             if self._following is None or (self._unwritten is None and not departure.wanted):

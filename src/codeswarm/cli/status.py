@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from codeswarm.cli.here import Here
 from codeswarm.cli.last_words import last_words
 from codeswarm.cli.output import day_and_time, duration, say, say_json, table
 from codeswarm.cli.until import time_left
-from codeswarm.cli.words import agent_name, why_parked
+from codeswarm.cli.words import agent_name, agent_vital, why_parked
 from codeswarm.domain.states import STOPS
 
 MOST_ROWS = 60
@@ -38,6 +39,7 @@ def status(
         None if found["live"] else last_words(here.home.data.root, found["session"]["id"], found["session"]["version"])
     )
     found["last_words"] = words
+    found["agents"] = agents_at_work(here, found["session"]["id"]) if found["live"] else []
     if here.json:
         say_json(found)
         return
@@ -62,7 +64,9 @@ def _tell(found: dict[str, Any]) -> None:
     for approval in found["approvals"]:
         about = approval["ticket"] or approval["subject"]
         say(f"? {approval['id']} ({about}): {approval['why']}   codeswarm approve {session['id']}/{approval['id']}")
-    _tickets(session["id"], found["tickets"])
+    now_ms = time.time_ns() // 1_000_000
+    at = {agent["ticket"]: agent_vital(agent, now_ms) for agent in found["agents"]}
+    _tickets(session["id"], found["tickets"], at)
     _last_words(found["last_words"])
     for checkpoint in found["checkpoints"]:
         say(f"{checkpoint['checkpoint']}: {checkpoint['state']}, {day_and_time(checkpoint['at_ms'])}")
@@ -95,17 +99,25 @@ def _cost(session: dict[str, Any], found: dict[str, Any]) -> str:
     return f"cost ${session['cost_usd']:.2f}{each}{unknown}"
 
 
-def _tickets(session: str, tickets: list[dict[str, Any]]) -> None:
+def agents_at_work(here: Here, session: str) -> list[dict[str, Any]]:
+    """What running agents are at, as the live router has heard; nothing where it does not say."""
+    from codeswarm.glance import glance
+
+    return glance(here.home.data.socket, f"/sessions/{session}/agents") or []
+
+
+def _tickets(session: str, tickets: list[dict[str, Any]], at: Mapping[str, str]) -> None:
     """What needs attention first; where there are many, the quiet ones only as a number."""
     ranked = sorted(tickets, key=lambda row: (ORDER.index(row["status"]), row["place"]))
     shown = ranked[:MOST_ROWS]
-    table(("ticket", "state", "phase", "tries", "since", "why"), (_row(row) for row in shown))
+    table(("ticket", "state", "phase", "tries", "since", "why"), (_row(row, at) for row in shown))
     if len(ranked) > len(shown):
         say(f"and {len(ranked) - len(shown)} more: codeswarm ticket list {session}")
 
 
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
-    why = row["reason"].splitlines()[0] if row["reason"] else ""
+def _row(row: dict[str, Any], at: Mapping[str, str]) -> tuple[object, ...]:
+    why = at.get(row["id"], "") if row["status"] == "in_progress" else ""
+    why = why or (row["reason"].splitlines()[0] if row["reason"] else "")
     if row["blocked_by_failure"]:
         why = f"blocked by {', '.join(row['blocked_by_failure'])}"
     elif row["status"] == "pending":

@@ -11,6 +11,7 @@ from codeswarm.cli.follow import Follower, Rest, Show, rest_of
 from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import answers, make_show
 from codeswarm.cli.output import progress
+from codeswarm.cli.vitals import vitals_on
 from codeswarm.domain.ids import SessionId
 from codeswarm.errors import RouterUnreachable
 
@@ -57,7 +58,7 @@ async def _watch(here: Here, session: SessionId, known: int) -> int:
 async def _until_rest(here: Here, session: SessionId, known: int, show: Show) -> int:
     follower = Follower(session, show, known)
     try:
-        rest = await _live(here, follower)
+        rest = await _live(here, follower, show)
         if rest is None:
             await asyncio.to_thread(_replay, here, follower)
             rest = rest_of(follower.session)
@@ -70,11 +71,15 @@ async def _until_rest(here: Here, session: SessionId, known: int, show: Show) ->
     return rest.exit_code
 
 
-async def _live(here: Here, follower: Follower) -> Rest | None:
+async def _live(here: Here, follower: Follower, show: Show) -> Rest | None:
     """Follow it at the router here, and at the one that comes after that; None: there is none any more."""
     while await answers(here):
         try:
-            async with here.client() as client, client.events(follower.session.id, follower.last) as events:
+            async with (
+                here.client() as client,
+                client.events(follower.session.id, follower.last) as events,
+                vitals_on(show, client, follower.session.id),
+            ):
                 if (rest := await follower.until_rest(events)) is not None:
                     return rest
         except RouterUnreachable:

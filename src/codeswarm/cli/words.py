@@ -9,6 +9,9 @@ from codeswarm.cli.output import count, day_and_time, duration
 
 Data = dict[str, Any]
 MOST_IDS = 8
+MOST_DOING = 30
+SILENT_S = 30.0
+"""A worker is heard of every `swarm.heartbeat_s`; after so long that is told."""
 
 
 def describe(kind: str, data: Data) -> str:
@@ -20,6 +23,31 @@ def describe(kind: str, data: Data) -> str:
 def subject(kind: str, data: Data) -> str:
     """What an event is about: a ticket, a gate, or the session."""
     return str(data.get("ticket") or data.get("gate") or "session")
+
+
+def vital(sign: Data, now_ms: int) -> str:
+    """What an agent is at, in a few words: `thinking 4 min 10 s`, `running pytest -q 12 min 00 s`."""
+    since = duration(sign["for_s"])
+    match sign["state"]:
+        case "running_command":
+            return f"running {shortened(sign['doing'], MOST_DOING) or 'a command'} {since}"
+        case "waiting_person":
+            return f"waits for a person {since}"
+        case "rate_limited" if sign["until_ms"] is not None:
+            today, until = day_and_time(now_ms)[:10], day_and_time(sign["until_ms"])
+            return f"rate-limited until {until.removeprefix(today).strip()}"
+        case state:
+            return f"{state.replace('_', '-')} {since}"
+
+
+def agent_vital(agent: Data, now_ms: int) -> str:
+    """The same, and whether its worker still talks."""
+    silent = f", its worker silent for {duration(agent['heard_s'])}" if agent["heard_s"] > SILENT_S else ""
+    return vital(agent["vital"], now_ms) + silent
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _first_line(text: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import day_and_time, say, say_json, table
+from codeswarm.cli.words import agent_vital
 
 
 def work(
@@ -50,7 +52,9 @@ def collect(here: Here, wanted: str) -> dict[str, Any]:
         landings = views.rows(tables, "landings", **where)
         trees = {landing["tree"] for landing in landings}
         receipts = [r for r in views.rows(tables, "receipts", session=session["id"]) if r["tree"] in trees]
+    at = {agent["epoch"]: agent for agent in _agents(here, session["id"]) if agent["ticket"] == row["id"]}
     for attempt in attempts:
+        attempt["at"] = at.get(attempt["epoch"])
         attempt["ref"] = refs.wip(session["id"], row["id"], attempt["epoch"]) if attempt["snapshot"] else ""
         attempt["transcript_path"] = str(
             here.home.data.artifacts / "transcripts" / session["id"] / row["id"] / f"{attempt['epoch']}.jsonl"
@@ -67,6 +71,12 @@ def collect(here: Here, wanted: str) -> dict[str, Any]:
     }
 
 
+def _agents(here: Here, session: str) -> list[dict[str, Any]]:
+    from codeswarm.cli.status import agents_at_work
+
+    return agents_at_work(here, session) if here.live else []
+
+
 def _workspaces(here: Here, session: str, ticket: str) -> list[dict[str, str]]:
     from codeswarm.worker.places import ATTEMPTS, Place
 
@@ -81,7 +91,8 @@ def _workspaces(here: Here, session: str, ticket: str) -> list[dict[str, str]]:
 
 
 def _row(attempt: dict[str, Any]) -> tuple[object, ...]:
-    why = (attempt["message"] or attempt["failure"]).splitlines()
+    at = agent_vital(attempt["at"], time.time_ns() // 1_000_000) if attempt["at"] else ""
+    why = (attempt["message"] or attempt["failure"] or at).splitlines()
     kept = attempt["ref"].removeprefix("refs/") if attempt["ref"] else attempt["head"][:10]
     started = day_and_time(attempt["leased_ms"])
     return (

@@ -55,6 +55,10 @@ class Patience(Frozen):
     stopped_s: Limit = 300.0
     """It was stopped by a signal."""
 
+    @property
+    def shortest_s(self) -> float:
+        return min(self.spawning_s, self.thinking_s, self.command_s, self.busy_s, self.stopped_s)
+
 
 class Leasing(Frozen):
     lease_ttl_s: Limit = 60.0

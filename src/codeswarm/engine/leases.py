@@ -24,6 +24,7 @@ from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.meter import Key, Meter
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
+from codeswarm.protocol import AgentOut, VitalSign
 
 NO_PRICES = Prices()
 TO_THE_END_S = 120.0
@@ -54,6 +55,9 @@ class Held:
     hand_back_by: float = inf
     """A holder that has not ended by then must end at once."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    vital: VitalSign | None = None
+    """What its agent was at, by its holder's last word of that; `heard` says when that was."""
+    heard: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,7 @@ class LeaseDesk:
         *,
         usage: Usage | None = None,
         handing_back: bool = False,
+        vital: VitalSign | None = None,
     ) -> Pulse:
         """Renew a lease and wait up to `wait_s` for something to tell its holder: a cancellation, a message, a cap.
 
@@ -214,7 +219,8 @@ class LeaseDesk:
         held = self._held.get((session, subject, epoch))
         if held is None:
             raise Refused(_over(session, subject, epoch))
-        held.deadline = self._clock.monotonic() + held.ttl_s
+        held.heard = self._clock.monotonic()
+        held.deadline, held.vital = held.heard + held.ttl_s, vital or held.vital
         if usage is not None and not is_gate(subject):
             self.meter.tell((session, subject, epoch), usage)
         pulse = self._pulse(session, subject, held, seen, handing_back=handing_back)
@@ -256,6 +262,22 @@ class LeaseDesk:
 
     def live(self, session: SessionId | None = None) -> list[Key]:
         return [key for key in self._held if session in (None, key[0])]
+
+    def agents(self, session: SessionId | None = None) -> list[AgentOut]:
+        """What every agent is at, as far as their workers have told."""
+        now = self._clock.monotonic()
+        return [
+            AgentOut(
+                session=key[0],
+                ticket=key[1],
+                epoch=key[2],
+                worker=held.worker,
+                vital=held.vital.model_copy(update={"for_s": held.vital.for_s + now - held.heard}),
+                heard_s=now - held.heard,
+            )
+            for key, held in self._held.items()
+            if held.vital is not None and session in (None, key[0])
+        ]
 
     def renew(self) -> None:
         """Give every lease a full term from now."""

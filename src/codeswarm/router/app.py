@@ -11,13 +11,13 @@ from codeswarm.domain.rejection import invalid
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import Sessions
 from codeswarm.errors import Refused
+from codeswarm.glance import API
 from codeswarm.router import problems
 from codeswarm.router.routes.leases import lease_routes
 from codeswarm.router.routes.reports import report_routes
 from codeswarm.router.routes.sessions import command_routes, view_routes
 from codeswarm.router.routes.uploads import upload_routes
 from codeswarm.router.stream import stream_routes
-from codeswarm.router_client import API
 from codeswarm.version import VERSION
 
 UNWRITTEN = "/heartbeat"

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from codeswarm.router_client import socket_address
+from codeswarm.glance import socket_address
 
 
 def bind(path: Path) -> socket.socket:

@@ -73,8 +73,7 @@ class Vitals:
         self._limited_until_ms: int | None = None
         self._received: int | None = None
         self._now = self._before = Vital(S.SPAWNING, now)
-        self.rested_s = 0.0
-        """How long it has waited for a person or for its provider: none of that is the agent's own time."""
+        self._rested_s = 0.0
 
     @property
     def now(self) -> Vital:
@@ -85,6 +84,11 @@ class Vitals:
     def left_s(self) -> float:
         """How long it may go on like this before it counts as stalled; infinite while it waits for others."""
         return self._due()[0] - self._at
+
+    def rested_s(self, now: float) -> float:
+        """How long it has waited for a person or for its provider: none of that is the agent's own time."""
+        self._go_on_to(now)
+        return self._rested_s
 
     # ── what it is told ──
 
@@ -167,7 +171,7 @@ class Vitals:
         """Time has passed. What of it was spent waiting for others makes nobody look dead."""
         waited_until = now if self._asked else min(now, self._limited_until)
         if waited_until > self._at:
-            self.rested_s += waited_until - self._at
+            self._rested_s += waited_until - self._at
             self._rest_at = waited_until
         self._at = max(self._at, now)
 
@@ -264,5 +268,5 @@ def _works(before: Tree, after: Tree) -> bool:
 
 def _short(text: str, most: int) -> str:
     """One line of what others wrote, harmless to look at."""
-    line = " ".join(text[: 4 * most].split())
-    return visible(line if len(line) <= most else f"{line[: most - 1]}…")
+    line = visible(" ".join(text[: 4 * most].split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -16,7 +16,7 @@ from codeswarm.clock import Clock
 from codeswarm.domain.results import Evidence, FailureClass
 from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
-from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer
+from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer, VitalSign
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.line import Line
 from codeswarm.worker.processes import blocked_in
@@ -30,7 +30,8 @@ LONGEST_WAIT_S = 60.0
 """The longest that a heartbeat may ask the router to wait, however long the heart is told to rest."""
 
 LOOK_S = 15.0
-"""So often it is looked what an agent has running."""
+"""So often it is looked what an agent has running; oftener at first, and where a limit is shorter than a few looks."""
+FIRST_S, LEAST_S = 0.5, 0.05
 REST_S = 60.0
 """The same while it waits for a person or for its provider."""
 
@@ -47,10 +48,17 @@ class Stop:
     evidence: Evidence | None = None
 
 
-async def keep_alive(line: Line, offer: Offer, seen: int = 0, hear: Hear | None = None) -> Stop:
+async def keep_alive(
+    line: Line,
+    offer: Offer,
+    seen: int = 0,
+    hear: Hear | None = None,
+    vital: Callable[[], VitalSign | None] = lambda: None,
+) -> Stop:
     """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words."""
     while True:
-        body = Heartbeat(epoch=offer.epoch, messages_seen=seen, wait_s=min(offer.heartbeat_s, LONGEST_WAIT_S))
+        wait_s = min(offer.heartbeat_s, LONGEST_WAIT_S)
+        body = Heartbeat(epoch=offer.epoch, messages_seen=seen, wait_s=wait_s, vital=vital())
         try:
             pulse = await line.heartbeat(offer.id, body)
         except (RouterRefused, RouterUnreachable) as error:
@@ -143,7 +151,12 @@ class Watch:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hearts(self) -> Stop:
-        return await keep_alive(self._line, self._offer, self._seen, self._hear)
+        return await keep_alive(self._line, self._offer, self._seen, self._hear, self._vital_sign)
+
+    def _vital_sign(self) -> VitalSign:
+        vital = self._stage.vitals.now
+        for_s = max(self._clock.monotonic() - vital.since, 0.0)
+        return VitalSign(state=vital.state, for_s=for_s, doing=vital.doing, until_ms=vital.until_ms)
 
     async def _hear(self, message: MessageOut) -> None:
         """A word into the running turn. What the agent takes none of now stands in the next prompt."""
@@ -174,17 +187,22 @@ class Watch:
 
     async def _time(self) -> Stop:
         """What of it was spent waiting for a person or a provider is not the agent's own."""
-        limit, vitals = self._offer.attempt_timeout_s, self._stage.vitals
-        while (left := self._began + limit + vitals.rested_s - self._clock.monotonic()) > 0:
+        limit = self._offer.attempt_timeout_s
+        while (left := limit - self._own_time_s()) > 0:
             await self._clock.sleep(left)
         return Stop(FailureClass.TIMED_OUT, f"the attempt did not end within {limit:g} s")
 
+    def _own_time_s(self) -> float:
+        now = self._clock.monotonic()
+        return now - self._began - self._stage.vitals.rested_s(now)
+
     async def _vitals(self) -> Stop:
         """Until it gives no sign of life any more that would explain its silence, or is gone."""
-        vitals = self._stage.vitals
+        vitals, rest_s, most_s = self._stage.vitals, FIRST_S, min(LOOK_S, self._offer.patience.shortest_s / 4)
         while True:
-            await self._clock.sleep(min(max(vitals.left_s, 1.0), LOOK_S if vitals.left_s < inf else REST_S))
-            vital = vitals.look(await self._stage.tree(LOOK_S / 2), self._clock.monotonic(), self._received())
+            rest_s = min(2 * rest_s, most_s) if vitals.left_s < inf else REST_S
+            await self._clock.sleep(min(max(vitals.left_s, LEAST_S), rest_s))
+            vital = vitals.look(await self._stage.tree(rest_s / 2), self._clock.monotonic(), self._received())
             if vital.state in ACTED_ON:
                 return self._act_on(vital)
 

@@ -20,9 +20,10 @@ PAUSE = cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada")
 LONG = "a reason that goes on and on, over many words and\nmore than one line, beyond what a terminal shows at once"
 
 
-def shown(swarm: Swarm, width: int, *records: dict[str, Any]) -> list[str]:
+def shown(swarm: Swarm, width: int, *records: dict[str, Any], agents: list[dict[str, Any]] | None = None) -> list[str]:
     """The board as it stands on a terminal of a width, line by line."""
     board = Board(Console(file=io.StringIO(), width=width, force_terminal=False))
+    board.agents(agents or [])
     for record in records or (noted("hello"),):
         board.event(record, swarm.session)
     board.close()
@@ -58,6 +59,25 @@ def test_a_small_session_takes_a_line_for_itself_for_each_wave_and_for_what_move
     assert moving.split()[1:4] == ["b", "implementation", "running"]
     assert lines[-1].endswith("hello")
     assert len(lines) == 1 + 3 + 1 + 1
+
+
+def at_work(ticket: str, epoch: int, state: str, **rest: Any) -> dict[str, Any]:
+    vital = {"state": state, "for_s": 720.0, "doing": "", "until_ms": None, **rest}
+    return {"session": "s1", "ticket": ticket, "epoch": epoch, "worker": "w1", "heard_s": 2.0, "vital": vital}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_agent_that_runs_is_told_with_what_it_is_at(width: int) -> None:
+    swarm = Swarm("a", "b", "c")
+    swarm.begin("a")
+    swarm.begin("b")
+    swarm.begin("c")
+    agents = [at_work("a", 1, "running_command", doing="pytest -q"), at_work("b", 7, "thinking")]
+    rows = [line for line in shown(swarm, width, agents=agents) if line.startswith("◐ ")]
+    assert ("running pytest -q 12 min" in rows[0]) is (width == 120)
+    assert "running" in rows[1], "the state of another attempt is not its own"
+    assert "running" in rows[2]
+    assert len(rows) == 3
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -14,7 +14,7 @@ from codeswarm.domain.ids import SessionId, TicketId, WorkerId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Failure, FailureClass, Report
 from codeswarm.domain.settings import Bounds, Gates, Leasing
-from codeswarm.domain.states import SuspendReason
+from codeswarm.domain.states import AgentState, SuspendReason
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.leases import Leased, LeaseDesk
@@ -22,6 +22,7 @@ from codeswarm.errors import LedgerFull, Refused
 from codeswarm.ledger.base import Ledger
 from codeswarm.ledger.memory import MemoryLedger
 from codeswarm.ledger.sqlite import SqliteLedger
+from codeswarm.protocol import VitalSign
 from codeswarm.testing.clock import VirtualClock, settle
 from tests.support.kernels import ONE, TROUBLES, TWO, claim_command, locked, start_command
 from tests.support.sessions import AGENTS, ALL_ROLES, VERIFIERS, commit, settings, spec
@@ -265,6 +266,26 @@ async def test_a_heartbeat_gives_a_full_term_from_its_own_moment(desk: Desk) -> 
     await desk.clock.advance(0.001)
     assert desk.desk.overdue() == [(ONE, "a", 1)]
     assert desk.desk.next_deadline(desk.clock.monotonic()) is None
+
+
+async def test_what_an_agent_is_at_is_known_from_its_last_heartbeat_that_told_it(desk: Desk) -> None:
+    await desk.begin(ONE, "a")
+    await desk.claim()
+    assert desk.desk.agents(ONE) == []
+    sign = VitalSign(state=AgentState.RUNNING_COMMAND, for_s=60, doing="pytest")
+    await desk.desk.heartbeat(ONE, "a", 1, 0, 0, vital=sign)
+    await desk.clock.advance(12)
+    (agent,) = desk.desk.agents(ONE)
+    assert (agent.ticket, agent.epoch, agent.worker, agent.heard_s) == ("a", 1, "w1", 12)
+    assert agent.vital == sign.model_copy(update={"for_s": 72})
+    await desk.desk.heartbeat(ONE, "a", 1, 0, 0)
+    assert desk.desk.agents()[0].vital.state is AgentState.RUNNING_COMMAND, (
+        "a heartbeat that tells nothing changes none"
+    )
+    assert desk.desk.agents(SessionId("another")) == []
+    await desk.kernel.execute(ONE, cmd.ReleaseLease(subject=TicketId("a"), epoch=1, reason="over"))
+    await settle()
+    assert desk.desk.agents(ONE) == []
 
 
 async def test_a_heartbeat_waits_for_news_as_long_as_it_said(desk: Desk) -> None:

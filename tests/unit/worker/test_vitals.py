@@ -88,7 +88,7 @@ def test_a_persons_answer_is_waited_for_without_end_and_that_time_is_not_its_own
     assert (found.state, subject.vitals.left_s) == (S.WAITING_PERSON, float("inf"))
     subject.vitals.answered(100_000.0)
     assert subject.vitals.now.state is S.THINKING
-    assert subject.vitals.rested_s == 99_990.0
+    assert subject.vitals.rested_s(100_000.0) == 99_990.0
     assert subject.has(100_000.0 + 1799.0).state is S.THINKING
     assert subject.has(100_000.0 + 1800.0).state is S.STALLED
 
@@ -99,11 +99,11 @@ def test_a_rate_limit_lasts_as_long_as_its_notice_said_or_until_a_word() -> None
     assert (found.state, found.until_ms) == (S.RATE_LIMITED, NOW_MS + 3_600_000)
     assert subject.has(3600.0).state is S.RATE_LIMITED
     assert subject.has(3611.0).state is S.THINKING
-    assert subject.vitals.rested_s == 3600.0
+    assert subject.vitals.rested_s(3611.0) == 3600.0
     subject.says(4000.0, "rate_limit", retry_delay_ms=3_600_000)
     assert subject.says(4100.0, "output", "waiting …").state is S.RATE_LIMITED
     assert subject.says(4200.0, "assistant", "on with it").state is S.THINKING
-    assert subject.vitals.rested_s == 3800.0
+    assert subject.vitals.rested_s(4300.0) == 3800.0
 
 
 def test_a_notice_of_what_is_left_is_no_rate_limit() -> None:

@@ -76,7 +76,7 @@ def time_asleep_counts(patch: pytest.MonkeyPatch) -> None:
 
 
 def waiting_counts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Vitals, "rested_s", property(lambda self: 0.0, lambda self, value: None), raising=False)
+    patch.setattr(Vitals, "rested_s", lambda self, now: 0.0)
 
 
 def newcomers_count_for_nothing(patch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,18 @@ from codeswarm.clock import Clock
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import FailureClass
 from codeswarm.domain.settings import Patience, WorkspaceSettings
+from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
-from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer, Problem, PulseOut, WorkspaceOrder
+from codeswarm.protocol import (
+    DeliveredRequest,
+    Heartbeat,
+    MessageOut,
+    Offer,
+    Problem,
+    PulseOut,
+    VitalSign,
+    WorkspaceOrder,
+)
 from codeswarm.router_client import RouterRefused
 from codeswarm.testing.clock import VirtualClock, settle
 from codeswarm.worker.line import Line
@@ -124,8 +134,33 @@ async def test_the_heart_beats_as_often_as_it_is_told_to_and_no_oftener() -> Non
     watching = asyncio.create_task(scene.watch.run())
     await scene.clock.advance(95)
     assert len(scene.far_end.beats) == 10
-    assert scene.far_end.beats[0] == Heartbeat(epoch=1, messages_seen=0, wait_s=10)
+    spawning = VitalSign(state=AgentState.SPAWNING, for_s=0)
+    assert scene.far_end.beats[0] == Heartbeat(epoch=1, messages_seen=0, wait_s=10, vital=spawning)
     watching.cancel()
+
+
+async def test_each_heartbeat_tells_what_the_agent_is_at_and_since_when() -> None:
+    scene = Scene(heartbeat_s=10)
+    watching = asyncio.create_task(scene.watch.run())
+    await scene.clock.advance(2)
+    await scene.stage.emit(Activity("command_started", "pytest -q"))
+    await scene.clock.advance(18)
+    running = VitalSign(state=AgentState.RUNNING_COMMAND, for_s=18, doing="pytest -q")
+    assert scene.far_end.beats[-1].vital == running
+    watching.cancel()
+
+
+async def test_time_spent_waiting_for_others_does_not_count_for_the_whole() -> None:
+    scene = Scene(attempt_timeout_s=100)
+    watching = asyncio.create_task(scene.watch.run())
+    await scene.clock.advance(90)
+    scene.stage.vitals.asked(scene.clock.monotonic())
+    await scene.clock.advance(5000)
+    scene.stage.vitals.answered(scene.clock.monotonic())
+    await scene.clock.advance(9.9)
+    assert not watching.done()
+    await scene.clock.advance(0.2)
+    assert watching.result().failure_class is F.TIMED_OUT
 
 
 async def test_a_heart_that_rests_for_longer_than_a_request_may_wait_beats_all_the_same() -> None:

@@ -83,6 +83,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             body.wait_s,
             usage=body.usage,
             handing_back=body.handing_back,
+            vital=body.vital,
         )
         pulse = await _unless_gone(request, waiting)
         if pulse is None:

@@ -19,6 +19,7 @@ from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import SessionRequest, Sessions, TicketsRequest, edited_plan
 from codeswarm.errors import Refused
 from codeswarm.ledger import views
+from codeswarm.protocol import AgentOut
 from codeswarm.router.routes.naming import Number, parse
 
 PAGE = 500
@@ -212,6 +213,10 @@ def view_routes(engine: Engine) -> APIRouter:
         id_ = SessionId(_find(engine, session)["id"])
         row = views.find_ticket(ledger, id_, ticket)
         return {**row, "attempts": views.rows(ledger, "attempts", session=id_, ticket=ticket)}
+
+    @routes.get("/sessions/{session}/agents")
+    async def agents(session: str) -> list[AgentOut]:
+        return engine.desk.agents(SessionId(_find(engine, session)["id"]))
 
     @routes.get("/sessions/{session}/checkpoints")
     def checkpoints(session: str) -> list[dict[str, Any]]:

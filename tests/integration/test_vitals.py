@@ -1,0 +1,54 @@
+"""What agents are at, through real processes behind real walls: seen, shown, and acted on with evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codeswarm.sandbox.bubblewrap import probe
+from tests.support.held_agent import begin, held_place, let_go
+from tests.support.processes import left_behind
+from tests.support.small_swarm import agent_of, small_place, ticket
+
+KINDS = ("bubblewrap", "none") if probe().works else ("none",)
+STOPS_ITSELF = """\
+import json, os, signal
+print(json.dumps({"type": "command_started", "text": "make it so"}), flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_agent_that_is_stopped_is_ended_and_the_timeline_says_what_was_seen(tmp_path: Path, kind: str) -> None:
+    place = small_place(tmp_path)
+    (tmp_path / "agent" / "agent.py").write_text(STOPS_ITSELF)
+    place.environment |= {"CODESWARM_POLICY_STOPPED_TIMEOUT_S": "0.5", "CODESWARM_POLICY_MAX_ATTEMPTS": "1"}
+    tickets = str(place.tickets([ticket("a", pipeline="single")]))
+    done = place.run("--json", "run", "--tickets", tickets, "--agent", agent_of(place), "--sandbox", kind)
+    assert done.code == 1, done.err
+    (failed,) = [event["data"] for event in done.lines() if event["kind"] == "AttemptTimedOut"]
+    assert (failed["failure"]["failure_class"], failed["charged"]) == ("hung", True)
+    assert failed["failure"]["message"].startswith("the agent stalled: stopped by a signal for ")
+    evidence = failed["failure"]["evidence"]
+    assert (evidence["state"], evidence["doing"]) == ("running_command", "make it so")
+    assert evidence["last_word"] == "command_started: make it so"
+    assert any(" (T" in process for process in evidence["processes"]), evidence
+    assert left_behind(place.root) == []
+
+
+async def test_whoever_looks_is_told_what_an_agent_is_at(tmp_path: Path) -> None:
+    place = held_place(tmp_path)
+    run = await begin(place, KINDS[0], "a")
+    (agent,) = place.run("--json", "status").json["agents"]
+    assert (agent["ticket"], agent["epoch"]) == ("a", 1)
+    assert agent["vital"]["state"] in ("spawning", "thinking", "running_command")
+    assert agent["vital"]["for_s"] >= 0
+    told = place.run("status").out
+    assert any(word in told for word in ("spawning ", "thinking ", "running ")), told
+    (attempt,) = place.run("--json", "work", "a").json["attempts"]
+    assert attempt["at"]["epoch"] == 1
+    let_go(place, "a")
+    assert await run.end() == 0, run.error
+    assert place.run("--json", "status").json["agents"] == []
+    assert left_behind(place.root) == []
