@@ -10,14 +10,15 @@ from codeswarm.agents.base import Agent, AgentSpec
 from codeswarm.environment import Login
 from codeswarm.errors import ConfigError
 
-KINDS = ("claude", "api", "command", "replay")
-PLANNED = ("codex", "gemini", "acp")
+KINDS = ("claude", "codex", "api", "command", "replay")
+PLANNED = ("gemini", "acp")
 
 
 def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Agent:
     """The adapter for a spec; `directory` is where relative names in it are looked up. Raises: ConfigError."""
     makers: dict[str, Callable[[], Agent]] = {
         "claude": lambda: _class("claude", "ClaudeAgent")(spec, login),
+        "codex": lambda: _class("codex", "CodexAgent")(spec, login),
         "api": lambda: _class("api", "ApiAgent")(spec, login),
         "command": lambda: _class("command", "CommandAgent")(spec, directory, home),
         "replay": lambda: _class("replay", "ReplayAgent")(spec, directory),

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import say
 
-_CLIS = ("codex", "gemini")
+_DRIVEN = ("codex",)
+"""Beside Claude Code, which is told of even where it is missing: it is the agent where none is named."""
+_OTHERS = ("gemini",)
 ANY_PROGRAM = "any program can be an agent: codeswarm example agent   # prints one that is no model, to try with"
 
 
@@ -27,10 +29,12 @@ def agents_here(here: Here) -> list[AgentHere]:
     from codeswarm.agents.factory import make_agent
     from codeswarm.host import which
 
-    login = here.environment.login
-    health = make_agent(AgentSpec("claude"), here.directory, here.environment.home, login).check()
-    found = [AgentHere("claude", health.works, health.what, health.fix)]
-    for kind in _CLIS:
+    login, found = here.environment.login, []
+    for kind in ("claude", *_DRIVEN):
+        health = make_agent(AgentSpec(kind), here.directory, here.environment.home, login).check()
+        if kind == "claude" or health.works or which(kind, here.environment.path):
+            found.append(AgentHere(kind, health.works, health.what, health.fix))
+    for kind in _OTHERS:
         if path := which(kind, here.environment.path):
             found.append(AgentHere(kind, False, f"{kind} ({path}) is not driven by this version", ANY_PROGRAM))
     return found
@@ -43,7 +47,7 @@ def usable(agents: Sequence[AgentHere]) -> bool:
 def tell_agents(agents: Sequence[AgentHere]) -> None:
     for agent in agents:
         say(f"agent    {agent.what}")
-        if not agent.works and agent.kind == "claude":
+        if not agent.works and agent.kind not in _OTHERS:
             say(f"         {agent.fix}")
     if not usable(agents):
         say(f"         {ANY_PROGRAM}")
@@ -53,4 +57,7 @@ def first_run(agents: Sequence[AgentHere]) -> list[str]:
     """What to type for a first landed ticket: with an agent that is here, else with the example of one."""
     from codeswarm.cli.example import TRY
 
-    return ['codeswarm run "WHAT YOU WANT"'] if usable(agents) else list(TRY)
+    kind = next((agent.kind for agent in agents if agent.works), None)
+    if kind is None:
+        return list(TRY)
+    return ['codeswarm run "WHAT YOU WANT"' + ("" if kind == "claude" else f" --agent {kind}")]

@@ -1,0 +1,116 @@
+"""`codex[:MODEL]`: the Codex CLI, driven as an app server: JSON-RPC, one message a line, over its standard streams.
+
+Facts (seen with 0.163): a server holds threads; a turn of one is begun, steered and interrupted by requests, and told
+of by notifications; before a command runs it may send a request of its own. Whoever starts a thread that may write
+makes the project a trusted one, which loads MCP servers of the repository: so a thread starts read-only, and each turn
+is given all of what our own walls leave. Codex's own walls would keep it from committing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from codeswarm.agents.base import AgentSpec, Capabilities, Health, Stage, Task
+from codeswarm.agents.codex_thread import CodexThread, Terms
+from codeswarm.agents.installed import shown_for, version_of
+from codeswarm.environment import Login
+from codeswarm.errors import AgentUnavailable
+from codeswarm.host import which
+
+INSTALL = "npm install -g @openai/codex"
+LOGIN = "export OPENAI_API_KEY=…"
+KEYS = ("CODEX_API_KEY", "OPENAI_API_KEY")
+"""The first that is set is used."""
+ENDPOINT = "OPENAI_BASE_URL"
+MINIMUM = (0, 150, 0)
+"""Older ones speak an app-server protocol that was never held against this adapter."""
+ADDRESS = "https://api.openai.com/v1"
+PROVIDER = "codeswarm"
+_VERSION = re.compile(r"codex(?:-cli)? (\d+)\.(\d+)\.(\d+)")
+
+_SETTINGS: Mapping[str, object] = {
+    "analytics.enabled": False,
+    "check_for_update_on_startup": False,
+    "project_doc_fallback_filenames": ["CLAUDE.md"],
+}
+_PROVIDER_SETTINGS: Mapping[str, object] = {
+    "name": PROVIDER,
+    "wire_api": "responses",
+    "supports_websockets": False,
+    "request_max_retries": 0,
+    "stream_max_retries": 2,
+}
+"""Whoever is refused says so soon, and the cascade decides: codex alone would try for half a minute."""
+
+
+def find_codex(path_variable: str) -> str | None:
+    """The CLI on the PATH, or the one that the `openai-codex-cli-bin` package brings."""
+    if found := which("codex", path_variable):
+        return found
+    spec = importlib.util.find_spec("codex_cli_bin")
+    if spec is None or spec.origin is None:
+        return None
+    bundled = Path(spec.origin).parent / "bin" / "codex"
+    return str(bundled) if bundled.exists() else None
+
+
+class CodexAgent:
+    can = Capabilities(resume=True, turns=True, inject=True, ask=True)
+
+    def __init__(self, spec: AgentSpec, login: Login, *, asks: bool = False) -> None:
+        """`asks`: it asks before everything that it runs or changes, instead of running it."""
+        self.spec = spec
+        self._login = login
+        self._asks = asks
+
+    def check(self) -> Health:
+        found = find_codex(self._login.path)
+        if found is None:
+            return Health(works=False, what="codex is not installed", fix=INSTALL)
+        if not self._login.of(KEYS):
+            what = f"codex ({found}) has no login that agents may use"
+            return Health(works=False, what=what, fix=LOGIN)
+        version = version_of(found, self._login.path, _VERSION)
+        if version is not None and version < MINIMUM:
+            wanted, there = (".".join(map(str, numbers)) for numbers in (MINIMUM, version))
+            what = f"codex {there} ({found}) is too old: it is spoken to as {wanted} and later understand it"
+            return Health(works=False, what=what, fix=f"{INSTALL}@latest")
+        return Health(works=True, what=f"codex ({found}), login from {', '.join(self._login.of(KEYS))}")
+
+    async def open(self, task: Task, stage: Stage) -> CodexThread:
+        executable = self._executable()
+        login = self._login.of((*KEYS, ENDPOINT))
+        settings = {**_SETTINGS, **provider_of(login)}
+        overrides = [part for name, value in settings.items() for part in ("-c", f"{name}={json.dumps(value)}")]
+        argv = [str(executable), "app-server", *overrides, "--disable", "plugins"]
+        thread = CodexThread(stage, self._terms(task))
+        await thread.open(argv, {**login, **task.environment()}, shown_for(executable))
+        return thread
+
+    def _executable(self) -> Path:
+        found = find_codex(self._login.path)
+        if found is None:
+            raise AgentUnavailable("codex is not installed", "no program of that name is on the PATH", INSTALL)
+        return Path(found).resolve()
+
+    def _terms(self, task: Task) -> Terms:
+        model = self.spec.argument or None
+        thread = task.conversation if task.resume else ""
+        return Terms(thread, str(task.inside.workspace), model, "untrusted" if self._asks else "never")
+
+
+def provider_of(login: Mapping[str, str]) -> dict[str, object]:
+    """Where the model is and by which key, as settings of ours: the person's own configuration is never read.
+
+    Without a key there is nothing to set: codex then looks for a login file in its HOME.
+    """
+    key = next((name for name in KEYS if name in login), None)
+    if key is None:
+        return {}
+    settings = {**_PROVIDER_SETTINGS, "base_url": login.get(ENDPOINT) or ADDRESS, "env_key": key}
+    named = {f"model_providers.{PROVIDER}.{name}": value for name, value in settings.items()}
+    return {"model_provider": PROVIDER, **named}
