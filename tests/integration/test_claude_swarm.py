@@ -13,22 +13,14 @@ import pytest
 from codeswarm.agents.claude import find_claude
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer
-from tests.support.claude_script import SwarmScript, acceptance
 from tests.support.runs import Place
+from tests.support.swarm_script import LIBRARY, SwarmScript, acceptance
 
 PROBE = probe()
 pytestmark = [
     pytest.mark.skipif(not PROBE.works, reason=f"{PROBE.why}: {PROBE.fix}"),
     pytest.mark.skipif(find_claude(os.defpath) is None, reason="no claude: pip install claude-agent-sdk bundles it"),
 ]
-
-LIBRARY = {
-    "lib.py": '"""A library."""\n\n\ndef zero():\n    return "zero"\n',
-    "tests/test_zero.py": "import lib\n\n\ndef test_zero():\n    assert lib.zero() == 'zero'\n",
-    "conftest.py": "",
-    ".gitignore": "__pycache__/\n.pytest_cache/\n",
-    "codeswarm.toml": '[gates]\nfast = "python -m pytest -q -x -p no:cacheprovider"\n',
-}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codeswarm.testing.model_server import Request, Say, Shell
-from tests.support.claude_script import SwarmScript, acceptance
+from tests.support.swarm_script import SwarmScript, acceptance
 
 SPEC = """\
 # Functions that know their names

@@ -1,4 +1,4 @@
-"""What a scripted model says to the swarm's Claude Code agents, by role and ticket. It refuses incomplete prompts."""
+"""What a scripted model says to the swarm's agents, of any kind, by role and ticket. It refuses incomplete prompts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 
 from codeswarm.testing.model_server import HangInStream, Refuse, Request, Say, Shell, Turn, WriteFile
 
+LIBRARY = {
+    "lib.py": '"""A library."""\n\n\ndef zero():\n    return "zero"\n',
+    "tests/test_zero.py": "import lib\n\n\ndef test_zero():\n    assert lib.zero() == 'zero'\n",
+    "conftest.py": "",
+    ".gitignore": "__pycache__/\n.pytest_cache/\n",
+    "codeswarm.toml": '[gates]\nfast = "python -m pytest -q -x -p no:cacheprovider"\n',
+}
+"""What the tickets are about."""
 ROLES = {
     "You are a test writer": "test_writer",
     "You are an implementer": "implementer",
