@@ -7,20 +7,29 @@ short is shared by very many keys.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from hashlib import blake2b
 
-from codeswarm.environment import Login
+from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, KEYS, Login
 
 BYTES = 6
+
+
+CREDENTIALS: Mapping[str, tuple[str, ...]] = {
+    "claude": (*CLAUDE_VARIABLES, CLAUDE_ENDPOINT),
+    "codex": ("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+    "api": KEYS,
+}
+"""Kind of agent → the variables that it logs in with. `acp:` is whatever its command is."""
 
 
 def accounts(login: Login) -> dict[str, str]:
     """Kind of agent → a digest of its credentials, the endpoint that they are for among them. Kinds without any are
     left out.
     """
-    found = {field.name: getattr(login, field.name) for field in fields(login)}
-    return {kind: _digest(what) for kind, what in found.items() if isinstance(what, Mapping) and what}
+    keys = {**login.keys, **login.claude}
+    found = {kind: {name: keys[name] for name in names if name in keys} for kind, names in CREDENTIALS.items()}
+    return {kind: _digest(what) for kind, what in found.items() if what}
 
 
 def _digest(credentials: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from codeswarm.agents.base import AgentSpec, Capabilities, Health, Stage, Task
 from codeswarm.agents.codex_thread import CodexThread, Terms
 from codeswarm.agents.installed import shown_for, version_of
+from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import which
@@ -83,12 +84,12 @@ class CodexAgent:
 
     async def open(self, task: Task, stage: Stage) -> CodexThread:
         executable = self._executable()
-        login = self._login.of((*KEYS, ENDPOINT))
-        settings = {**_SETTINGS, **provider_of(login)}
+        settings, told = provider_of(self._login.of((*KEYS, ENDPOINT)), stage)
+        settings = {**_SETTINGS, **settings}
         overrides = [part for name, value in settings.items() for part in ("-c", f"{name}={json.dumps(value)}")]
         argv = [str(executable), "app-server", *overrides, "--disable", "plugins"]
         thread = CodexThread(stage, self._terms(task))
-        await thread.open(argv, {**login, **task.environment()}, shown_for(executable))
+        await thread.open(argv, {**told, **task.environment()}, shown_for(executable))
         return thread
 
     def _executable(self) -> Path:
@@ -103,14 +104,16 @@ class CodexAgent:
         return Terms(thread, str(task.inside.workspace), model, "untrusted" if self._asks else "never")
 
 
-def provider_of(login: Mapping[str, str]) -> dict[str, object]:
-    """Where the model is and by which key, as settings of ours: the person's own configuration is never read.
+def provider_of(login: Mapping[str, str], stage: Stage) -> tuple[dict[str, object], dict[str, str]]:
+    """Where the model is, as settings of ours, and a key, which is put in outside, as an environment.
 
-    Without a key there is nothing to set: codex then looks for a login file in its HOME.
+    The person's own configuration is never read. Without a key nothing is set: codex then looks for a login file in its
+    HOME, and for the hosts that such a login is for.
     """
     key = next((name for name in KEYS if name in login), None)
     if key is None:
-        return {}
-    settings = {**_PROVIDER_SETTINGS, "base_url": login.get(ENDPOINT) or ADDRESS, "env_key": key}
+        return {}, {}
+    reached = stage.reach(Endpoint(login.get(ENDPOINT) or ADDRESS, "authorization", login[key], "Bearer"))
+    settings = {**_PROVIDER_SETTINGS, "base_url": reached.url, "env_key": key}
     named = {f"model_providers.{PROVIDER}.{name}": value for name, value in settings.items()}
-    return {"model_provider": PROVIDER, **named}
+    return {"model_provider": PROVIDER, **named}, {key: reached.secret}
