@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from codeswarm.testing.sandbox_contract import make_box, run
 from codeswarm.worker.cleaning import size_of
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.gate import GateContext, GateRunner
-from codeswarm.worker.masks import masks
+from codeswarm.worker.masks import masks, secrets
 from codeswarm.worker.places import Place, remove
 from codeswarm.worker.play import put_bundle
 from codeswarm.worker.view import View
@@ -257,6 +257,127 @@ async def test_git_on_an_agents_repository_does_not_see_our_data(site: Site, che
     masked = masks(checkout.objects)
     box = replace(box_for(site, checkout), masks=masked, mounts=(Mount(checkout.path.parent), Mount(checkout.objects)))
     assert await seen(site, box, checkout) == {"OBJECTS"}
+
+
+# ── what is not there yet when a run begins ──────────────────────────────────────────────────────────────────
+
+
+async def while_running(box: Box, script: str, meanwhile: Callable[[], None]) -> str:
+    """What a run says that goes on with a script once something has happened on the host."""
+    running = await Bubblewrap().start(box, ["/bin/sh", "-c", f"echo begun; read _; {script}"], {"PATH": "/usr/bin"})
+    stdin, stdout = running.process.stdin, running.process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    assert await stdout.readline() == b"begun\n"
+    meanwhile()
+    stdin.write(b"\n")
+    out = await stdout.read()
+    assert await running.end() == ()
+    return out.decode()
+
+
+@pytest.mark.parametrize("hides", [True, False])
+async def test_what_a_home_keeps_secret_is_hidden_even_when_it_comes_later(tmp_path: Path, hides: bool) -> None:
+    person = tmp_path / "home"
+    plant(person, {".aws/credentials": "canary", ".netrc": "canary", ".config/tool/x": "seen", "notes": "seen"})
+    person.joinpath("link").symlink_to("notes")
+    mounts = (Mount(person),)
+    box = replace(make_box(tmp_path / "box"), mounts=mounts, masks=secrets(person, mounts) if hides else ())
+    script = f"cd {person}; cat .aws/credentials .netrc .ssh/id .config/gh/hosts.yml 2>/dev/null; cat notes link"
+
+    def meanwhile() -> None:
+        plant(person, {".ssh/id": "canary", ".config/gh/hosts.yml": "canary"})
+
+    said = await while_running(box, f"{script} .config/tool/x", meanwhile)
+    assert said == "canary" * (0 if hides else 4) + "seen" * 3
+
+
+async def test_a_secret_that_the_person_names_is_seen(tmp_path: Path) -> None:
+    plant(tmp_path / "home", {".aws/config": "seen", ".aws/sso/cache": "seen", ".ssh/id": "canary"})
+    home = tmp_path / "home"
+    mounts = (Mount(home), Mount(home / ".aws" / "config"))
+    box = replace(make_box(tmp_path / "box"), mounts=mounts, masks=secrets(home, mounts, [str(home / ".aws")]))
+    code, out = await run(Bubblewrap(), box, f"cd {home}; cat .aws/config .aws/sso/cache; cat .ssh/id")
+    assert (code, out.count("seen"), out.count("canary")) == (1, 2, 0)
+
+
+def test_secrets_cost_nothing_where_no_home_is_shown(tmp_path: Path) -> None:
+    plant(tmp_path, {"home/.pyenv/shims/python": "", "elsewhere/x": ""})
+    assert secrets(tmp_path / "home", [Mount(tmp_path / "elsewhere"), Mount(tmp_path / "home" / ".pyenv")]) == ()
+
+
+async def test_a_socket_that_comes_to_a_masked_place_is_not_reached(site: Site, checkout: Checkout) -> None:
+    box = replace(box_for(site, checkout), mounts=(Mount(checkout.path.parent),))
+    later = socket.socket(socket.AF_UNIX)
+    script = f"python3 -c \"import socket; socket.socket(socket.AF_UNIX).connect('{checkout.data}/later')\" 2>&1"
+
+    def meanwhile() -> None:
+        later.bind(str(checkout.data / "later"))
+        later.listen()
+
+    with later:
+        assert "No such file" in await while_running(box, script, meanwhile)
+        shown = replace(box, masks=())
+        assert await while_running(shown, script, lambda: None) == ""
+
+
+@pytest.mark.skipif(not os.access("/etc", os.W_OK), reason="/etc can't be written here")
+async def test_a_file_of_the_system_that_others_may_not_read_is_hidden_though_it_is_new(tmp_path: Path) -> None:
+    box = make_box(tmp_path)
+    assert (await run(Bubblewrap(), box, "ls /etc/hostname"))[0] == 0
+    late = Path(f"/etc/codeswarm-canary-{os.getpid()}")
+    with open(os.open(late, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write("canary\n")
+    try:
+        assert "canary\n" not in (await run(Bubblewrap(), box, f"cat {late}; echo"))[1].replace("canary-", "")
+    finally:
+        late.unlink()
+
+
+LATE_MOUNT = """
+import asyncio, subprocess, sys
+from pathlib import Path
+from codeswarm.sandbox import bubblewrap
+from codeswarm.sandbox.base import Mount
+from codeswarm.testing.sandbox_contract import make_box
+from dataclasses import replace
+
+root, weak = Path(sys.argv[1]), sys.argv[2] == "weak"
+late = root / "shown" / "late"
+late.mkdir(parents=True, exist_ok=True)
+subprocess.run(["mount", "--make-rshared", "/"], check=True)
+if weak:
+    bubblewrap._apart = lambda: ()
+
+
+async def main():
+    box = replace(make_box(root / "box"), mounts=(Mount(root / "shown"),))
+    script = f"echo begun; read _; cat {late}/canary; touch {late}/written"
+    running = await bubblewrap.Bubblewrap().start(box, ["/bin/sh", "-c", script], {"PATH": "/usr/bin"})
+    await running.process.stdout.readline()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(late)], check=True)
+    (late / "canary").write_text("canary")
+    running.process.stdin.write(b"\\n")
+    said = await running.process.stdout.read()
+    await running.end()
+    print(said.decode(), (late / "written").exists())
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("how", "seen"), [("weak", "canary True"), ("as it is", " False")])
+def test_what_the_host_mounts_later_is_neither_seen_nor_written(tmp_path: Path, how: str, seen: str) -> None:
+    apart = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
+    said = subprocess.run(
+        [*apart, sys.executable, "-c", LATE_MOUNT, str(tmp_path), how],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.stdout.rstrip("\n") == seen, said.stderr
 
 
 # ── files that a repository asks to be copied ────────────────────────────────────────────────────────────────

@@ -104,7 +104,7 @@ class Bubblewrap:
         confined = await asyncio.to_thread(self._confinement.prepare, box)
         (status, told), (held, go) = os.pipe(), os.pipe()
         passed = _Passed(told, held, *map(_memory_file, (PASSWD.encode(), GROUP.encode(), _filter())))
-        entering = box.namespaces.entering if box.namespaces else ()
+        entering = box.namespaces.entering if box.namespaces else _apart()
         try:
             process = await spawn(
                 [*entering, self._executable, *self._flags(box, passed), "--", *argv],
@@ -260,11 +260,31 @@ def _system() -> tuple[str, ...]:
     return tuple(flags)
 
 
-@cache
 def _etc(*, network: bool) -> tuple[str, ...]:
-    """/etc without what an ordinary user of this machine could not read: as root we would hand out its secrets."""
+    """/etc without what an ordinary user of this machine could not read: as root we would hand out its secrets. It is
+    looked through again whenever something was added to it.
+    """
+    if (kept := _looked_through.get(network)) is None or any(_changed(*folder) for folder in kept[0]):
+        kept = _looked_through[network] = _look_through_etc(network=network)
+    return kept[1]
+
+
+_looked_through: dict[bool, tuple[list[tuple[str, int]], tuple[str, ...]]] = {}
+"""With and without network: each folder and when it last changed, and the words."""
+
+
+def _changed(folder: str, when_ns: int) -> bool:
+    try:
+        return os.stat(folder).st_mtime_ns != when_ns  # noqa: PTH116 - of a hundred and more, at each start
+    except OSError:
+        return True
+
+
+def _look_through_etc(*, network: bool) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
     flags = ["--ro-bind", "/etc", "/etc"]
+    seen = []
     for folder, folders, files in os.walk("/etc"):
+        seen.append((folder, Path(folder).stat().st_mtime_ns))
         for name in list(folders):
             path = Path(folder, name)
             if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH:
@@ -278,7 +298,18 @@ def _etc(*, network: bool) -> tuple[str, ...]:
     resolver = Path("/etc/resolv.conf")
     if network and resolver.is_symlink() and resolver.exists():
         flags += ["--ro-bind", str(resolver.resolve()), str(resolver.resolve())]
-    return tuple(flags)
+    return seen, tuple(flags)
+
+
+def _apart() -> tuple[str, ...]:
+    """What keeps mounts that the host makes later out of the folders that are shown: it would add them to each, and
+    writable. bubblewrap takes its mounts from where it stands, so it stands where nobody adds any. Needed where the
+    host shares its mounts, as all do that systemd has started.
+    """
+    if " shared:" not in Path("/proc/self/mountinfo").read_text():
+        return ()
+    user = () if os.getuid() == 0 else ("--user", "--map-current-user")
+    return ("unshare", *user, "--mount", "--propagation", "private", "--")
 
 
 @cache
@@ -308,7 +339,7 @@ def probe(executable: str | None = None, namespaces: Namespaces | None = None) -
     denied = _memory_file(_filter())
     flags = [*NAMESPACES, *_system(), *_etc(network=False), "--proc", "/proc", "--dev", "/dev"]
     flags += ["--seccomp", str(denied)] if _filter() else []
-    argv = [*(namespaces.entering if namespaces else ()), found, *flags, "--", "/bin/true"]
+    argv = [*(namespaces.entering if namespaces else _apart()), found, *flags, "--", "/bin/true"]
     try:
         done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, timeout_s=20, pass_fds=(denied,))
     except (OSError, subprocess.TimeoutExpired) as error:

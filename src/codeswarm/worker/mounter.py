@@ -19,7 +19,7 @@ import socket
 import sys
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 1, 32, 4096, 16384, 1 << 19
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 HOLD = "mode=0700,size=64k"
 OPTIONS = "userxattr,index=off,nfs_export=off,lowerdir=mount/lower,upperdir=upper,workdir=work"
 """Relative paths: they need no escapes, whatever stands in the name of a folder. Without an index, so that a lower that
@@ -39,7 +39,7 @@ def enter_namespaces() -> None:
     for name, line in (("setgroups", "deny"), ("uid_map", f"{AGENT} {user} 1"), ("gid_map", f"{AGENT} {group} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(line)
-    mount(None, "/", None, MS_REC | MS_SLAVE)
+    mount(None, "/", None, MS_REC | MS_PRIVATE)  # what the host mounts later would come to be seen inside, writable
 
 
 def mount_overlay(root: str, lower: str, name: str) -> None:

@@ -24,7 +24,7 @@ from codeswarm.protocol import WorkspaceOrder
 from codeswarm.registries import HOSTS, registries
 from codeswarm.sandbox.base import Box, Limits, Mount, Sandbox
 from codeswarm.worker.borrow import copy_files, exclude, free_ports
-from codeswarm.worker.masks import masks
+from codeswarm.worker.masks import masks, secrets
 from codeswarm.worker.mounting import OverlayFailed
 from codeswarm.worker.overlays import Overlays
 from codeswarm.worker.places import Place, Places, remove
@@ -147,7 +147,10 @@ class WorkspaceMaker:
             place.run,
             place.tmp,
             mounts=mounts,
-            masks=masks(Path(order.objects), order.repository, order.settings.visible),
+            masks=(
+                *masks(Path(order.objects), order.repository, order.settings.visible),
+                *secrets(self._environment.home, mounts, order.settings.visible),
+            ),
             network=network,
             limits=limits(order.settings),
             namespaces=view.namespaces,
