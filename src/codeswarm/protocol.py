@@ -92,6 +92,8 @@ class Offer(Wire):
     patience: Patience = Patience()
     conversation: str = ""
     """That of an interrupted attempt of the same agent; it may be gone on with."""
+    used: Usage = Usage()
+    """What that conversation has used so far."""
     earlier_epochs: tuple[int, ...] = ()
     """Attempts of this ticket that ended without their worker: their workspaces may still lie here."""
     workspace: WorkspaceOrder

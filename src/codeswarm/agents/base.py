@@ -55,6 +55,8 @@ class Task:
     conversation: str
     """The id that a new conversation is to bear, or that of the one to go on with."""
     resume: bool = False
+    used: Usage = Usage()
+    """What the conversation that it goes on with had used before."""
 
     def environment(self) -> dict[str, str]:
         """What every program of an attempt finds in its environment."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
+from codeswarm.agents.claude_usage import Figures, usage_of
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
 from codeswarm.agents.program import SHOWN, Program
@@ -30,6 +31,7 @@ DEFAULT_MODEL = "sonnet"
 ENDPOINT = "https://api.anthropic.com"
 HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "claude.ai")
 """What the CLI asks by itself with a token of an account."""
+UNKNOWN = Usage()
 INTERRUPT = "codeswarm-interrupt"
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 MINIMUM = (2, 0, 0)
@@ -97,7 +99,7 @@ class ClaudeAgent:
         executable = self._executable()
         visible = () if is_system(executable) else (executable,)
         environment = {**_FIXED_ENVIRONMENT, **self._credentials(stage), **task.environment()}
-        conversation = ClaudeConversation(task.conversation, stage)
+        conversation = ClaudeConversation(task.conversation, stage, task.used)
         await conversation.start([str(executable), *self._flags(task)], environment, visible)
         return conversation
 
@@ -133,8 +135,9 @@ class ClaudeAgent:
 class ClaudeConversation:
     """A running CLI, and what it has said so far."""
 
-    def __init__(self, conversation: str, stage: Stage) -> None:
+    def __init__(self, conversation: str, stage: Stage, used: Usage = UNKNOWN) -> None:
         self.id = conversation
+        self._figures = Figures(used)
         self._stage = stage
         self._program: Program | None = None
         self._answer: asyncio.Future[Mapping[str, Any]] | None = None
@@ -190,11 +193,18 @@ class ClaudeConversation:
             return
         if message.get("type") == "rate_limit_event" and isinstance(message.get("rate_limit_info"), dict):
             self._rate_limit = message["rate_limit_info"]
-        for activity in activities(message, line):
+        for activity in (*activities(message, line), *self._metered(message)):
             self._said = activity.text if activity.type == "assistant" else self._said
             await self._stage.emit(activity)
         if message.get("type") == "result":
             self._has_answered(message)
+
+    def _metered(self, message: Mapping[str, Any]) -> Iterator[Activity]:
+        """Within a turn its figures are added up, answer by answer; its end tells them whole."""
+        if message.get("type") == "result":
+            self._figures.turned(usage_of(message))
+        elif self._figures.heard(message):
+            yield Activity("usage", data=self._figures.newest.model_dump())
 
     def _has_answered(self, result: Mapping[str, Any]) -> None:
         if self._answer is None or self._answer.done():
@@ -261,22 +271,6 @@ def _plain(content: object) -> str:
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return ""
-
-
-def usage_of(result: Mapping[str, Any]) -> Usage:
-    """Cumulative figures of a `result` line: tokens over all models, cost as the CLI prices it; else unknown."""
-    models = result.get("modelUsage")
-    rows = [row for row in models.values() if isinstance(row, dict)] if isinstance(models, dict) else []
-    read = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
-    return Usage.told(
-        sum(_count(row.get(key)) for row in rows for key in read) if rows else None,
-        sum(_count(row.get("outputTokens")) for row in rows) if rows else None,
-        result.get("total_cost_usd"),
-    )
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 REJECTED = "rate_limit_rejected"

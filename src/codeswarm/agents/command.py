@@ -19,6 +19,7 @@ from typing import Any
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.lines import read_lines, read_object
 from codeswarm.agents.program import end_with_main
+from codeswarm.agents.usage import newest
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import program
 from codeswarm.process import KILLED
@@ -170,7 +171,5 @@ def usage_of(activity: Activity, before: Usage) -> Usage:
     """The newest usage figures: they are cumulative, and what an activity leaves out is as it was."""
     if activity.type != "usage":
         return before
-    source = activity.data.get("usage") if isinstance(activity.data.get("usage"), dict) else activity.data
-    assert source is not None
-    told = Usage.told(source.get("input_tokens"), source.get("output_tokens"), source.get("cost_usd"))
-    return before.model_copy(update=told.model_dump(exclude_none=True))
+    within = activity.data.get("usage")
+    return newest(within if isinstance(within, dict) else activity.data, before)

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from codeswarm.domain.model import Frozen
-from codeswarm.domain.results import LONGEST_MODEL, MOST_USD, ModelUsage, Usage
+from codeswarm.domain.results import MOST_USD, ModelUsage, Usage, model_name
 
 PER = 1_000_000
 """Prices are for so many tokens."""
@@ -74,6 +74,8 @@ class Prices:
         """What they cost together; None where the price of one is not known, or where there is none."""
         total, known = 0.0, False
         for row in used:
+            if not row.input_tokens + row.output_tokens:
+                continue
             price = self.of(row.model)
             if price is None:
                 return None
@@ -95,4 +97,4 @@ def _only_model(usage: Usage, agent: str) -> tuple[ModelUsage, ...]:
         return ()
     model = argument if argument.startswith(MODEL_KINDS[kind]) else MODEL_KINDS[kind] + argument
     read, wrote = usage.input_tokens or 0, usage.output_tokens or 0
-    return (ModelUsage(model=model[:LONGEST_MODEL], input_tokens=read, output_tokens=wrote),)
+    return (ModelUsage(model=model_name(model), input_tokens=read, output_tokens=wrote),)

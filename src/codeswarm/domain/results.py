@@ -17,6 +17,11 @@ LONGEST_MODEL = 200
 Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
+def model_name(text: str) -> str:
+    """A name from outside, as it can be written down."""
+    return text[:LONGEST_MODEL].encode("utf-8", "replace").decode()
+
+
 class ModelUsage(Frozen):
     """What one model of a conversation read and wrote."""
 
@@ -66,7 +71,7 @@ class Usage(Frozen):
         if isinstance(model, str) and model and (read is not None or wrote is not None):
             rows = (
                 ModelUsage(
-                    model=model[:LONGEST_MODEL],
+                    model=model_name(model),
                     input_tokens=read or 0,
                     output_tokens=wrote or 0,
                     cached_tokens=_count(cached_tokens) or 0,

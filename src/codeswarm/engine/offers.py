@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codeswarm.domain.ids import GateId, TicketId, is_gate, lease_id
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import FailureClass
+from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.domain.states import AttemptStatus
 from codeswarm.engine.leases import Leased
@@ -58,6 +58,7 @@ class Offers:
             attempt=attempt.number,
             agent=attempt.agent,
             conversation=_conversation(ticket, attempt.agent),
+            used=_used(ticket, attempt.agent),
             earlier_epochs=tuple(a.epoch for a in ticket.attempts.values() if _left_something(a)),
         )
 
@@ -72,6 +73,13 @@ class Offers:
             changed_files=self._store.changed_files(gate.base, gate.commit),
             ticket=gate.ticket or "",
         )
+
+
+def _used(ticket: Ticket, agent: str) -> Usage:
+    """What that conversation had used when it was last heard of: its figures go on from there."""
+    earlier = _conversation(ticket, agent)
+    told = [a.usage for a in ticket.attempts.values() if earlier and a.conversation == earlier and a.usage != Usage()]
+    return told[-1] if told else Usage()
 
 
 def _conversation(ticket: Ticket, agent: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from codeswarm.agents.base import Agent, Conversation, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
-from codeswarm.domain.results import Failure, FailureClass, LeftOut
+from codeswarm.domain.results import Failure, FailureClass, LeftOut, Usage
 from codeswarm.egress.way_out import WayOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.failpoints import reach
@@ -28,6 +28,7 @@ from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.transcript import Transcript
+from codeswarm.worker.turns import Turns
 from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.watch import Stop, Watch, beating
 from codeswarm.worker.workspace import Workspace
@@ -84,6 +85,7 @@ class Play:
             self._recorder,
             self._make_way_out(),
         )
+        self._turns = Turns(self._stage, tools.clock, STOP_GRACE_S, more=agent.can.turns)
 
     async def play(self) -> Played:
         """Raises: LeaseLost; RouterUnreachable where the files could not be brought home (they stay where they are)."""
@@ -91,6 +93,7 @@ class Play:
         shipping = asyncio.create_task(self.transcript.keep_shipping())
         try:
             ending, stop = await self._run_agent(task)
+            ending = dataclasses.replace(ending, usage=self._stage.used(ending.usage))
             reach("worker.agent_done")
             await self._stage.end_all()
             await self._denials.told()
@@ -136,6 +139,7 @@ class Play:
             result=inside.run / RESULT,
             conversation=conversation,
             resume=preparation.resumed,
+            used=offer.used if preparation.resumed else Usage(),
         )
 
     def _make_way_out(self) -> WayOut | None:
@@ -159,6 +163,7 @@ class Play:
             messages_seen=self._preparation.messages_seen,
             say=self._say,
             received=self._stage.received,
+            hand_back=self._turns.tell,
         )
         talking = asyncio.create_task(self._talk(task))
         watching = asyncio.create_task(watch.run())
@@ -179,7 +184,7 @@ class Play:
         """The conversation from its beginning to the end of its program."""
         conversation = self._conversation = await self._agent.open(task, self._stage)
         self._stage.vitals.started(self._tools.clock.monotonic())
-        ending = await conversation.turn(task.prompt)
+        ending = await self._turns.run(conversation, task.prompt)
         at_its_end = await self._close(conversation)
         return ending if ending.failure is not None else dataclasses.replace(ending, failure=at_its_end)
 

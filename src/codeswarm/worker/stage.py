@@ -11,7 +11,9 @@ from typing import Any
 
 from codeswarm.agents.base import Activity, Permission, Question
 from codeswarm.agents.recording import Recorder
+from codeswarm.agents.usage import newest
 from codeswarm.clock import Clock
+from codeswarm.domain.results import Usage
 from codeswarm.egress.base import Endpoint, Reached
 from codeswarm.egress.door import INSIDE, Door
 from codeswarm.egress.way_out import WayOut, told
@@ -53,6 +55,9 @@ class WorkerStage:
         self._tables = tables
         self._recorder = recorder
         self._way_out = way_out
+        self.usage = Usage()
+        """The newest figures of the conversation."""
+        self._metered = asyncio.Condition()
         self._running: list[Running] = []
 
     def reach(self, endpoint: Endpoint) -> Reached:
@@ -89,11 +94,29 @@ class WorkerStage:
 
     async def emit(self, activity: Activity) -> None:
         self.vitals.heard(activity, self._clock.monotonic(), self._clock.now_ms())
+        if activity.type == "usage":
+            await self._meter(activity)
         self._transcript.write(activity)
         if self._recorder is not None:
             self._recorder.activity(activity)
         if activity.type == "turn":
             self.turned.set()
+
+    async def _meter(self, activity: Activity) -> None:
+        within = activity.data.get("usage")
+        self.usage = newest(within if isinstance(within, Mapping) else activity.data, self.usage)
+        async with self._metered:
+            self._metered.notify_all()
+
+    async def metered(self, enough: Callable[[Usage], bool]) -> None:
+        """Wait until the figures say that it is enough."""
+        async with self._metered:
+            await self._metered.wait_for(lambda: enough(self.usage))
+
+    def used(self, told: Usage) -> Usage:
+        """The figures at the end: as the agent's own ending tells them, else the newest."""
+        known = told.tokens is not None or told.cost_usd is not None
+        return told if known else self.usage
 
     async def ask(self, question: Question) -> Permission:
         """Whoever waits for an answer is at nothing that it could be hung in."""

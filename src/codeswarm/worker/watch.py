@@ -13,10 +13,10 @@ from math import inf
 from typing import Any, TypeVar
 
 from codeswarm.clock import Clock
-from codeswarm.domain.results import Evidence, FailureClass
+from codeswarm.domain.results import Evidence, FailureClass, Usage
 from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
-from codeswarm.protocol import DeliveredRequest, Heartbeat, MessageOut, Offer, VitalSign
+from codeswarm.protocol import DeliveredRequest, HandBackOut, Heartbeat, MessageOut, Offer, VitalSign
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.line import Line
 from codeswarm.worker.processes import blocked_in
@@ -35,7 +35,9 @@ FIRST_S, LEAST_S = 0.5, 0.05
 REST_S = 60.0
 """The same while it waits for a person or for its provider."""
 
+UNKNOWN = Usage()
 Hear = Callable[[MessageOut], Awaitable[None]]
+HandBack = Callable[[HandBackOut], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,34 @@ async def keep_alive(
     seen: int = 0,
     hear: Hear | None = None,
     vital: Callable[[], VitalSign | None] = lambda: None,
+    *,
+    usage: Callable[[], Usage | None] = lambda: None,
+    hand_back: HandBack | None = None,
 ) -> Stop:
-    """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words."""
+    """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words.
+
+    `usage`: the newest figures, told with each heartbeat. `hand_back` is told once that the attempt came to a cap.
+    """
+    heard = False
     while True:
-        wait_s = min(offer.heartbeat_s, LONGEST_WAIT_S)
-        body = Heartbeat(epoch=offer.epoch, messages_seen=seen, wait_s=wait_s, vital=vital())
+        body = Heartbeat(
+            epoch=offer.epoch,
+            messages_seen=seen,
+            wait_s=min(offer.heartbeat_s, LONGEST_WAIT_S),
+            vital=vital(),
+            usage=usage(),
+            handing_back=heard,
+        )
         try:
             pulse = await line.heartbeat(offer.id, body)
         except (RouterRefused, RouterUnreachable) as error:
             return Stop(FailureClass.LOST, error.what, lost=True)
         if pulse.cancel is not None:
             return Stop(FailureClass.CANCELLED, pulse.cancel)
+        if pulse.hand_back is not None and not heard:
+            heard = True
+            if hand_back is not None:
+                await hand_back(pulse.hand_back)
         for message in pulse.messages:
             seen = message.number
             if hear is not None:
@@ -125,6 +144,7 @@ class Watch:
         messages_seen: int,
         say: Callable[[str], Awaitable[bool]],
         received: Callable[[], int | None] = lambda: None,
+        hand_back: HandBack | None = None,
     ) -> None:
         """`received`: how many bytes its model has sent so far, where something knows that."""
         self._offer = offer
@@ -135,6 +155,7 @@ class Watch:
         self._seen = messages_seen
         self._say = say
         self._received = received
+        self._hand_back = hand_back
         self._began = clock.monotonic()
 
     async def run(self) -> Stop:
@@ -151,7 +172,18 @@ class Watch:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hearts(self) -> Stop:
-        return await keep_alive(self._line, self._offer, self._seen, self._hear, self._vital_sign)
+        def usage() -> Usage | None:
+            return None if self._stage.usage == UNKNOWN else self._stage.usage
+
+        return await keep_alive(
+            self._line,
+            self._offer,
+            self._seen,
+            self._hear,
+            self._vital_sign,
+            usage=usage,
+            hand_back=self._hand_back,
+        )
 
     def _vital_sign(self) -> VitalSign:
         vital = self._stage.vitals.now

@@ -17,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 
 from codeswarm.agents.base import Agent, AgentSpec, Ending, Task
 from codeswarm.agents.claude import ClaudeAgent, ClaudeConversation, activities, failure_of, usage_of
-from codeswarm.domain.results import FailureClass, Usage
+from codeswarm.domain.results import FailureClass, ModelUsage, Usage
 from codeswarm.environment import Login
 from tests.support.garbled import fit_to_be_reported, garble
 from tests.support.stages import OpenStage, QuietStage, stream_of
@@ -105,8 +105,13 @@ def result_line(transcript: bytes) -> dict[str, Any]:
 def test_a_turn_that_went_well_is_heard_as_what_was_said_done_and_used() -> None:
     stage = QuietStage()
     ending = heard(SUCCESS, 0, stage)
-    assert ending == Ending(usage=Usage(input_tokens=3000, output_tokens=150, cost_usd=0.0075), summary="Done.")
-    said = [(activity.type, activity.text) for activity in stage.said if activity.type != "output"]
+    row = ModelUsage(model="claude-sonnet-5-5", input_tokens=3000, output_tokens=150)
+    usage = Usage(input_tokens=3000, output_tokens=150, cost_usd=0.0075, models=(row,))
+    assert ending == Ending(usage=usage, summary="Done.")
+    heard_of = [activity for activity in stage.said if activity.type != "output"]
+    within = [activity for activity in heard_of[:-2] if activity.type == "usage"]
+    assert [activity.data["input_tokens"] for activity in within][-1] == 3000, "metered while it worked"
+    said = [(activity.type, activity.text) for activity in heard_of if activity not in within]
     assert said == [
         ("reasoning", "Hm."),
         ("assistant", "I'll look."),
@@ -214,7 +219,9 @@ def test_a_moment_of_reset_that_is_none_is_no_promise(resets: object) -> None:
 def test_usage_is_the_sum_over_all_models_caches_included() -> None:
     row = {"inputTokens": 10, "outputTokens": 3, "cacheReadInputTokens": 100, "cacheCreationInputTokens": 5}
     found = usage_of({"modelUsage": {"a": row, "b": row}, "total_cost_usd": 1})
-    assert found == Usage(input_tokens=230, output_tokens=6, cost_usd=1.0)
+    assert (found.input_tokens, found.output_tokens, found.cost_usd) == (230, 6, 1.0)
+    row_of_a = ModelUsage(model="a", input_tokens=115, cached_tokens=100, cache_write_tokens=5, output_tokens=3)
+    assert found.models == (row_of_a, row_of_a.model_copy(update={"model": "b"}))
 
 
 @pytest.mark.parametrize(

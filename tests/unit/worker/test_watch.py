@@ -10,12 +10,13 @@ import pytest
 from codeswarm.agents.base import Activity
 from codeswarm.clock import Clock
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import FailureClass
+from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.domain.settings import Patience, WorkspaceSettings
 from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.protocol import (
     DeliveredRequest,
+    HandBackOut,
     Heartbeat,
     MessageOut,
     Offer,
@@ -186,6 +187,33 @@ async def test_a_cancellation_stops_the_attempt_with_its_reason() -> None:
     scene = Scene()
     scene.far_end.answers.put_nowait(PulseOut(cancel="stop --now"))
     assert await scene.watch.run() == Stop(F.CANCELLED, "stop --now")
+
+
+async def test_each_heartbeat_tells_the_newest_figures_and_none_where_nothing_is_known() -> None:
+    scene = Scene(heartbeat_s=10)
+    watching = asyncio.create_task(scene.watch.run())
+    await scene.clock.advance(5)
+    await scene.stage.emit(Activity("usage", data={"input_tokens": 7, "cost_usd": 0.25}))
+    await scene.clock.advance(10)
+    assert [beat.usage for beat in scene.far_end.beats] == [None, Usage(input_tokens=7, cost_usd=0.25)]
+    watching.cancel()
+
+
+async def test_that_a_cap_is_reached_is_heard_once_and_said_to_be_heard() -> None:
+    told: list[str] = []
+
+    async def hand_back(order: HandBackOut) -> None:
+        told.append(order.why)
+
+    scene = Scene()
+    keeping = asyncio.create_task(keep_alive(scene.line, offer(), hand_back=hand_back))
+    order = HandBackOut(why="it is used up", seconds=60, tokens=10)
+    for _ in range(2):
+        scene.far_end.answers.put_nowait(PulseOut(hand_back=order))
+    await settle()
+    assert told == ["it is used up"]
+    assert [beat.handing_back for beat in scene.far_end.beats] == [False, True, True]
+    keeping.cancel()
 
 
 async def test_words_are_carried_in_once_and_acknowledged() -> None:
