@@ -21,6 +21,7 @@ class Scale:
     events: int = 100_000
     files: int = 20_000
     swarms: int = 200
+    agents: int = 50
 
     @property
     def whole(self) -> bool:
@@ -37,6 +38,7 @@ TINY = Scale(
     events=300,
     files=40,
     swarms=3,
+    agents=3,
 )
 """A taste of each row, in seconds: for tests."""
 

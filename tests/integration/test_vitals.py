@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+from bench.figure import TINY, Figure
+from bench.worker import measure
 
 from codeswarm.sandbox.bubblewrap import probe
 from tests.support.held_agent import begin, held_place, let_go
@@ -35,6 +38,13 @@ async def test_an_agent_that_is_stopped_is_ended_and_the_timeline_says_what_was_
     assert evidence["last_word"] == "command_started: make it so"
     assert any(" (T" in process for process in evidence["processes"]), evidence
     assert left_behind(place.root) == []
+
+
+def test_agents_that_wait_cost_a_worker_next_to_no_memory(tmp_path: Path) -> None:
+    """The bar is 300 MiB for fifty. What a worker begins with is a fifth of it, so ten agents must stay far below."""
+    memory = measure(dataclasses.replace(TINY, agents=10), tmp_path / "bench")[0]
+    assert isinstance(memory, Figure)
+    assert memory.median < 100
 
 
 async def test_whoever_looks_is_told_what_an_agent_is_at(tmp_path: Path) -> None:
