@@ -202,6 +202,15 @@ class StartRequest(Wire):
     lacks: tuple[str, ...] = ()
 
 
+NAME = "[!-~]{1,200}"
+"""What an agent may call its conversation, as a regular expression."""
+
+
+class ConversationRequest(Wire):
+    epoch: int
+    conversation: Annotated[str, Field(pattern=f"^{NAME}$")]
+
+
 class SnapshotAnswer(Wire):
     commit: Commit
     tree: Tree

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,40 @@ KINDS = [
     pytest.param(Kind("claude:sonnet", lambda server: server.environment("claude")), marks=needs_claude, id="claude"),
     pytest.param(Kind("codex:gpt-5.5", lambda server: server.environment("codex")), marks=needs_codex, id="codex"),
 ]
+
+
+def cli_of(ticket: str, program: str) -> int:
+    """The process of the CLI that works on a ticket, as the host sees it."""
+    wanted = f"CODESWARM_TICKET={ticket}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+            ours = wanted in (entry / "environ").read_bytes().split(b"\0")
+            if ours and b"bwrap" not in command[0] and any(program.encode() in word for word in command[:2]):
+                return int(entry.name)
+    raise AssertionError(f"no {program} works on {ticket}")
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+async def test_one_that_is_killed_goes_on_in_its_conversation(tmp_path: Path, kind: Kind) -> None:
+    place = Place(tmp_path)
+    place.begin(LIBRARY)
+    tickets = [{"id": "t1", "title": "Add t1", "acceptance": [acceptance("t1")]}]
+    script = SwarmScript(hang_for="t1")
+    async with ModelServer(script) as server:
+        run = await place.start(
+            "run", "--tickets", str(place.tickets(tickets)), "--agent", kind.spec, env=kind.environment(server)
+        )
+        await server.hanging()
+        os.kill(cli_of("t1", kind.spec.partition(":")[0]), signal.SIGKILL)
+        server.release()
+        code = await run.end()
+    kinds = [event["kind"] for event in run.events]
+    assert (code, script.refused, script.went_on) == (0, [], True), (run.error, kinds[-10:])
+    names = [event["data"] for event in run.events if event["kind"] == "ConversationNamed"]
+    resumed = [event["data"] for event in run.events if event["kind"] == "AttemptStarted" and event["data"]["resumed"]]
+    assert len(resumed) == 1
+    assert resumed[0]["conversation"] in {name["conversation"] for name in names if name["epoch"] < resumed[0]["epoch"]}
 
 
 @pytest.mark.parametrize("kind", KINDS)

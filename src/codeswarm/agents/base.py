@@ -173,6 +173,8 @@ class Capabilities:
 
     resume: bool = False
     """It goes on in an earlier conversation when its HOME is still there."""
+    name: bool = False
+    """It names its conversations itself; else they are called as it is told."""
     turns: bool = False
     """A conversation takes another turn after the first."""
     inject: bool = False

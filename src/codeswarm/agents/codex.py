@@ -60,7 +60,7 @@ def find_codex(path_variable: str) -> str | None:
 
 
 class CodexAgent:
-    can = Capabilities(resume=True, turns=True, inject=True, ask=True)
+    can = Capabilities(resume=True, name=True, turns=True, inject=True, ask=True)
 
     def __init__(self, spec: AgentSpec, login: Login, *, asks: bool = False) -> None:
         """`asks`: it asks before everything that it runs or changes, instead of running it."""

@@ -211,6 +211,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "AttemptLeased": _leased,
     "AttemptPrepared": _prepared,
     "AttemptStarted": _begun,
+    "ConversationNamed": lambda d: f"attempt {d['epoch']} is the conversation {d['conversation']}",
     "AttemptGating": lambda d: f"attempt {d['epoch']} is at its gate",
     "SnapshotTaken": _snapshot,
     "WorkSalvaged": lambda d: (
@@ -274,5 +275,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "Noted": lambda d: f"{d['what']}" + (f"; next: {d['next_step']}" if d["next_step"] else ""),
 }
 
-QUIET = frozenset({"AttemptPrepared", "ReceiptsRecorded", "SnapshotTaken", "GateLeased", "ApprovalGranted"})
+QUIET = frozenset(
+    {"AttemptPrepared", "ConversationNamed", "ReceiptsRecorded", "SnapshotTaken", "GateLeased", "ApprovalGranted"}
+)
 """Told in timelines, but not while a person looks on."""

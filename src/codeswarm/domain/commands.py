@@ -237,6 +237,12 @@ class StartAttempt(Command):
     lacks: tuple[str, ...] = ()
 
 
+class NameConversation(Command):
+    ticket: TicketId
+    epoch: int
+    conversation: str
+
+
 class BeginGating(Command):
     ticket: TicketId
     epoch: int

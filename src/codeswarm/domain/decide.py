@@ -55,6 +55,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.Claim: leasing.claim,
     cmd.PrepareAttempt: leasing.prepare,
     cmd.StartAttempt: leasing.start,
+    cmd.NameConversation: leasing.name_conversation,
     cmd.BeginGating: leasing.begin_gating,
     cmd.RecordSnapshot: leasing.record_snapshot,
     cmd.RecordSalvage: leasing.record_salvage,

@@ -256,6 +256,20 @@ def start(session: Session, command: cmd.StartAttempt, now_ms: int) -> Decision:
     ]
 
 
+def name_conversation(session: Session, command: cmd.NameConversation, now_ms: int) -> Decision:
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    _, attempt = held
+    if attempt.status is not AttemptStatus.RUNNING:
+        what = f"attempt {command.ticket}:{command.epoch} is {attempt.status}, not running"
+        return wrong_state(what, _work(session, command.ticket), "only an agent that runs has a conversation")
+    if attempt.conversation == command.conversation:
+        return []
+    named = ev.ConversationNamed(ticket=command.ticket, epoch=command.epoch, conversation=command.conversation)
+    return [named]
+
+
 def begin_gating(session: Session, command: cmd.BeginGating, now_ms: int) -> Decision:
     held = holder(session, command.ticket, command.epoch)
     if isinstance(held, Rejection):

@@ -12,6 +12,7 @@ from codeswarm.errors import DiskFull, LedgerFull, RouterUnreachable
 from codeswarm.protocol import (
     ClaimRequest,
     CompleteRequest,
+    ConversationRequest,
     DeliveredRequest,
     DeniedRequest,
     GatingRequest,
@@ -91,6 +92,9 @@ class Line:
 
     async def start(self, lease: str, body: StartRequest) -> None:
         await self._patiently(lambda: self._client.post(f"/leases/{lease}/start", body))
+
+    async def conversation(self, lease: str, body: ConversationRequest) -> None:
+        await self._patiently(lambda: self._client.post(f"/leases/{lease}/conversation", body))
 
     async def gating(self, lease: str, body: GatingRequest) -> None:
         await self._patiently(lambda: self._client.post(f"/leases/{lease}/gating", body))

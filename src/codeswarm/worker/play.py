@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from codeswarm.egress.way_out import WayOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.failpoints import reach
 from codeswarm.git.changes import Changes
-from codeswarm.protocol import Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
+from codeswarm.protocol import NAME, ConversationRequest, Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.answer import Answer, read_answer
 from codeswarm.worker.beneath import replace_left
@@ -118,10 +119,11 @@ class Play:
         await asyncio.to_thread(put_bundle, self._workspace.place.run, preparation.bundle)
         lacks = await asyncio.to_thread(self._tools.sandbox.lacks, self._workspace.box.limits)
         conversation = offer.conversation if preparation.resumed else str(uuid.uuid4())
+        known = preparation.resumed or not self._agent.can.name
         request = StartRequest(
             epoch=offer.epoch,
             sandbox=self._tools.sandbox.kind,
-            conversation=conversation if self._agent.can.resume else "",
+            conversation=conversation if self._agent.can.resume and known else "",
             resumed=preparation.resumed,
             lacks=tuple(f"{lack.what} ({lack.why})" for lack in lacks),
         )
@@ -184,9 +186,16 @@ class Play:
         """The conversation from its beginning to the end of its program."""
         conversation = self._conversation = await self._agent.open(task, self._stage)
         self._stage.vitals.started(self._tools.clock.monotonic())
+        await self._tell_name(conversation.id)
         ending = await self._turns.run(conversation, task.prompt)
         at_its_end = await self._close(conversation)
         return ending if ending.failure is not None else dataclasses.replace(ending, failure=at_its_end)
+
+    async def _tell_name(self, name: str) -> None:
+        """What an agent calls its conversation is known before it does anything. Whatever is no name is none."""
+        if self._agent.can.resume and self._agent.can.name and re.fullmatch(NAME, name):
+            request = ConversationRequest(epoch=self._offer.epoch, conversation=name)
+            await self._tools.line.conversation(self._offer.id, request)
 
     async def _say(self, text: str) -> bool:
         return self._conversation is not None and await self._conversation.say(text)

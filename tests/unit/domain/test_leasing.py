@@ -21,6 +21,7 @@ def words(epoch: int) -> list[cmd.Command]:
     return [
         cmd.PrepareAttempt(**key, start=commit("start")),
         cmd.StartAttempt(**key, sandbox="none"),
+        cmd.NameConversation(**key, conversation="c-7"),
         cmd.BeginGating(**key, commit=commit("head")),
         cmd.RecordSnapshot(**key, commit=commit("wip"), files=1),
         cmd.ReportDenied(**key, host="evil.example:443", why="it is not listed"),
@@ -107,6 +108,7 @@ def test_steps_out_of_order_are_refused_with_the_reason() -> None:
     start = cmd.StartAttempt(ticket=A, epoch=1, sandbox="none")
     assert "no commit to begin with" in swarm.refused(start).reason
     assert "not running" in swarm.refused(cmd.BeginGating(ticket=A, epoch=1, commit=commit("x"))).reason
+    assert "not running" in swarm.refused(cmd.NameConversation(ticket=A, epoch=1, conversation="c")).reason
     assert "never started" in swarm.refused(cmd.CompleteAttempt(ticket=A, epoch=1, report=Report())).reason
 
 
@@ -114,6 +116,9 @@ def test_steps_told_twice_are_no_error_and_change_nothing() -> None:
     swarm = Swarm("a")
     swarm.begin("a")
     assert swarm.do(cmd.StartAttempt(ticket=A, epoch=1, sandbox="other")) == []
+    swarm.do(cmd.NameConversation(ticket=A, epoch=1, conversation="its own name"))
+    assert swarm.do(cmd.NameConversation(ticket=A, epoch=1, conversation="its own name")) == []
+    assert swarm.attempt("a").conversation == "its own name"
     swarm.do(cmd.BeginGating(ticket=A, epoch=1, commit=commit("head")))
     assert swarm.do(cmd.BeginGating(ticket=A, epoch=1, commit=commit("head"))) == []
     assert swarm.attempt("a").sandbox == "none"

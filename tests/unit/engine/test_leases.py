@@ -380,6 +380,7 @@ KEY = {"ticket": TicketId("a"), "epoch": 1}
 STALE_WORDS: dict[str, cmd.Command] = {
     "prepare": cmd.PrepareAttempt(**KEY, start=commit("start")),
     "start": cmd.StartAttempt(**KEY, sandbox="none"),
+    "conversation": cmd.NameConversation(**KEY, conversation="c-7"),
     "gating": cmd.BeginGating(**KEY, commit=commit("head")),
     "snapshot": cmd.RecordSnapshot(**KEY, commit=commit("wip"), files=1),
     "release": cmd.ReleaseLease(subject="a", epoch=1, reason="stop"),

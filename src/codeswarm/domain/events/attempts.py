@@ -60,6 +60,15 @@ class AttemptStarted(Event):
     """Walls and limits that could not be had where it runs, and why."""
 
 
+class ConversationNamed(Event):
+    """Its agent has said what it calls the conversation, by which a later attempt goes on with it."""
+
+    ticket: TicketId
+    epoch: int
+    conversation: str
+    """The agent's own name for it."""
+
+
 class AttemptGating(Event):
     """Its work commit is at the gate of its phase."""
 

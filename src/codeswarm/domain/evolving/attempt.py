@@ -72,6 +72,12 @@ def _attempt_started(session: Session, event: ev.AttemptStarted, at_ms: int) -> 
     attempt.resumed = event.resumed
 
 
+@on(ev.ConversationNamed)
+def _conversation_named(session: Session, event: ev.ConversationNamed, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.conversation = event.conversation
+
+
 @on(ev.AttemptGating)
 def _attempt_gating(session: Session, event: ev.AttemptGating, at_ms: int) -> None:
     _, attempt = _attempt(session, event.ticket, event.epoch)

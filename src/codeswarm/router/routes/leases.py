@@ -17,6 +17,7 @@ from codeswarm.engine.threads import in_thread
 from codeswarm.protocol import (
     ClaimRequest,
     CompleteRequest,
+    ConversationRequest,
     DeliveredRequest,
     DeniedRequest,
     GatingRequest,
@@ -109,6 +110,12 @@ def lease_routes(engine: Engine) -> APIRouter:
             resumed=body.resumed,
             lacks=body.lacks,
         )
+        await engine.kernel.execute(session, command)
+
+    @routes.post("/leases/{lease}/conversation", status_code=204)
+    async def conversation(lease: str, body: ConversationRequest) -> None:
+        session, ticket = attempt_lease(lease, body.epoch)
+        command = cmd.NameConversation(ticket=ticket, epoch=body.epoch, conversation=body.conversation)
         await engine.kernel.execute(session, command)
 
     @routes.post("/leases/{lease}/gating", status_code=204)
