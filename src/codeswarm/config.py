@@ -371,7 +371,6 @@ NO_SETTINGS = frozenset({"DATA", "WORKSPACES", "FAILPOINT", "BASE", "HEAD", "CHA
 NO_EFFECT = frozenset(
     {
         "policy.auto_resolve",
-        "budget.quota_reserve",
         "forge",
         "notify",
         "telemetry",

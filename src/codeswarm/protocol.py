@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Usage, Work
+from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Usage, UsageWindow, Work
 from codeswarm.domain.settings import Patience, WorkspaceSettings
 from codeswarm.domain.states import AgentState
 
@@ -122,6 +122,8 @@ class Heartbeat(Wire):
     wait_s: float = Field(0.0, ge=0, le=60)
     usage: Usage | None = None
     """The newest figures of the attempt's conversation, cumulative."""
+    windows: tuple[UsageWindow, ...] = Field((), max_length=20)
+    """Of the subscription that pays for the agent, if one does."""
     handing_back: bool = False
     """Its agent was told to hand back."""
     vital: VitalSign | None = None

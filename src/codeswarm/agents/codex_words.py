@@ -118,10 +118,15 @@ def _object(found: object) -> Json:
 # ── usage ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+CACHED = "cachedInputTokens"
+
+
 def usage_of(params: Json) -> Usage:
     """The figures of a whole thread, over all of its turns and all that went on with it. Codex tells no cost."""
     total = _object(_object(params.get("tokenUsage")).get("total"))
-    return Usage.told(total.get("inputTokens"), total.get("outputTokens"))
+    told = Usage.told(total.get("inputTokens"), total.get("outputTokens"), model="-", cached_tokens=total.get(CACHED))
+    unnamed = tuple(row.model_copy(update={"model": ""}) for row in told.models)
+    return told.model_copy(update={"models": unnamed})
 
 
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────

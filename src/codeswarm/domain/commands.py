@@ -10,7 +10,7 @@ from typing import Any
 from codeswarm.domain.ids import ApprovalId, Commit, GateId, SessionId, TicketId, Tree, WorkerId
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import FailureClass, Finding, GateRun, LeftOut, Receipt, Report, Usage
+from codeswarm.domain.results import FailureClass, Finding, GateRun, LeftOut, Receipt, Report, Usage, UsageWindow
 from codeswarm.domain.settings import Caps, Settings, Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.domain.ticket import KeptSource, TicketSpec
@@ -209,6 +209,16 @@ class MeterUsage(Command):
     """The newest figures of all live attempts. An attempt that a cap leaves nothing for is told to hand back, once."""
 
     told: tuple[Told, ...]
+
+
+class KeepQuota(Command):
+    """How much of the windows of its subscription is used, as a live attempt was told. What is beyond the share that is
+    left to the person parks its agent until the window begins anew.
+    """
+
+    ticket: TicketId
+    epoch: int
+    windows: tuple[UsageWindow, ...]
 
 
 # ── from workers ─────────────────────────────────────────────────────────────────────────────────────────────

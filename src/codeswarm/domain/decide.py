@@ -64,6 +64,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.ReleaseLease: leasing.release,
     cmd.LoseLease: leasing.lose,
     cmd.MeterUsage: metering.meter,
+    cmd.KeepQuota: parking.keep,
     cmd.CompleteAttempt: outcome.complete,
     cmd.CompleteGate: landing.complete_gate,
     cmd.RecordMerge: landing.record_merge,

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from codeswarm.domain import cascade, commands as cmd, events as ev
 from codeswarm.domain.cascade import POLICY, covers, of_all_models
 from codeswarm.domain.ids import TicketId
-from codeswarm.domain.leasing import cancelled, interruption_bound
+from codeswarm.domain.leasing import cancelled, holder, interruption_bound
 from codeswarm.domain.rejection import Rejection, wrong_state
 from codeswarm.domain.results import BURSTS, Failure, FailureClass
 from codeswarm.domain.retry import LONGEST_WAIT_MS, parked_ms
 from codeswarm.domain.session import AgentKey, Attempt, Session
 from codeswarm.domain.settings import Settings
 from codeswarm.domain.states import AttemptStatus
+
+SAME_WINDOW_MS = 60_000
+"""Moments that are nearer than this are one reset, told twice."""
 
 Decision = list[ev.Event] | Rejection
 
@@ -74,6 +77,35 @@ def _until_ms(session: Session, key: AgentKey, failure: Failure, times: int, now
         bounds, seed = session.settings.bounds, session.settings.seed
         told_ms = max(told_ms, now_ms + parked_ms(bounds, seed, ":".join(key), times))
     return min(told_ms, now_ms + LONGEST_WAIT_MS)
+
+
+def keep(session: Session, command: cmd.KeepQuota, now_ms: int) -> Decision:
+    """Leave the person their share of a usage window: beyond it nothing more is sent until it begins anew.
+
+    Who is at work ends what it does. A window that does not tell when it begins anew parks nobody.
+    """
+    held = holder(session, command.ticket, command.epoch)
+    if isinstance(held, Rejection):
+        return held
+    _, attempt = held
+    reserve = session.settings.budget.quota_reserve
+    over = [w for w in command.windows if w.used > 1 - reserve and w.resets_ms is not None and w.resets_ms > now_ms]
+    if not reserve or not over or not attempt.agent:
+        return []
+    last = max(over, key=lambda window: window.resets_ms or 0)
+    known = session.parked.get((of_all_models(attempt.agent), attempt.account))
+    if known is not None and (known.until_ms is None or (last.resets_ms or 0) - known.until_ms < SAME_WINDOW_MS):
+        return []
+    of = f" of {last.name.replace('_', ' ')}" if last.name else ""
+    parked = ev.AgentParked(
+        agent=of_all_models(attempt.agent),
+        account=attempt.account,
+        why=FailureClass.QUOTA,
+        detail=f"{last.used:.0%}{of} is used, and {reserve:.0%} is left to you (budget.quota_reserve)",
+        since_ms=now_ms,
+        until_ms=min(last.resets_ms or now_ms, now_ms + LONGEST_WAIT_MS),
+    )
+    return _parked(session, parked, now_ms)
 
 
 def hear(session: Session, command: cmd.ParkAgent, now_ms: int) -> Decision:

@@ -86,15 +86,23 @@ class Prices:
         """The usage with its cost, where the agent did not tell it and the price of each of its models is known."""
         if usage.cost_usd is not None or usage.tokens is None:
             return usage
-        cost = self.cost(usage.models or _only_model(usage, agent))
+        cost = self.cost(_named(usage, agent))
         return usage if cost is None else usage.model_copy(update={"cost_usd": cost, "priced": self.dated})
 
 
-def _only_model(usage: Usage, agent: str) -> tuple[ModelUsage, ...]:
-    """All of it as of the model that the agent's spec names. What was cached is not known then: all costs in full."""
+def _named(usage: Usage, agent: str) -> tuple[ModelUsage, ...]:
+    """The figures by model. Where no model is named, it is the one of the agent's spec; where nothing is told of
+    caches, all costs in full.
+    """
+    read, wrote = usage.input_tokens or 0, usage.output_tokens or 0
+    rows = usage.models or (ModelUsage(model="", input_tokens=read, output_tokens=wrote),)
+    own = _model_of(agent)
+    return tuple(row if row.model else row.model_copy(update={"model": own}) for row in rows)
+
+
+def _model_of(agent: str) -> str:
+    """The model that an agent's spec names; empty where it names a program, or none."""
     kind, _, argument = agent.partition(":")
     if kind not in MODEL_KINDS or not argument:
-        return ()
-    model = argument if argument.startswith(MODEL_KINDS[kind]) else MODEL_KINDS[kind] + argument
-    read, wrote = usage.input_tokens or 0, usage.output_tokens or 0
-    return (ModelUsage(model=model_name(model), input_tokens=read, output_tokens=wrote),)
+        return ""
+    return model_name(argument if argument.startswith(MODEL_KINDS[kind]) else MODEL_KINDS[kind] + argument)

@@ -26,7 +26,7 @@ class ModelUsage(Frozen):
     """What one model of a conversation read and wrote."""
 
     model: Annotated[str, Field(max_length=LONGEST_MODEL)]
-    """Its name, as the agent tells it."""
+    """Its name, as the agent tells it; empty: the one that the agent's spec names."""
     input_tokens: Count = 0
     """What it read, caches included."""
     cached_tokens: Count = 0
@@ -94,6 +94,17 @@ def _count(value: Any) -> int | None:
 def _is_number(value: Any, kinds: type[int] | type[float], most: float) -> bool:
     """Whether `value` is a finite number from 0 to `most`; a truth value is none."""
     return isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= most
+
+
+class UsageWindow(Frozen):
+    """How much of a subscription's window is used, as its provider tells."""
+
+    name: Annotated[str, Field(max_length=100)]
+    """As the provider calls it."""
+    used: Annotated[float, Field(ge=0, le=1)]
+    """The share of it that is used, by whomever."""
+    resets_ms: Count | None = None
+    """When it begins anew, in milliseconds since 1970."""
 
 
 class Finding(Frozen):

@@ -158,6 +158,8 @@ class BudgetSettings(Frozen):
     hand_back_tokens: Positive = 50_000
     count_subscription: bool = False
     """Whether what a subscription pays for counts against caps in USD."""
+    quota_reserve: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of each usage window of a subscription that is left to the person."""
 
     @property
     def in_usd(self) -> bool:

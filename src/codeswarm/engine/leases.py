@@ -17,7 +17,7 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId, Subject, WorkerId, is_gate
 from codeswarm.domain.prices import Prices
 from codeswarm.domain.rejection import Rejection, stale
-from codeswarm.domain.results import Usage
+from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.domain.session import Message, Session
 from codeswarm.engine.gathering import Submitted
 from codeswarm.engine.kernel import Kernel
@@ -208,6 +208,7 @@ class LeaseDesk:
         wait_s: float,
         *,
         usage: Usage | None = None,
+        windows: tuple[UsageWindow, ...] = (),
         handing_back: bool = False,
         vital: VitalSign | None = None,
     ) -> Pulse:
@@ -223,6 +224,8 @@ class LeaseDesk:
         held.deadline, held.vital = held.heard + held.ttl_s, vital or held.vital
         if usage is not None and not is_gate(subject):
             self.meter.tell((session, subject, epoch), usage)
+        if windows and not is_gate(subject):
+            self.meter.tell_windows((session, subject, epoch), windows)
         pulse = self._pulse(session, subject, held, seen, handing_back=handing_back)
         if wait_s <= 0 or pulse.cancel or pulse.messages or pulse.hand_back:
             return pulse

@@ -12,7 +12,7 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, Subject, TicketId
 from codeswarm.domain.metering import meter, overdrawn
 from codeswarm.domain.prices import Prices
-from codeswarm.domain.results import Usage
+from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.engine.kernel import Kernel
 from codeswarm.errors import Refused
 
@@ -43,6 +43,15 @@ class Meter:
         if meter(session, command, 0):
             with suppress(Refused):  # the session is over
                 self._kernel.submit(session_id, command)
+
+    def tell_windows(self, key: Key, windows: tuple[UsageWindow, ...]) -> None:
+        """How much of its subscription is used: beyond what is left to the person its agent is parked."""
+        session_id, subject, epoch = key
+        if not self._kernel.session(session_id).settings.budget.quota_reserve:
+            return
+        command = cmd.KeepQuota(ticket=TicketId(subject), epoch=epoch, windows=windows)
+        with suppress(Refused):
+            self._kernel.submit(session_id, command)
 
     def usage(self, key: Key) -> Usage:
         """What an attempt has told of so far."""

@@ -338,6 +338,7 @@ class Resolver:
                 hand_back_s=config.budget.hand_back_s,
                 hand_back_tokens=config.budget.hand_back_tokens,
                 count_subscription=config.budget.count_subscription,
+                quota_reserve=config.budget.quota_reserve,
                 reserve_usd=config.budget.reserve_usd,
                 reserve_tokens=config.budget.reserve_tokens,
             ),

@@ -13,7 +13,7 @@ from codeswarm.agents.base import Activity, Permission, Question
 from codeswarm.agents.recording import Recorder
 from codeswarm.agents.usage import newest
 from codeswarm.clock import Clock
-from codeswarm.domain.results import Usage
+from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.egress.base import Endpoint, Reached
 from codeswarm.egress.door import INSIDE, Door
 from codeswarm.egress.way_out import WayOut, told
@@ -24,6 +24,7 @@ from codeswarm.sandbox.starting import start
 from codeswarm.worker.processes import Tables, Tree
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.vitals import Vitals
+from codeswarm.worker.windows import windows
 
 
 class WorkerStage:
@@ -57,6 +58,8 @@ class WorkerStage:
         self._way_out = way_out
         self.usage = Usage()
         """The newest figures of the conversation."""
+        self.windows: dict[str, UsageWindow] = {}
+        """Of the subscription that pays, if one does, by name."""
         self._metered = asyncio.Condition()
         self._running: list[Running] = []
 
@@ -96,6 +99,8 @@ class WorkerStage:
         self.vitals.heard(activity, self._clock.monotonic(), self._clock.now_ms())
         if activity.type == "usage":
             await self._meter(activity)
+        elif activity.type == "rate_limit":
+            self.windows.update({window.name: window for window in windows(activity.data)})
         self._transcript.write(activity)
         if self._recorder is not None:
             self._recorder.activity(activity)
@@ -116,7 +121,8 @@ class WorkerStage:
     def used(self, told: Usage) -> Usage:
         """The figures at the end: as the agent's own ending tells them, else the newest."""
         known = told.tokens is not None or told.cost_usd is not None
-        return told if known else self.usage
+        usage = told if known else self.usage
+        return usage.model_copy(update={"subscription": True}) if self.windows else usage
 
     async def ask(self, question: Question) -> Permission:
         """Whoever waits for an answer is at nothing that it could be hung in."""

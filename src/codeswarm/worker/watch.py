@@ -13,7 +13,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from codeswarm.clock import Clock
-from codeswarm.domain.results import Evidence, FailureClass, Usage
+from codeswarm.domain.results import Evidence, FailureClass, Usage, UsageWindow
 from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.protocol import DeliveredRequest, HandBackOut, Heartbeat, MessageOut, Offer, VitalSign
@@ -58,11 +58,12 @@ async def keep_alive(
     vital: Callable[[], VitalSign | None] = lambda: None,
     *,
     usage: Callable[[], Usage | None] = lambda: None,
+    windows: Callable[[], tuple[UsageWindow, ...]] = tuple,
     hand_back: HandBack | None = None,
 ) -> Stop:
     """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words.
 
-    `usage`: the newest figures, told with each heartbeat. `hand_back` is told once that the attempt came to a cap.
+    `usage`, `windows`: the newest figures, told with each heartbeat. `hand_back` is told once, at a cap.
     """
     heard = False
     while True:
@@ -72,6 +73,7 @@ async def keep_alive(
             wait_s=min(offer.heartbeat_s, LONGEST_WAIT_S),
             vital=vital(),
             usage=usage(),
+            windows=windows(),
             handing_back=heard,
         )
         try:
@@ -173,7 +175,7 @@ class Watch:
 
     async def _hearts(self) -> Stop:
         def usage() -> Usage | None:
-            return None if self._stage.usage == UNKNOWN else self._stage.usage
+            return None if self._stage.usage == UNKNOWN else self._stage.used(self._stage.usage)
 
         return await keep_alive(
             self._line,
@@ -182,6 +184,7 @@ class Watch:
             self._hear,
             self._vital_sign,
             usage=usage,
+            windows=lambda: tuple(self._stage.windows.values()),
             hand_back=self._hand_back,
         )
 

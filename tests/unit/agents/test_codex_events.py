@@ -15,7 +15,7 @@ import pytest
 from codeswarm.agents.base import Ending
 from codeswarm.agents.codex_thread import CodexThread, Terms
 from codeswarm.agents.codex_words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
-from codeswarm.domain.results import FailureClass as F, Usage
+from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
 from tests.support.garbled import fit_to_be_reported, garble
 from tests.support.spoken import Spoken
 from tests.support.stages import QuietStage
@@ -68,7 +68,8 @@ def heard(transcript: bytes, code: int = 0, stage: QuietStage | None = None) -> 
 def test_a_turn_that_went_well_is_heard_as_what_was_said_done_and_used() -> None:
     stage = QuietStage()
     ending = heard(SUCCESS, 0, stage)
-    assert ending == Ending(usage=Usage(input_tokens=6000, output_tokens=90), summary="Done.")
+    row = ModelUsage(model="", input_tokens=6000, cached_tokens=500, output_tokens=90)
+    assert ending == Ending(usage=Usage(input_tokens=6000, output_tokens=90, models=(row,)), summary="Done.")
     said = [(activity.type, activity.text) for activity in stage.said if activity.type != "output"]
     assert said == [
         ("reasoning", "Hm."),

@@ -7,7 +7,7 @@ import pytest
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.pipeline import Role
-from codeswarm.domain.results import FailureClass, Usage
+from codeswarm.domain.results import FailureClass, Usage, UsageWindow
 from codeswarm.domain.settings import BudgetSettings, Caps
 from codeswarm.domain.states import SuspendReason, TicketStatus
 from tests.support.sessions import AGENTS, Swarm, of_kind, settings
@@ -238,3 +238,34 @@ def test_what_a_subscription_pays_counts_only_where_a_person_wants_it(counted: b
     swarm.end("a", usage=usage)
     spending = swarm.session.spending
     assert (spending.usd, spending.subscription_usd, spending.unknown) == (spent, 1.5 - spent, 0)
+
+
+# ── a share of the quota for the person ──
+
+HOUR_MS = 3_600_000
+
+
+def windowed(swarm: Swarm, used: float, resets_ms: int | None) -> list[ev.Event]:
+    window = UsageWindow(name="seven_day", used=used, resets_ms=resets_ms)
+    return swarm.do(cmd.KeepQuota(ticket=TicketId("a"), epoch=1, windows=(window,)))
+
+
+def test_beyond_the_share_that_is_left_to_the_person_the_agent_is_parked_until_the_window_begins_anew() -> None:
+    swarm = Swarm("a", "b", settings=settings(roles={"*": ("claude:opus",)}, budget=BudgetSettings(quota_reserve=0.3)))
+    swarm.begin("a")
+    assert windowed(swarm, 0.7, swarm.now_ms + HOUR_MS) == []
+    (parked,) = of_kind(windowed(swarm, 0.71, swarm.now_ms + HOUR_MS), ev.AgentParked)
+    assert (parked.agent, parked.why, parked.until_ms) == ("claude:*", FailureClass.QUOTA, swarm.now_ms + HOUR_MS)
+    assert parked.detail == "71% of seven day is used, and 30% is left to you (budget.quota_reserve)"
+    assert windowed(swarm, 0.72, swarm.now_ms + HOUR_MS + 5) == [], "it is told once"
+    assert swarm.claim(roles=AGENTS) is None
+    swarm.end("a")
+    assert swarm.ticket("a").status is TicketStatus.LANDING, "who is at work ends what it does"
+
+
+@pytest.mark.parametrize(("reserve", "in_ms"), [(0.0, HOUR_MS), (0.3, -1), (0.3, None)])
+def test_nobody_is_parked_without_a_reserve_or_for_a_window_that_is_over(reserve: float, in_ms: int | None) -> None:
+    budget = BudgetSettings(quota_reserve=reserve)
+    swarm = Swarm("a", settings=settings(roles={"*": ("claude:opus",)}, budget=budget))
+    swarm.begin("a")
+    assert windowed(swarm, 1.0, None if in_ms is None else swarm.now_ms + in_ms) == []

@@ -83,6 +83,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             body.messages_seen,
             body.wait_s,
             usage=body.usage,
+            windows=body.windows,
             handing_back=body.handing_back,
             vital=body.vital,
         )
