@@ -172,6 +172,18 @@ async def runs_commands_side_by_side(world: World) -> None:
         await world.says("command_completed", "ok")
 
 
+async def edits_beside_a_command(world: World) -> None:
+    """The ends of its edits must not be taken for that of the test that goes on."""
+    await world.says("command_started", "pytest", id="c")
+    test = world.starts("pytest")
+    for number in range(3):
+        await world.says("file_change", f"file{number}.py")
+        await world.says("command_completed", "edited", id=f"e{number}")
+    await world.passes(world.draw.uniform(31, 55) * MINUTE)
+    world.ends(test)
+    await world.says("command_completed", "ok", id="c")
+
+
 async def delegates(world: World) -> None:
     """A tool that the CLI is itself, with no process of its own: only its own model is waited for."""
     await world.says("command_started", "Task", id="t")
@@ -211,6 +223,7 @@ PARTS: tuple[Part, ...] = (
     is_stopped_for_a_moment,
     has_children_that_stay,
     runs_commands_side_by_side,
+    edits_beside_a_command,
     delegates,
     mixes,
 )

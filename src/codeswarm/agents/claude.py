@@ -217,6 +217,10 @@ class ClaudeConversation:
         return Ending(failure=failure, usage=usage_of(result), summary=str(result.get("result") or self._said))
 
 
+BUSY = frozenset({429, 529})
+"""Statuses of a provider that wants to be left alone for a while."""
+
+
 def _user(text: str) -> dict[str, Any]:
     return {"type": "user", "message": {"role": "user", "content": text}}
 
@@ -229,12 +233,14 @@ def activities(message: Mapping[str, Any], raw: str) -> list[Activity]:
         found = [activity for block in _blocks(message) if (activity := _assistant_block(block)) is not None]
     elif kind == "user":
         found = [
-            Activity("command_completed", text=_plain(block.get("content"))[:4000])
+            Activity("command_completed", text=_plain(block.get("content"))[:4000], data=_id(block, "tool_use_id"))
             for block in _blocks(message)
             if block.get("type") == "tool_result"
         ]
     elif kind == "rate_limit_event":
         found = [Activity("rate_limit", data=dict(message))]
+    elif kind == "system" and message.get("subtype") == "api_retry" and message.get("error_status") in BUSY:
+        found = [Activity("rate_limit", text=str(message.get("error", "")), data=dict(message))]
     elif kind == "result":
         usage = usage_of(message)
         found = [Activity("usage", data=usage.model_dump()), Activity("turn", text=str(message.get("result") or ""))]
@@ -261,8 +267,14 @@ def _assistant_block(block: Mapping[str, Any]) -> Activity | None:
         name = str(block.get("name", ""))
         if name in ("Write", "Edit", "NotebookEdit"):
             return Activity("file_change", text=str(arguments.get("file_path", "")), data={"tool": name})
-        return Activity("command_started", text=str(arguments.get("command") or name), data={"tool": name})
+        data = {"tool": name, **_id(block, "id")}
+        return Activity("command_started", text=str(arguments.get("command") or name), data=data)
     return None
+
+
+def _id(block: Mapping[str, Any], key: str) -> dict[str, str]:
+    """By which the end of a command is known for that of its beginning."""
+    return {"id": str(block[key])} if block.get(key) else {}
 
 
 def _plain(content: object) -> str:

@@ -63,10 +63,10 @@ def activities(message: Json, raw: str) -> list[Activity]:
 def _begun(item: Json) -> list[Activity]:
     match item.get("type"):
         case "commandExecution":
-            data = {"tool": "shell", "folder": str(item.get("cwd", ""))}
+            data = {"tool": "shell", "folder": str(item.get("cwd", "")), **_id(item)}
             return [Activity("command_started", text=command_of(item), data=data)]
         case "mcpToolCall" | "dynamicToolCall" | "webSearch" | "collabAgentToolCall" as kind:
-            return [Activity("command_started", text=_named(item), data={"tool": kind})]
+            return [Activity("command_started", text=_named(item), data={"tool": kind, **_id(item)})]
     return []
 
 
@@ -77,14 +77,20 @@ def _done(item: Json) -> list[Activity]:
         case "reasoning":
             return [Activity("reasoning", text="\n".join([*_texts(item.get("summary")), *_texts(item.get("content"))]))]
         case "commandExecution":
-            data = {"exit": item.get("exitCode"), "status": str(item.get("status", ""))}
+            data = {"exit": item.get("exitCode"), "status": str(item.get("status", "")), **_id(item)}
             return [Activity("command_completed", text=str(item.get("aggregatedOutput") or "")[:SHOWN], data=data)]
         case "fileChange":
             status = str(item.get("status", ""))
             return [Activity("file_change", text=path, data={"status": status}) for path in paths_of(item)]
         case "mcpToolCall" | "dynamicToolCall" | "webSearch" | "collabAgentToolCall":
-            return [Activity("command_completed", text=_named(item), data={"status": str(item.get("status", ""))})]
+            data = {"status": str(item.get("status", "")), **_id(item)}
+            return [Activity("command_completed", text=_named(item), data=data)]
     return []
+
+
+def _id(item: Json) -> dict[str, str]:
+    """By which the end of a command is known for that of its beginning."""
+    return {"id": str(item["id"])} if item.get("id") else {}
 
 
 def command_of(item: Json) -> str:

@@ -16,8 +16,14 @@ def wait_s(notice: Mapping[str, Any], now_ms: int) -> float | None:
     found = list(_parts(notice))
     if any(part.get("status") in _ALLOWED for part in found):
         return None
-    waits = [wait for part in found for wait in _waits(part, now_ms) if 0 < wait < float("inf")]
+    waits = [wait for part in found if not _has_room(part) for wait in _waits(part, now_ms) if 0 < wait < float("inf")]
     return min(max(waits), LONGEST_S) if waits else None
+
+
+def _has_room(part: Mapping[str, Any]) -> bool:
+    """Whether it tells of a window that is not used up."""
+    used = part.get("usedPercent")
+    return isinstance(used, int | float) and used < 100
 
 
 def _parts(notice: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -116,14 +116,16 @@ class Vitals:
             self._limited_until, self._limited_until_ms = self._at + wait, now_ms + round(wait * 1000)
 
     def _note_command(self, activity: Activity) -> None:
-        """Which commands are under way. An end that names none is that of the eldest."""
+        """Which commands are under way. An end that names none is that of the eldest; one that names another is that of
+        something which is no command, an edit, say.
+        """
         key = str(activity.data.get("id", ""))
         if activity.type == "command_started":
             self._commands.append(_Command(key, activity.text))
             self._speaks_of_commands = True
-        elif activity.type == "command_completed" and self._commands:
-            named = [command for command in self._commands if key and command.key == key]
-            self._commands.remove((named or self._commands)[0])
+        elif activity.type == "command_completed":
+            ended = next((one for one in self._commands if not (key and one.key) or one.key == key), None)
+            self._commands = [command for command in self._commands if command is not ended]
         elif activity.type == "turn":
             self._commands.clear()
 

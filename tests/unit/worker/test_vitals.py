@@ -81,6 +81,14 @@ def test_an_end_that_names_its_command_ends_that_one_and_a_turn_ends_them_all() 
     assert subject.says(7.0, "turn").state is S.THINKING
 
 
+def test_the_end_of_an_edit_is_not_that_of_the_command_beside_it() -> None:
+    subject = up()
+    subject.says(3.0, "command_started", "pytest", id="1")
+    subject.says(3.0, "file_change", "a.py")
+    assert subject.says(4.0, "command_completed", id="2").doing == "pytest"
+    assert subject.says(5.0, "command_completed").state is S.THINKING
+
+
 def test_a_persons_answer_is_waited_for_without_end_and_that_time_is_not_its_own() -> None:
     subject = up()
     subject.vitals.asked(10.0)
@@ -119,6 +127,8 @@ def test_a_notice_of_what_is_left_is_no_rate_limit() -> None:
         ({"retry_after_s": 20}, 20.0),
         ({"until_ms": NOW_MS + 5000}, 5.0),
         ({"resets_at": NOW_MS / 1000 - 5}, None),
+        ({"primary": {"usedPercent": 40, "resetsAt": NOW_MS / 1000 + 60}}, None),
+        ({"primary": {"usedPercent": 100, "resetsAt": NOW_MS / 1000 + 60}}, 60.0),
         ({"resetsAt": True}, None),
         ({"resetsAt": "soon"}, None),
         ({"resetsAt": float("inf")}, None),

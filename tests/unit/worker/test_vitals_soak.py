@@ -6,10 +6,12 @@ Years of virtual time under the real watch; a few seconds of ours. The mutants a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
+from codeswarm.agents.base import Activity
 from codeswarm.awake import AwakeClock
 from codeswarm.domain.settings import Leasing
 from codeswarm.worker import processes, vitals
@@ -28,6 +30,10 @@ SICK = tuple((sickness, sick_life(sickness)) for sickness in sick_lives.SICKNESS
 EACH_HEALTHY = -(-500 // len(HEALTHY))
 EACH_SICK = -(-500 // len(SICK))
 SHIPPED = Leasing()
+
+
+def test_there_are_five_hundred_of_each() -> None:
+    assert min(EACH_HEALTHY * len(HEALTHY), EACH_SICK * len(SICK)) >= 500
 
 
 async def lived(life: Part, seed: int, leasing: Leasing = SHIPPED) -> Ended:
@@ -88,6 +94,16 @@ def bytes_count_for_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Vitals, "look", lambda self, tree, now, received=None: looks(self, tree, now))
 
 
+def ends_name_nothing(patch: pytest.MonkeyPatch) -> None:
+    hears = Vitals.heard
+
+    def hear(self: Vitals, activity: Activity, now: float, now_ms: int) -> None:
+        unnamed = {key: value for key, value in activity.data.items() if key != "id"}
+        hears(self, replace(activity, data=unnamed), now, now_ms)
+
+    patch.setattr(Vitals, "heard", hear)
+
+
 KILLERS: dict[str, tuple[str, Harm, Leasing]] = {
     "thoughts may take ten minutes": ("thinks_in_silence", nothing, Leasing(silence_timeout_s=600)),
     "commands may take 25 minutes": ("runs_one_test_command", nothing, Leasing(command_timeout_s=1500)),
@@ -103,6 +119,7 @@ KILLERS: dict[str, tuple[str, Harm, Leasing]] = {
     "questions are not heard": ("waits_for_a_person", deaf("asked"), SHIPPED),
     "rate limits are not heard": ("is_rate_limited", blind("wait_s", lambda *_: None), SHIPPED),
     "a loop without a process is not known": ("has_no_process", deaf("started"), SHIPPED),
+    "any end is that of the command": ("edits_beside_a_command", ends_name_nothing, SHIPPED),
     "waiting is one's own time": ("waits_for_a_person", waiting_counts, SHIPPED),
     "time asleep is one's own": ("is_asleep", time_asleep_counts, SHIPPED),
 }
