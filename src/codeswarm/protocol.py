@@ -184,6 +184,10 @@ class Preparation(Wire):
     gitlinks: tuple[str, ...] = ()
     prompt: str
     bundle: dict[str, Any]
+    told: str = ""
+    """Under which digest the router keeps both."""
+    trusted: bool = False
+    """A person trusts the repository's settings for agents, and in `start` they are as that person saw them."""
     gates: tuple[GateCommand, ...] = ()
     contract_files: tuple[str, ...] = ()
     """What `{files}` stands for in a gate; empty: the files that the attempt changed."""
@@ -202,6 +206,7 @@ class StartRequest(Wire):
     conversation: str = ""
     resumed: bool = False
     lacks: tuple[str, ...] = ()
+    told: str = ""
 
 
 NAME = "[!-~]{1,200}"

@@ -57,6 +57,8 @@ class Task:
     resume: bool = False
     used: Usage = Usage()
     """What the conversation that it goes on with had used before."""
+    trusted: bool = False
+    """A person trusts the repository's own settings for agents (hooks, MCP servers, skills): they may be loaded."""
 
     def environment(self) -> dict[str, str]:
         """What every program of an attempt finds in its environment."""

@@ -127,8 +127,8 @@ class ClaudeAgent:
     def _flags(self, task: Task) -> list[str]:
         model = self.spec.argument or DEFAULT_MODEL
         flags = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
-        flags += ["--model", model, "--permission-mode", "bypassPermissions", "--setting-sources", ""]
-        flags += ["--strict-mcp-config"]
+        flags += ["--model", model, "--permission-mode", "bypassPermissions"]
+        flags += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
         return [*flags, "--resume" if task.resume else "--session-id", task.conversation]
 
 

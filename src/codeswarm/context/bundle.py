@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from codeswarm.context.planning import planning_item, planning_result
+from codeswarm.context.instructions import Instructions
+from codeswarm.context.planning import OURS, planning_item, planning_result
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.session import Attempt, Feedback, Message, Session, Ticket
 
@@ -26,6 +27,7 @@ class Material:
     work_diff: str = ""
     """For a reviewer: what the ticket changes against the integration tip."""
     conflicts: tuple[str, ...] = ()
+    instructions: Instructions = Instructions("")
     fresh: bool = False
     """The attempt begins on the integration tip, with the ticket's earlier work beside it."""
     resumed: bool = False
@@ -39,6 +41,7 @@ def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: M
         "phase": attempt.phase,
         "role": attempt.role,
         "attempt": attempt.number,
+        "instructions": _instructions(material.instructions),
         "contract": _contract(ticket, material),
         "planning": None if ticket.planning is None else planning_item(session, ticket, ticket.planning),
         "plan": None if ticket.plan is None else {"source": "planner", "text": ticket.plan},
@@ -57,6 +60,16 @@ def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: M
 def unseen_messages(session: Session, ticket: Ticket) -> list[Message]:
     """People's words that no attempt of this ticket has been given yet."""
     return [message for message in session.messages[ticket.messages_seen :] if message.ticket in (None, ticket.id)]
+
+
+def _instructions(told: Instructions) -> dict[str, Any]:
+    return {
+        "source": told.source or OURS,
+        "role": told.role,
+        "rules": [{"source": rule.path, "text": rule.text} for rule in told.rules],
+        "skills": [{"source": s.path, "name": s.name, "description": s.description} for s in told.skills],
+        "left_out": list(told.left_out),
+    }
 
 
 def _contract(ticket: Ticket, material: Material) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from codeswarm.domain.planning.steps import EXPANSION, SKELETON, WORDS, group_of
 from codeswarm.domain.session import Planning, Session, Ticket
 from codeswarm.domain.states import Purpose
 
+OURS = "codeswarm"
+"""Where instructions are from that we ship."""
 MAX_DESCRIPTION = 600
 """Of tickets that are there already, a planner needs to know what they are about."""
 
@@ -46,7 +48,8 @@ def planning_result(ticket: Ticket) -> dict[str, Any]:
 
 def planning_sections(bundle: dict[str, Any]) -> Iterator[str]:
     planning = bundle["planning"]
-    yield step_text("planner")
+    told = bundle["instructions"]
+    yield step_text("planner") if told["source"] == OURS else told["role"]
     yield step_text(planning["step"])
     yield _asked(bundle, planning)
     yield _proposed(planning)

@@ -1,11 +1,9 @@
-"""The prompt: the bundle told to a model. Each role's instructions are a file beside this one, in `roles/`."""
+"""The prompt: the bundle told to a model."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from codeswarm.context.planning import planning_sections
@@ -27,8 +25,9 @@ def _sections(bundle: Bundle) -> Iterator[str]:
     if bundle["planning"] is not None:
         yield from planning_sections(bundle)
     else:
-        yield role_text(bundle["role"])
+        yield bundle["instructions"]["role"]
         yield _ticket(bundle)
+    yield from _house_rules(bundle["instructions"])
     yield _contract(bundle["contract"])
     yield _plan(bundle["plan"])
     yield from (_agreement(item) for item in bundle["agreements"])
@@ -41,9 +40,19 @@ def _sections(bundle: Bundle) -> Iterator[str]:
     yield _result(bundle)
 
 
-@cache
-def role_text(role: str) -> str:
-    return (files(__package__) / "roles" / f"{role}.md").read_text(encoding="utf-8").strip()
+def _house_rules(instructions: Bundle) -> Iterator[str]:
+    """What the repository says to everyone who works on it. Folders of it may say more."""
+    for rule in instructions["rules"]:
+        yield f"# House rules of this repository ({rule['source']})\n{rule['text']}"
+    if instructions["rules"]:
+        more = ", ".join(instructions["left_out"])
+        yield (
+            "Before you change files in a folder, read the AGENTS.md or CLAUDE.md of that folder, where there is one."
+            + (f" Read these rules, too; they are too long to stand here: {more}." if more else "")
+        )
+    if instructions["skills"]:
+        rows = [f"- {skill['name']}: {skill['description']} ({skill['source']})" for skill in instructions["skills"]]
+        yield "# Skills\nRead the file of one before you do what it is for.\n" + "\n".join(rows)
 
 
 def _ticket(bundle: Bundle) -> str:

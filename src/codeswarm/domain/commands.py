@@ -245,6 +245,7 @@ class StartAttempt(Command):
     conversation: str = ""
     resumed: bool = False
     lacks: tuple[str, ...] = ()
+    told: str = ""
 
 
 class NameConversation(Command):

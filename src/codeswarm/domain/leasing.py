@@ -252,6 +252,7 @@ def start(session: Session, command: cmd.StartAttempt, now_ms: int) -> Decision:
             conversation=command.conversation,
             resumed=command.resumed,
             lacks=command.lacks,
+            told=command.told,
         )
     ]
 

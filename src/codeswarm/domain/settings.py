@@ -214,6 +214,8 @@ class Settings(Frozen):
     policy: Policy = Policy()
     budget: BudgetSettings = BudgetSettings()
     workspace: WorkspaceSettings = WorkspaceSettings()
+    trusted: str = ""
+    """Digest of the repository's settings for agents that a person trusts (`codeswarm trust`); empty: none."""
     workers: Positive = 4
     """Agents at once: what the session was started with."""
     default_estimate_s: float = 600.0

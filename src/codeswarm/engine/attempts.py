@@ -7,6 +7,7 @@ more when it is recorded; work of a lease that is over is kept in its own wip re
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,9 @@ from weakref import WeakValueDictionary
 
 from codeswarm.clock import Clock
 from codeswarm.context.bundle import Material, build_bundle, unseen_messages
+from codeswarm.context.instructions import READ, Instructions, read_instructions
 from codeswarm.context.prompt import build_prompt
+from codeswarm.context.trust import TRUSTED, digest_of
 from codeswarm.domain import commands as cmd, events as ev, gates
 from codeswarm.domain.ids import Commit, GateId, SessionId, TicketId, Tree, is_gate
 from codeswarm.domain.leasing import gate_holder, holder, no_attempt
@@ -106,7 +109,7 @@ class Attempts:
             )
             await self._kernel.execute(session_id, command)
             reach("attempts.prepared")
-        material = await in_thread(self._material, session, ticket, beginning)
+        material = await in_thread(self._material, session, ticket, attempt, beginning)
         preparation = await in_thread(self._preparation, session, ticket, attempt, beginning, material)
         for message in unseen_messages(session, ticket):
             how = "in the prompt of a new attempt"
@@ -167,10 +170,11 @@ class Attempts:
         author = agent_identity(attempt.agent, attempt.role)
         return self._store.commit_tree(tree, parents, message, author=author, at_ms=attempt.leased_ms)
 
-    def _material(self, session: Session, ticket: Ticket, beginning: _Beginning) -> Material:
+    def _material(self, session: Session, ticket: Ticket, attempt: Attempt, beginning: _Beginning) -> Material:
         store, contract = self._store, ticket.contract
         judged = ticket.phase.role is Role.REVIEWER and ticket.work is not None
         return Material(
+            instructions=self._instructions(session, ticket, attempt),
             contract_diff=store.diff(contract.base, contract.commit, paths=contract.files) if contract else "",
             reference_diff=store.diff(beginning.commit, ticket.reference) if ticket.reference else "",
             work_diff=store.diff(session.tip, beginning.commit) if judged else "",
@@ -178,6 +182,18 @@ class Attempts:
             fresh=beginning.fresh,
             resumed=beginning.resumed,
         )
+
+    def _instructions(self, session: Session, ticket: Ticket, attempt: Attempt) -> Instructions:
+        """As they have landed: a ticket's own change of a rule is for whoever judges it to see, not to obey."""
+        store, tip = self._store, attempt.base
+        listing = store.under(tip, READ)
+        trusted = self._trusted(session, tip)
+        return read_instructions(ticket.phase.role, listing, lambda path: store.file(tip, path), trusted=trusted)
+
+    def _trusted(self, session: Session, commit: Commit) -> bool:
+        """Whether what a person trusts of this repository stands in a commit as they saw it."""
+        wanted = session.settings.trusted
+        return bool(wanted) and digest_of(self._store.under(commit, TRUSTED)) == wanted
 
     def _preparation(
         self, session: Session, ticket: Ticket, attempt: Attempt, beginning: _Beginning, material: Material
@@ -187,6 +203,7 @@ class Attempts:
         contract = ticket.contract
         newer = contract is not None and ticket.attempts[contract.epoch].base != attempt.base
         base = self._gate_base(attempt)
+        prompt = build_prompt(bundle)
         return Preparation(
             start=beginning.commit,
             tree=self._store.tree(beginning.commit),
@@ -197,8 +214,10 @@ class Attempts:
             author_email=author.email,
             conflicts=beginning.conflicts,
             gitlinks=tuple(self._store.gitlinks(beginning.commit)),
-            prompt=build_prompt(bundle),
+            prompt=prompt,
             bundle=bundle,
+            told=self._artifacts.put(json.dumps({"prompt": prompt, "bundle": bundle}, ensure_ascii=False).encode()),
+            trusted=self._trusted(session, beginning.commit),
             gates=gates.phase_commands(session, ticket),
             contract_files=contract.files if contract and ticket.phase.role is not Role.TEST_WRITER else (),
             has_work=ticket.advanced,

@@ -156,6 +156,11 @@ class Store:
 
     def entries(self, revision: str, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Path → (mode, blob) of those of `paths` that are in a commit."""
+        wanted = set(paths)
+        return {path: entry for path, entry in self.under(revision, wanted).items() if path in wanted}
+
+    def under(self, revision: str, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Path → (mode, blob) of `paths` in a commit, and of everything below those that are folders."""
         wanted, found = set(paths), {}
         for some in _batches(wanted) if wanted else ():
             out = self.git.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", revision, "--", *some)
@@ -163,7 +168,7 @@ class Store:
                 info, _, path = row.partition(b"\t")
                 mode, _, blob = info.decode().split()
                 found[as_text(path)] = (mode, blob)
-        return {path: entry for path, entry in found.items() if path in wanted}
+        return found
 
     def gitlinks(self, revision: str) -> list[str]:
         """Where submodules stand in a commit."""

@@ -126,6 +126,7 @@ class Play:
             conversation=conversation if self._agent.can.resume and known else "",
             resumed=preparation.resumed,
             lacks=tuple(f"{lack.what} ({lack.why})" for lack in lacks),
+            told=preparation.told,
         )
         await self._tools.line.start(offer.id, request)
         return Task(
@@ -142,6 +143,7 @@ class Play:
             conversation=conversation,
             resume=preparation.resumed,
             used=offer.used if preparation.resumed else Usage(),
+            trusted=preparation.trusted,
         )
 
     def _make_way_out(self) -> WayOut | None:

@@ -58,6 +58,8 @@ class AttemptStarted(Event):
     """It goes on in an earlier attempt's conversation, from that attempt's files."""
     lacks: tuple[str, ...] = ()
     """Walls and limits that could not be had where it runs, and why."""
+    told: str = ""
+    """Digest of what it was told: its prompt, with the instructions of its role, and its bundle."""
 
 
 class ConversationNamed(Event):

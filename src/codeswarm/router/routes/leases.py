@@ -110,6 +110,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             conversation=body.conversation,
             resumed=body.resumed,
             lacks=body.lacks,
+            told=body.told,
         )
         await engine.kernel.execute(session, command)
 
