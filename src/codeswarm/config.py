@@ -404,9 +404,12 @@ def load(
     repository: bytes | None = None,
     flags: Mapping[str, Any] | None = None,
     detected: Sequence[Source] = (),
+    *,
+    trusted: bool = False,
 ) -> Loaded:
-    """Read and merge all sources. `repository` is the content of its file at the base commit; `detected` is what
-    stands in for it where it has none, weaker than everything but the defaults.
+    """Read and merge all sources. `repository` is the content of its file at the base commit, which may loosen
+    something only where a person trusts it; `detected` is what stands in for it where it has none, weaker than
+    everything but the defaults.
 
     Raises: ConfigError with every mistake of the first source that has one.
     """
@@ -421,6 +424,7 @@ def load(
         check(source)
     kept, ignored = tighten(theirs.values, _merged(standing).config)
     stricter = {section: kept.pop(section) for section in TIGHTENED if section in kept}
+    kept, ignored = (dict(theirs.values), []) if trusted else (kept, ignored)
     loaded = _merged([*detected, Source(FILE, kept), *standing, Source(FILE, stricter), asked])
     return Loaded(loaded.config, loaded.origins, tuple(ignored))
 

@@ -14,7 +14,6 @@ LATER: dict[str, tuple[str, str]] = {
     "revert": ("each landed ticket is one commit, which git can take back", "codeswarm report   # tells how, of each"),
     "blame": ("what a commit was made for, and its proof, stand in the report", "codeswarm report"),
     "try": ("what has landed lies on a branch of its own", "codeswarm report   # names it; or: codeswarm diff"),
-    "trust": ("an agent loads nothing of a repository that would need it", "codeswarm config show"),
     "plugin": ("any program can be an agent, without a plugin", "codeswarm example agent"),
     "open": ("there is no portal yet, but a page of each session", "codeswarm report --html report.html"),
     "mcp": ("programs use the commands themselves", "codeswarm --help   # each takes --json"),

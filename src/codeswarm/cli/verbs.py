@@ -54,6 +54,9 @@ VERBS = {
     "session": Verb("session:app", "Sessions here."),
     "ticket": Verb("ticket:app", "Tickets of a session."),
     "triage": Verb("triage:triage", "Rank what could be begun now, by what it holds up."),
+    "trust": Verb(
+        "trust:trust", "Let this repository's hooks, MCP servers, skills and looser settings count, as they stand now."
+    ),
     "config": Verb("config:app", "Settings and where they come from."),
     "ledger": Verb("ledger:app", "Check, mend, copy and export what is remembered."),
     "gc": Verb("gc:gc", "Remove workspaces, HOMEs, set-ups and shared checkouts that are not needed."),
@@ -68,7 +71,7 @@ GROUPS = {
     "Working": ("init", "example", "run", "resume", "plan", "delegate", "simulate", "demo"),
     "Looking": ("status", "watch", "timeline", "report", "logs", "diff", "work", "session", "checkpoints", "triage"),
     "Steering": ("pause", "stop", "cancel", "message", "approvals", "approve", "reject", "ticket", "save"),
-    "Care": ("doctor", "config", "ledger", "gc", "du", "bug-report", "uninstall"),
+    "Care": ("doctor", "config", "trust", "ledger", "gc", "du", "bug-report", "uninstall"),
 }
 """The headings of the list of verbs, and of the reference, with the verbs below each."""
 

@@ -16,6 +16,7 @@ from codeswarm.config import Loaded, Source, load
 from codeswarm.detection.base import FILE, MAX_FILE_BYTES, Has
 from codeswarm.detection.detect import Detected, detect
 from codeswarm.engine.project import Base, Project
+from codeswarm.engine.trust import settings_digest, trusted_by
 from codeswarm.environment import Environment
 from codeswarm.git.commit_files import CommitFiles
 from codeswarm.host import which
@@ -67,7 +68,7 @@ def _theirs(project: Project, environment: Environment) -> Has:
 
 def _load(project: Project, environment: Environment, base: Base, flags: Mapping[str, Any] | None) -> Loaded:
     text = project.file_at(base.commit, FILE)
-    loaded = load(environment, text, flags)
+    loaded = load(environment, text, flags, trusted=settings_digest(text) in trusted_by(environment))
     if text is not None or any(key in loaded.origins for key in _SAID):
         return loaded
     detected = look_at(project, environment, base)

@@ -118,6 +118,12 @@ class Project:
         done = self.git.run_full("cat-file", "blob", f"{commit}:{path}", ok=(0, 128))
         return done.stdout if done.returncode == 0 else None
 
+    def listing(self, commit: Commit, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Path → (mode, blob) of `paths` in a commit, and of everything below those that are folders."""
+        from codeswarm.git.listing import listing  # noqa: PLC0415 - for runs and `trust` alone
+
+        return listing(self.git, commit, paths)
+
     def has(self, commit: str) -> bool:
         return self.git.run_full("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).returncode == 0
 

@@ -42,6 +42,7 @@ from codeswarm.engine.engine import Engine
 from codeswarm.engine.pipelines import pipelines_of
 from codeswarm.engine.project import Base, Project
 from codeswarm.engine.threads import in_thread
+from codeswarm.engine.trust import asked_of
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError, TicketsInvalid, UsageError
 from codeswarm.host import program
@@ -132,6 +133,7 @@ class Sessions:
     def __init__(self, engine: Engine, environment: Environment, directory: Path, new_id: Callable[[], str]) -> None:
         """`directory`: where relative names in agents' commands are looked up."""
         self._engine = engine
+        self._environment = environment
         self._resolver = Resolver(engine.project, environment, directory)
         self._new_id = new_id
 
@@ -145,7 +147,9 @@ class Sessions:
         await in_thread(self._fetch, session, base)
         workspace = await in_thread(self._workspace, loaded.config, sandbox.kind)
         seed = int(session, 36) & 0xFFFF_FFFF
-        settings = resolved.settings.model_copy(update={"seed": seed, "workspace": workspace})
+        asked = await in_thread(asked_of, self._engine.project, self._environment, base.commit)
+        trusted = asked.agents if asked.trusts_agents else ""
+        settings = resolved.settings.model_copy(update={"seed": seed, "workspace": workspace, "trusted": trusted})
         command = cmd.StartSession(
             session=session,
             name=request.name,
@@ -168,6 +172,7 @@ class Sessions:
         notes += [told_parked(session, one) for one in command.parked if concerns(settings, one.agent)]
         notes += [f"{key} is set and has no effect in this version" for key in loaded.without_effect]
         notes += await in_thread(self._engine.project.not_copied, loaded.config.workspace.copy_)
+        notes += asked.notes
         if setup := settings.workspace.setup:
             notes.append(f"set-up: `{setup}` runs first, and what it makes is kept; later ones take a moment")
         return Started(session, base, unseen, (*notes, f"sandbox {sandbox.kind}: {sandbox.promises}"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codeswarm.domain.ids import Commit, Tree, is_object_id
@@ -18,12 +18,12 @@ from codeswarm.errors import GitError, RepositoryUnfit, StoreDiverged
 from codeswarm.git.bundle import read_tips
 from codeswarm.git.command import TRUSTING, Git, git_version
 from codeswarm.git.identity import ROUTER, Identity, Message, clean
+from codeswarm.git.listing import batches, listing
 from codeswarm.git.paths import as_bytes, as_text
 
 BYTE_EXACT = "* -text -ident -filter -working-tree-encoding -eol\n"
 """What stands in a repository of ours in `info/attributes`: a file's bytes are its bytes, in and out."""
 
-MAX_ARGUMENTS = 100_000
 MAX_DIFF = 160_000
 """Bytes of a difference that are held in memory for a prompt."""
 SHOWN_DIFF, SHOWN_STAT = 20_000, 12_000
@@ -121,7 +121,7 @@ class Store:
 
     def _head(self, command: list[str], paths: Iterable[str], most: int) -> tuple[str, bool]:
         parts, left, whole = [], most, True
-        for some in _batches(paths):
+        for some in batches(paths):
             part, whole = self.git.head(*command, "--", *some, most=left)
             parts.append(part)
             left -= len(part)
@@ -132,7 +132,7 @@ class Store:
     def patch(self, old: str, new: str, *, stat: bool = False, paths: Iterable[str] = ()) -> bytes:
         """The difference as git shows it, byte for byte: what it shows can be applied again."""
         command = _patch_of(old, new, "--stat" if stat else "--patch")
-        return b"".join(self.git.run(*command, "--", *some) for some in _batches(paths))
+        return b"".join(self.git.run(*command, "--", *some) for some in batches(paths))
 
     def patch_head(self, old: str, new: str, most: int) -> tuple[str, bool]:
         """The first `most` bytes of a difference, and whether that is all of it. Raises: GitError."""
@@ -161,14 +161,7 @@ class Store:
 
     def under(self, revision: str, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Path → (mode, blob) of `paths` in a commit, and of everything below those that are folders."""
-        wanted, found = set(paths), {}
-        for some in _batches(wanted) if wanted else ():
-            out = self.git.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", revision, "--", *some)
-            for row in out.split(b"\0")[:-1]:
-                info, _, path = row.partition(b"\t")
-                mode, _, blob = info.decode().split()
-                found[as_text(path)] = (mode, blob)
-        return found
+        return listing(self.git, revision, paths)
 
     def gitlinks(self, revision: str) -> list[str]:
         """Where submodules stand in a commit."""
@@ -328,20 +321,6 @@ def _numstats(out: bytes, commits: list[str]) -> list[list[tuple[str, int | None
 
 def _lines(number: bytes) -> int | None:
     return None if number == b"-" else int(number)
-
-
-def _batches(paths: Iterable[str]) -> Iterator[list[str]]:
-    """Paths as arguments, as many at once as a command can take; of no paths one batch without any."""
-    batch: list[str] = []
-    size = 0
-    for path in sorted(paths):
-        argument = os.fsdecode(as_bytes(path))
-        if size + len(argument) > MAX_ARGUMENTS:
-            yield batch
-            batch, size = [], 0
-        batch.append(argument)
-        size += len(argument) + 1
-    yield batch
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
