@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,7 +20,7 @@ from typing import NamedTuple
 
 from codeswarm.errors import SandboxUnavailable
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
-from codeswarm.sandbox import seccomp
+from codeswarm.sandbox import seccomp, system
 from codeswarm.sandbox.base import (
     HOME,
     RUN,
@@ -38,7 +37,7 @@ from codeswarm.sandbox.base import (
 from codeswarm.sandbox.confinement import Confined, Confinement
 from codeswarm.sandbox.marks import MARK
 from codeswarm.sandbox.mount_points import make_mount_point
-from codeswarm.sandbox.shown import SYSTEM_FOLDERS, shown
+from codeswarm.sandbox.shown import shown
 from codeswarm.sandbox.syscalls import MACHINES
 
 UID = 1000
@@ -128,9 +127,9 @@ class Bubblewrap:
         status, held, passwd, group, denied = map(str, passed)
         flags = [*NAMESPACES, *(("--share-net",) if box.network else ()), "--json-status-fd", status]
         flags += ["--block-fd", held, *(("--seccomp", denied) if _filter() else ()), "--unsetenv", MARK]
-        flags += [*_system(), *_etc(network=box.network)]
+        flags += [*system.folders(), *system.etc(network=box.network)]
         flags += ["--ro-bind-data", passwd, "/etc/passwd", "--ro-bind-data", group, "/etc/group"]
-        flags += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/var"]
+        flags += [*system.proc(), "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/var"]
         flags += ["--bind", str(box.tmp), str(TMP), "--symlink", str(TMP), "/var/tmp"]  # noqa: S108 - inside
         flags += shown(box)
         flags += ["--bind", str(box.home), str(HOME), "--bind", str(box.run), str(RUN)]
@@ -244,63 +243,6 @@ def _make_mount_points(box: Box) -> None:
             make_mount_point(box.tmp, mount.inside.relative_to(TMP), folder=mount.source.is_dir())
 
 
-@cache
-def _system() -> tuple[str, ...]:
-    """The system's folders, read-only; merged ones as the links that they are."""
-    flags: list[str] = []
-    for top in ("usr", "opt", "nix", "snap"):
-        if Path("/", top).is_dir():
-            flags += ["--ro-bind", f"/{top}", f"/{top}"]
-    for name in SYSTEM_FOLDERS:
-        path = Path("/", name)
-        if path.is_symlink():
-            flags += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            flags += ["--ro-bind", str(path), str(path)]
-    return tuple(flags)
-
-
-def _etc(*, network: bool) -> tuple[str, ...]:
-    """/etc without what an ordinary user of this machine could not read: as root we would hand out its secrets. It is
-    looked through again whenever something was added to it.
-    """
-    if (kept := _looked_through.get(network)) is None or any(_changed(*folder) for folder in kept[0]):
-        kept = _looked_through[network] = _look_through_etc(network=network)
-    return kept[1]
-
-
-_looked_through: dict[bool, tuple[list[tuple[str, int]], tuple[str, ...]]] = {}
-"""With and without network: each folder and when it last changed, and the words."""
-
-
-def _changed(folder: str, when_ns: int) -> bool:
-    try:
-        return os.stat(folder).st_mtime_ns != when_ns  # noqa: PTH116 - of a hundred and more, at each start
-    except OSError:
-        return True
-
-
-def _look_through_etc(*, network: bool) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
-    flags = ["--ro-bind", "/etc", "/etc"]
-    seen = []
-    for folder, folders, files in os.walk("/etc"):
-        seen.append((folder, Path(folder).stat().st_mtime_ns))
-        for name in list(folders):
-            path = Path(folder, name)
-            if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH:
-                flags += ["--tmpfs", str(path)]
-                folders.remove(name)
-        for name in files:
-            path = Path(folder, name)
-            info = path.lstat()
-            if stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IROTH:
-                flags += ["--ro-bind", "/dev/null", str(path)]
-    resolver = Path("/etc/resolv.conf")
-    if network and resolver.is_symlink() and resolver.exists():
-        flags += ["--ro-bind", str(resolver.resolve()), str(resolver.resolve())]
-    return seen, tuple(flags)
-
-
 def _apart() -> tuple[str, ...]:
     """What keeps mounts that the host makes later out of the folders that are shown: it would add them to each, and
     writable. bubblewrap takes its mounts from where it stands, so it stands where nobody adds any. Needed where the
@@ -337,7 +279,7 @@ def probe(executable: str | None = None, namespaces: Namespaces | None = None) -
     if found is None:
         return Probe(works=False, why="bubblewrap is not installed", fix="apt-get install bubblewrap")
     denied = _memory_file(_filter())
-    flags = [*NAMESPACES, *_system(), *_etc(network=False), "--proc", "/proc", "--dev", "/dev"]
+    flags = [*NAMESPACES, *system.folders(), *system.etc(network=False), *system.proc(), "--dev", "/dev"]
     flags += ["--seccomp", str(denied)] if _filter() else []
     argv = [*(namespaces.entering if namespaces else _apart()), found, *flags, "--", "/bin/true"]
     try:
