@@ -22,6 +22,9 @@ KEYS = (
 )
 """Every variable of the person's that any agent may be given; each gets those of its own vendor."""
 
+CREDENTIALS = tuple(name for name in KEYS if not name.endswith("_URL"))
+"""Those of them that nobody may see."""
+
 
 @dataclass(frozen=True, slots=True)
 class Login:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.glance import API, socket_address
 from codeswarm.protocol import Problem
+from codeswarm.redaction import Secrets
 
 MAX_EVENT_BYTES = 1 << 28
 """A plan of ten thousand tickets is one event."""
@@ -51,19 +52,23 @@ be broken, and that is nothing to us."""
 class RouterClient:
     """Requests to one router. Errors: RouterRefused for an answer that is a problem, RouterUnreachable for none."""
 
-    def __init__(self, http: httpx2.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient, secrets: Secrets | None = None) -> None:
+        """`secrets`: what nothing that is said to the router may hold; None: a person's words are left as they are."""
         self._http = http
+        self._secrets = secrets
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, socket: Path, *, timeout_s: float = 30.0) -> AsyncIterator[RouterClient]:
+    async def open(
+        cls, socket: Path, *, timeout_s: float = 30.0, secrets: Secrets | None = None
+    ) -> AsyncIterator[RouterClient]:
         with socket_address(socket) as address:
             transport = httpx2.AsyncHTTPTransport(uds=address, retries=0, verify=_NO_TLS)
             limits = httpx2.Timeout(timeout_s, connect=5.0)
             async with httpx2.AsyncClient(
                 transport=transport, base_url="http://router", timeout=limits, trust_env=False
             ) as http:
-                yield cls(http)
+                yield cls(http, secrets)
 
     async def get(self, path: str, **params: Any) -> Any:
         return await self._ask("GET", path, params={key: value for key, value in params.items() if value is not None})
@@ -78,6 +83,8 @@ class RouterClient:
     ) -> Any:
         """The JSON answer, or None where there is no content. `key` makes it safe to ask again."""
         json = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
+        if self._secrets is not None:
+            json = self._secrets.within(json)
         headers = {"Idempotency-Key": key} if key else {}
         return await self._ask("POST", path, json=json, headers=headers, timeout=timeout_s)
 

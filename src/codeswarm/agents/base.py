@@ -146,6 +146,10 @@ class Stage(Protocol):
         """Start a program behind the walls. `visible`: host paths that it may read there, beside the usual ones."""
         ...
 
+    def conceal(self, *secrets: str) -> None:
+        """Credentials that a program has in another way than by `reach`: they are taken out of all that it says."""
+        ...
+
     async def emit(self, activity: Activity) -> None: ...
 
     async def ask(self, question: Question) -> Permission:

@@ -20,6 +20,7 @@ from typing import Any
 
 from codeswarm.agents.base import Activity
 from codeswarm.clock import Clock
+from codeswarm.redaction import Secrets
 
 
 def recording_path(directory: Path, ticket: str, phase: str, attempt: int) -> Path:
@@ -29,7 +30,9 @@ def recording_path(directory: Path, ticket: str, phase: str, attempt: int) -> Pa
 class Recorder:
     """Writes one attempt as it happens. The file appears under its name only when the attempt has ended."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, secrets: Secrets | None = None) -> None:
+        """`secrets`: what no recorded file or answer may hold; what an agent said comes without them."""
+        self._secrets = Secrets() if secrets is None else secrets
         self._path = path
         self._clock = clock
         self._began = clock.monotonic()
@@ -47,14 +50,14 @@ class Recorder:
 
     def written(self, path: str, mode: str, data: bytes) -> None:
         """A file that now stands in the workspace; `mode` is git's."""
-        self.step("write", path=path, mode=mode, **_content(data))
+        self.step("write", path=path, mode=mode, **_content(self._secrets.data(data)))
 
     def deleted(self, path: str) -> None:
         self.step("delete", path=path)
 
     def end(self, result: dict[str, Any] | None, exit_code: int) -> None:
         if result is not None:
-            self.step("result", value=result)
+            self.step("result", value=self._secrets.within(result))
         self.step("end", exit=exit_code)
         self._file.close()
         self._partial.replace(self._path)

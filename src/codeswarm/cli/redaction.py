@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from codeswarm.redaction import HIDDEN, forms_of
+
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH|COOKIE|DSN", re.IGNORECASE)
 _WELL_KNOWN = r"\b(?:sk|pk|rk|gh[opsu]|github_pat|glpat|xox[abprs]|AKIA|ASIA|AIza|npm|pypi|hf)[-_A-Za-z0-9]{12,}"
 _ASSIGNED = r"""\b([\w-]*(?:key|token|secret|passw(?:or)?d|credential|cookie)[\w-]*["']?\s*[=:]\s*)(["']?)[^\s"',}]+"""
@@ -57,7 +59,8 @@ class Redactor:
     def __init__(self, variables: Mapping[str, str], names: Iterable[tuple[str, str]]) -> None:
         """`names`: what to hide → what to show in its stead."""
         secrets = [value for name, value in variables.items() if _SECRET_NAME.search(name) and len(value) >= 6]
-        pairs = [(value, "‹secret›") for value in secrets] + [(name, shown) for name, shown in names if len(name) > 2]
+        pairs = [(form, HIDDEN) for value in secrets for form in forms_of(value)]
+        pairs += [(name, shown) for name, shown in names if len(name) > 2]
         pairs += [(host, "‹address›") for value in variables.values() for host in _hosts(value)]
         self._exact = sorted(set(pairs), key=lambda pair: -len(pair[0]))
 

@@ -23,6 +23,7 @@ class QuietStage:
         self.said: list[Activity] = []
         self.endpoints: list[Endpoint] = []
         self.allowed: list[str] = []
+        self.concealed: list[str] = []
         self.heard = asyncio.Event()
         """Set whenever the agent says something."""
 
@@ -33,6 +34,9 @@ class QuietStage:
 
     def allow(self, *hosts: str) -> None:
         self.allowed += hosts
+
+    def conceal(self, *secrets: str) -> None:
+        self.concealed += secrets
 
     async def emit(self, activity: Activity) -> None:
         self.said.append(activity)

@@ -16,8 +16,9 @@ from codeswarm.agents.account import accounts
 from codeswarm.agents.factory import make_agent
 from codeswarm.awake import AwakeClock
 from codeswarm.clock import SystemClock
-from codeswarm.environment import Environment
+from codeswarm.environment import CREDENTIALS, Environment
 from codeswarm.process import this_process
+from codeswarm.redaction import Secrets, secrets_of
 from codeswarm.router_client import RouterClient
 from codeswarm.sandbox.factory import choose
 from codeswarm.worker.gate import GateRunner
@@ -50,9 +51,11 @@ class WorkerOrder(BaseModel):
 
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
-    clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox)
-    async with RouterClient.open(order.socket) as client, contextlib.AsyncExitStack() as at_the_end:
-        line, tables = Line(client, clock), Tables()
+    secrets = Secrets(secrets_of(environment.variables, CREDENTIALS))
+    clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox, secrets)
+    client_of = RouterClient.open(order.socket, secrets=secrets)
+    async with client_of as client, contextlib.AsyncExitStack() as at_the_end:
+        line, tables = Line(client, clock, secrets=secrets), Tables()
 
         @cache
         def tools_with(kind: str) -> Tools:
@@ -60,7 +63,9 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             maker = WorkspaceMaker(places, sandbox, environment)
             at_the_end.callback(maker.close)
             gates = GateRunner(sandbox, clock, line.log)
-            return Tools(line, clock, places, sandbox, maker, gates, outbox, order.record, clock.away_since, tables)
+            return Tools(
+                line, clock, places, sandbox, maker, gates, outbox, secrets, order.record, clock.away_since, tables
+            )
 
         worker = Worker(
             Identity(order.worker, *this_process()),
@@ -69,7 +74,7 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             tools_with,
             lambda spec: make_agent(spec, order.directory, environment.home, environment.login),
             clock,
-            _log,
+            lambda text: _log(secrets.text(text)),
             slots=order.slots,
             labels=frozenset(order.labels),
             accounts=accounts(environment.login),

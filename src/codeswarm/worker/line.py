@@ -29,6 +29,7 @@ from codeswarm.protocol import (
     WorkAnswer,
     WorkerHello,
 )
+from codeswarm.redaction import Secrets
 from codeswarm.router_client import RouterClient, RouterRefused
 
 T = TypeVar("T")
@@ -42,8 +43,12 @@ NO_ROOM = frozenset(f"codeswarm:{kind.__name__}" for kind in (DiskFull, LedgerFu
 
 
 class Line:
-    def __init__(self, client: RouterClient, clock: Clock, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self, client: RouterClient, clock: Clock, grace_s: float = GRACE_S, secrets: Secrets | None = None
+    ) -> None:
+        """`secrets`: what no gate's output may hold when it leaves the worker."""
         self._client = client
+        self._secrets = Secrets() if secrets is None else secrets
         self._clock = clock
         self._grace_s = grace_s
 
@@ -126,6 +131,7 @@ class Line:
 
     async def log(self, data: bytes) -> str:
         """Keep a gate's output; its digest."""
+        data = self._secrets.data(data)
         answer = await self._patiently(lambda: self._client.upload("/artifacts", data))
         return str(answer["digest"])
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codeswarm.redaction import Secrets
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -31,7 +33,9 @@ def _written_ns(file: Path) -> int:
 
 
 class Outbox:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secrets: Secrets | None = None) -> None:
+        """`secrets`: what no letter may hold."""
+        self._secrets = Secrets() if secrets is None else secrets
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -57,7 +61,7 @@ class Outbox:
 
     def unwritten(self, name: str, path: str, body: dict[str, Any]) -> Letter:
         """A letter that is not on disk."""
-        return Letter(self._folder / f"{name}.json", path, body)
+        return Letter(self._folder / f"{name}.json", path, self._secrets.within(body))
 
     def letters(self) -> Iterator[Letter]:
         """Everything that waits, oldest first. A letter that can't be read is put aside, not thrown away.

@@ -85,6 +85,7 @@ class Play:
             tools.tables,
             self._recorder,
             self._make_way_out(),
+            tools.secrets,
         )
         self._turns = Turns(self._stage, tools.clock, STOP_GRACE_S, more=agent.can.turns)
 
@@ -308,7 +309,7 @@ class Play:
             return None
         offer = self._offer
         path = recording_path(self._tools.record, offer.subject, offer.phase, offer.attempt)
-        return Recorder(path, self._tools.clock)
+        return Recorder(path, self._tools.clock, self._tools.secrets)
 
     def _record_changes(self) -> None:
         if self._recorder is not None:

@@ -19,6 +19,7 @@ from codeswarm.egress.door import INSIDE, Door
 from codeswarm.egress.way_out import WayOut, told
 from codeswarm.failpoints import reach
 from codeswarm.host import bare_interpreter
+from codeswarm.redaction import Chunks, Secrets
 from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
 from codeswarm.sandbox.starting import start
 from codeswarm.worker.processes import Tables, Tree
@@ -42,8 +43,14 @@ class WorkerStage:
         tables: Tables,
         recorder: Recorder | None = None,
         way_out: WayOut | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
-        """`way_out`: what the box may reach outside, where it has no network of its own to choose from."""
+        """`way_out`: what the box may reach outside, where it has no network of its own to choose from.
+
+        `secrets`: what is taken out of all that the agent says.
+        """
+        self._secrets = Secrets() if secrets is None else secrets
+        self._chunks: dict[str, Chunks] = {}
         self.turned = asyncio.Event()
         """Set at the end of each of the agent's turns: time for a snapshot."""
         self.vitals = vitals
@@ -64,7 +71,11 @@ class WorkerStage:
         self._running: list[Running] = []
 
     def reach(self, endpoint: Endpoint) -> Reached:
+        self.conceal(endpoint.secret)
         return Reached.directly(endpoint) if self._way_out is None else self._way_out.reach(endpoint)
+
+    def conceal(self, *secrets: str) -> None:
+        self._secrets.add(*secrets)
 
     def allow(self, *hosts: str) -> None:
         if self._way_out is not None:
@@ -96,6 +107,7 @@ class WorkerStage:
         return None if table is None else table.tree(self._running[-1].process.pid)
 
     async def emit(self, activity: Activity) -> None:
+        activity = self._without_secrets(activity)
         self.vitals.heard(activity, self._clock.monotonic(), self._clock.now_ms())
         if activity.type == "usage":
             await self._meter(activity)
@@ -123,6 +135,15 @@ class WorkerStage:
         known = told.tokens is not None or told.cost_usd is not None
         usage = told if known else self.usage
         return usage.model_copy(update={"subscription": True}) if self.windows else usage
+
+    def _without_secrets(self, activity: Activity) -> Activity:
+        """What was said in pieces is no line that can be kept beside its meaning: the rest of it would be in there."""
+        chunks = self._chunks.setdefault(activity.type, Chunks(self._secrets))
+        text, in_pieces = chunks.text(activity.text)
+        raw = "" if in_pieces else self._secrets.text(activity.raw)
+        clean = raw == activity.raw and text in raw  # what stands in a clean line needs no second look
+        data = self._secrets.within(activity.data)
+        return Activity(activity.type, text if clean else self._secrets.text(text), data, raw)
 
     async def ask(self, question: Question) -> Permission:
         """Whoever waits for an answer is at nothing that it could be hung in."""

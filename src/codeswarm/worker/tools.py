@@ -8,6 +8,7 @@ from pathlib import Path
 
 from codeswarm.awake import Absence
 from codeswarm.clock import Clock
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.worker.gate import GateRunner
 from codeswarm.worker.line import Line
@@ -26,6 +27,8 @@ class Tools:
     maker: WorkspaceMaker
     gates: GateRunner
     outbox: Outbox
+    secrets: Secrets = field(default_factory=Secrets)
+    """What no attempt's words may hold when they leave it."""
     record: Path | None = None
     """Where attempts are recorded, if they are."""
     away_since: Callable[[float], Absence | None] = lambda moment: None
