@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -150,17 +151,24 @@ async def test_tokens_are_counted_on_over_turns_and_processes(stage: OpenStage) 
     assert (second.usage.input_tokens, second.usage.output_tokens, second.usage.cost_usd) == (3000, 50, None)
 
 
-async def test_the_repository_s_own_programs_are_not_started_and_its_rules_are_read(stage: OpenStage) -> None:
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_the_repository_s_rules_are_read_and_its_programs_started_once_it_is_trusted(
+    stage: OpenStage, *, trusted: bool
+) -> None:
     workspace = stage.box.workspace
     (workspace / ".codex").mkdir()
-    server_of_its_own = f'[mcp_servers.evil]\ncommand = "touch"\nargs = ["{workspace}/evil"]\n'
+    server_of_its_own = f'[mcp_servers.own]\ncommand = "touch"\nargs = ["{workspace}/started"]\n'
     (workspace / ".codex" / "config.toml").write_text(server_of_its_own)
     (workspace / "CLAUDE.md").write_text("HOUSE RULES\n")
     async with ModelServer(conversation([Shell("echo wrote > wrote")], then=Say("done"))) as server:
-        assert (await whole(codex_of(server), stage)).failure is None
+        task = dataclasses.replace(stage.task(), trusted=trusted)
+        talk = await codex_of(server).open(task, stage)
+        assert (await talk.turn("Do it.")).failure is None
+        assert await talk.close() is None
         assert "HOUSE RULES" in server.requests[0].text
     assert (workspace / "wrote").exists()
-    assert not (workspace / "evil").exists()
+    assert (workspace / "started").exists() == trusted
+    assert not (stage.box.home / ".codex" / "config.toml").exists(), "trust is not for good"
 
 
 async def test_a_conversation_that_is_gone_is_a_failed_turn(stage: OpenStage) -> None:

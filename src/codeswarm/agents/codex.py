@@ -2,8 +2,8 @@
 
 Facts (seen with 0.163): a server holds threads; a turn of one is begun, steered and interrupted by requests, and told
 of by notifications; before a command runs it may send a request of its own. Whoever starts a thread that may write
-makes the project a trusted one, which loads MCP servers of the repository: so a thread starts read-only, and each turn
-is given all of what our own walls leave. Codex's own walls would keep it from committing.
+makes the project a trusted one, for good, which loads MCP servers of the repository: so a thread starts read-only, and
+each turn is given all of what our own walls leave. Codex's own walls would keep it from committing.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class CodexAgent:
     async def open(self, task: Task, stage: Stage) -> CodexThread:
         executable = self._executable()
         settings, told = provider_of(self._login.of((*KEYS, ENDPOINT)), stage)
-        settings = {**_SETTINGS, **settings}
-        overrides = [part for name, value in settings.items() for part in ("-c", f"{name}={json.dumps(value)}")]
+        settings = {**_SETTINGS, **settings, **_trust(task)}
+        overrides = [part for name, value in settings.items() for part in ("-c", f"{name}={_toml(value)}")]
         argv = [str(executable), "app-server", *overrides, "--disable", "plugins"]
         thread = CodexThread(stage, self._terms(task))
         await thread.open(argv, {**told, **task.environment()}, shown_for(executable))
@@ -102,6 +102,18 @@ class CodexAgent:
         model = self.spec.argument or None
         thread = task.conversation if task.resume else ""
         return Terms(thread, str(task.inside.workspace), model, "untrusted" if self._asks else "never")
+
+
+def _trust(task: Task) -> dict[str, object]:
+    """A repository's settings count for this process alone: its HOME, which a later attempt has too, learns nothing."""
+    return {"projects": {str(task.inside.workspace): {"trust_level": "trusted"}}} if task.trusted else {}
+
+
+def _toml(value: object) -> str:
+    """JSON is TOML but for its mappings."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value)
 
 
 def provider_of(login: Mapping[str, str], stage: Stage) -> tuple[dict[str, object], dict[str, str]]:
