@@ -146,6 +146,12 @@ class PolicyConfig(Section):
     """Globs; a change to a file that one of these matches needs a landing approval in any case."""
     approval_timeout_s: Wait = 86_400.0
     """After that, silence is a no."""
+    commands: Literal["allow", "ask"] = "allow"
+    """Whether an agent runs what it likes behind its walls, or asks you before each command."""
+    commands_allow: list[str] = []
+    """Patterns of whole commands that are not asked about, such as `pytest *`; never several commands in one line."""
+    commands_deny: list[str] = []
+    """Patterns of commands that agents may not run at all; also where one of several in a line fits."""
     auto_resolve: list[str] = []
     """Conflicts that may be resolved without an agent."""
     max_attempts: int = Field(3, ge=1)

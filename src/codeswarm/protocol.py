@@ -94,6 +94,8 @@ class Offer(Wire):
     """That of an interrupted attempt of the same agent; it may be gone on with."""
     used: Usage = Usage()
     """What that conversation has used so far."""
+    ask: bool = False
+    """Whether the agent must ask before it runs something."""
     earlier_epochs: tuple[int, ...] = ()
     """Attempts of this ticket that ended without their worker: their workspaces may still lie here."""
     workspace: WorkspaceOrder
@@ -264,6 +266,24 @@ class DeniedRequest(Wire):
     host: str = Field(min_length=1, max_length=300)
     why: str = Field(max_length=1000)
     hint: str = Field("", max_length=1000)
+
+
+class AskRequest(Wire):
+    """What an agent wants to run, and how long to wait for an answer."""
+
+    epoch: int
+    call: str = Field(max_length=500)
+    command: str
+    cwd: str = ""
+    reason: str = ""
+    wait_s: float = Field(0.0, ge=0, le=60)
+
+
+class AnswerOut(Wire):
+    answered: bool
+    allowed: bool = False
+    by: str = ""
+    why: str = ""
 
 
 class RestartRequest(Wire):

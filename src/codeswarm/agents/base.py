@@ -59,6 +59,8 @@ class Task:
     """What the conversation that it goes on with had used before."""
     trusted: bool = False
     """A person trusts the repository's own settings for agents (hooks, MCP servers, skills): they may be loaded."""
+    ask: bool = False
+    """Whether it is to ask its stage before it runs something."""
 
     def environment(self) -> dict[str, str]:
         """What every program of an attempt finds in its environment."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
+from codeswarm.agents.claude_asking import FLAGS, ClaudeAsking
 from codeswarm.agents.claude_usage import Figures, usage_of
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
@@ -32,6 +33,7 @@ ENDPOINT = "https://api.anthropic.com"
 HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "claude.ai")
 """What the CLI asks by itself with a token of an account."""
 UNKNOWN = Usage()
+BYPASS = ("--permission-mode", "bypassPermissions")
 INTERRUPT = "codeswarm-interrupt"
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 MINIMUM = (2, 0, 0)
@@ -71,7 +73,13 @@ def version_of(executable: str, path_variable: str) -> tuple[int, ...] | None:
 
 class ClaudeAgent:
     can = Capabilities(
-        resume=True, turns=True, inject=True, cost=True, context_tokens=200_000, models=("opus", "sonnet", "haiku")
+        resume=True,
+        turns=True,
+        inject=True,
+        ask=True,
+        cost=True,
+        context_tokens=200_000,
+        models=("opus", "sonnet", "haiku"),
     )
 
     def __init__(self, spec: AgentSpec, login: Login) -> None:
@@ -99,7 +107,7 @@ class ClaudeAgent:
         executable = self._executable()
         visible = () if is_system(executable) else (executable,)
         environment = {**_FIXED_ENVIRONMENT, **self._credentials(stage), **task.environment()}
-        conversation = ClaudeConversation(task.conversation, stage, task.used)
+        conversation = ClaudeConversation(task.conversation, stage, task.used, str(task.inside.workspace))
         await conversation.start([str(executable), *self._flags(task)], environment, visible)
         return conversation
 
@@ -127,7 +135,7 @@ class ClaudeAgent:
     def _flags(self, task: Task) -> list[str]:
         model = self.spec.argument or DEFAULT_MODEL
         flags = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
-        flags += ["--model", model, "--permission-mode", "bypassPermissions"]
+        flags += ["--model", model, *(FLAGS if task.ask else BYPASS)]
         flags += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
         return [*flags, "--resume" if task.resume else "--session-id", task.conversation]
 
@@ -135,9 +143,10 @@ class ClaudeAgent:
 class ClaudeConversation:
     """A running CLI, and what it has said so far."""
 
-    def __init__(self, conversation: str, stage: Stage, used: Usage = UNKNOWN) -> None:
+    def __init__(self, conversation: str, stage: Stage, used: Usage = UNKNOWN, folder: str = "") -> None:
         self.id = conversation
         self._figures = Figures(used)
+        self._asking = ClaudeAsking(stage, folder, self._write)
         self._stage = stage
         self._program: Program | None = None
         self._answer: asyncio.Future[Mapping[str, Any]] | None = None
@@ -154,6 +163,9 @@ class ClaudeConversation:
     def program(self) -> Program:
         assert self._program is not None
         return self._program
+
+    def _write(self, message: Mapping[str, Any]) -> bool:
+        return self.program.write(message)
 
     async def turn(self, prompt: str) -> Ending:
         answer = self._answer = asyncio.get_running_loop().create_future()
@@ -179,6 +191,7 @@ class ClaudeConversation:
         return await asyncio.shield(self._closed)
 
     async def _close(self) -> Failure | None:
+        await self._asking.close()
         code = await self.program.finish()
         if self._late is not None and (failure := failure_of(self._late, self._rate_limit)) is not None:
             return failure
@@ -190,6 +203,8 @@ class ClaudeConversation:
         message = None if cut else read_object(line)
         if message is None:
             await self._stage.emit(Activity("output", text=line[:SHOWN]))
+            return
+        if self._asking.hear(message, line):
             return
         if message.get("type") == "rate_limit_event" and isinstance(message.get("rate_limit_info"), dict):
             self._rate_limit = message["rate_limit_info"]

@@ -14,6 +14,8 @@ from codeswarm.domain.ids import SessionId
 from codeswarm.domain.rejection import known_names, unknown
 from codeswarm.errors import Refused, UsageError
 
+SHOWN = 300
+"""Characters of a command that stand in the list; a longer one is printed below it."""
 IdArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="[SESSION/]ID; the only open one if left out.")]
 
 
@@ -40,6 +42,9 @@ def approvals(context: typer.Context) -> None:
             for a in found
         )
         table(("approval", "about", "risk", "why", "expires"), rows)
+        for asked in found:
+            if "\n" in asked["command"] or len(asked["command"]) > SHOWN:
+                say(f"\n{asked['session']}/{asked['id']} in {asked['cwd'] or 'its workspace'}:\n{asked['command']}")
 
 
 def approve(
@@ -132,6 +137,14 @@ def _open(here: Here) -> list[dict[str, Any]]:
         return [row for row in views.rows(tables, "approvals", state="open") if row["session"] not in over]
 
 
+def _of_session(here: Here, session: str) -> list[dict[str, Any]]:
+    """Open or not: who answers what is closed is told why it is."""
+    from codeswarm.ledger import views
+
+    with here.tables() as tables:
+        return views.rows(tables, "approvals", session=session)
+
+
 def _answer(here: Here, found: dict[str, Any], body: dict[str, Any]) -> None:
     from codeswarm.ledger import views
 
@@ -141,9 +154,21 @@ def _answer(here: Here, found: dict[str, Any], body: dict[str, Any]) -> None:
         say_json(answer)
     else:
         done = "approved" if body["answer"] == "approve" else "rejected"
-        say(f"{found['id']} ({found['ticket'] or found['subject']}) {done}")
+        say(f"{found['id']} ({found['ticket'] or found['subject']}) {done}{_heard(here, found)}")
         if not here.live and here.session(found["session"])["status"] not in views.OVER:
             say(f"go on: codeswarm resume {found['session']}")
+
+
+def _heard(here: Here, found: dict[str, Any]) -> str:
+    """What becomes of an answer whose asker is not there just now."""
+    from codeswarm.ledger import views
+
+    if not found["command"]:
+        return ""
+    with here.tables() as tables:
+        ticket = views.find_ticket(tables, found["session"], found["ticket"])
+    waits = ticket["status"] == "in_progress"
+    return "" if waits else "; its agent is not at work now, and finds the answer when it goes on and asks again"
 
 
 def _choose(here: Here, wanted: str | None) -> dict[str, Any]:
@@ -152,7 +177,7 @@ def _choose(here: Here, wanted: str | None) -> dict[str, Any]:
     if wanted is not None:
         session, slash, id_ = wanted.rpartition("/")
         session_id = here.session(session if slash else None)["id"]
-        exact = [row for row in candidates if row["id"] == id_ and row["session"] == session_id]
+        exact = [row for row in _of_session(here, session_id) if row["id"] == id_]
         candidates = exact or ([] if slash else [row for row in candidates if row["id"] == id_])
     if not candidates:
         what = f"there is no open approval {wanted!r}" if wanted else "nothing waits for a person"

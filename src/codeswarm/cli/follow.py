@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from codeswarm.domain.events import Event
 from codeswarm.domain.evolve import evolve
+from codeswarm.domain.executions import stands_still
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.session import Session
 from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
@@ -43,6 +44,8 @@ def rest_of(session: Session) -> Rest | None:
         case SessionStatus.AWAITING_REVIEW if session.save is None and not (session.working or session.saved):
             # One that is saved is no rest: the word that it is over comes at once.
             return Rest(_review_code(session), session.review_reason)
+        case SessionStatus.ACTIVE if stands_still(session):
+            return Rest(3, "approvals")
         case SessionStatus.DRAFT if session.to_be_started:
             return Rest(3, f"a draft; begin: codeswarm resume {session.id}")
         case SessionStatus.DRAFT if session.open_approvals and not session.gates and not session.planning:

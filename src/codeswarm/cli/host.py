@@ -251,6 +251,10 @@ class Conversation:
     def _tell(self, session: Session, approval: Any) -> None:
         out = console()
         out.print(f"approval {approval.id} ({approval.ticket or approval.subject}): {approval.why}", markup=False)
+        if approval.command:
+            shown = approval.command.replace("\n", "\n    ")
+            out.print(f"  in {approval.cwd or 'its workspace'}:\n    {shown}", markup=False)
+            return
         reasons = "".join(f"\n  - {reason}" for reason in approval.reasons)
         out.print(f"risk {approval.risk} of 100{':' if reasons else ''}{reasons}", markup=False)
         if approval.subject == "plan":

@@ -267,6 +267,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "ApprovalGranted": lambda d: f"approval {d['approval']} granted",
     "ApprovalRejected": lambda d: f"approval {d['approval']} rejected by {d['by']}: {d['why']}",
     "ApprovalExpired": lambda d: f"approval {d['approval']} expired",
+    "ApprovalUsed": lambda d: f"attempt {d['epoch']} was told the answer to approval {d['approval']}",
     "ApprovalVoided": lambda d: f"approval {d['approval']} voided: {d['reason']}",
     "MessageSent": lambda d: f"message {d['message']} from {d['by']}: {_first_line(d['text'])[:100]}",
     "MessageDelivered": lambda d: f"message {d['message']} {d['how']}",
@@ -276,6 +277,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
 }
 
 QUIET = frozenset(
-    {"AttemptPrepared", "ConversationNamed", "ReceiptsRecorded", "SnapshotTaken", "GateLeased", "ApprovalGranted"}
+    {"AttemptPrepared", "ConversationNamed", "ReceiptsRecorded", "SnapshotTaken", "GateLeased"}
+    | {"ApprovalGranted", "ApprovalUsed"}
 )
 """Told in timelines, but not while a person looks on."""

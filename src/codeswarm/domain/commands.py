@@ -285,6 +285,18 @@ class CompleteGate(Command):
     receipts: tuple[Receipt, ...]
 
 
+class AskPermission(Command):
+    """An agent wants to run something. Asked again, by whatever worker, it is the same question."""
+
+    ticket: TicketId
+    epoch: int
+    call: str
+    """The agent's own name for the request."""
+    command: str
+    cwd: str = ""
+    reason: str = ""
+
+
 class DeliverMessage(Command):
     message: int
     ticket: TicketId

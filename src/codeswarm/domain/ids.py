@@ -54,6 +54,11 @@ def lease_id(session: str, subject: str, epoch: int) -> str:
     return f"{session}:{subject}:{epoch}"
 
 
+def call_name(ticket: str, epoch: int, call: str) -> str:
+    """One request of an attempt's agent, however often its worker repeats it."""
+    return f"{ticket}:{epoch}:{call}"
+
+
 def parse_lease_id(text: str) -> tuple[SessionId, Subject, int] | None:
     """The inverse of `lease_id`; None where `text` is not one."""
     parts = text.split(":")

@@ -118,6 +118,8 @@ def _session(session: Session) -> Iterator[str]:
     for approval in session.approvals.values():
         if (approval.state == "open") != (approval.id in session.open_approvals):
             yield f"approval {approval.id} is {approval.state} but counted otherwise"
+        if approval.used and approval.state == "open":
+            yield f"approval {approval.id} was told to an agent before it was answered"
         if len(set(approval.given_by)) != len(approval.given_by):
             yield f"approval {approval.id} counts one person twice"
     yield from _agents(session)

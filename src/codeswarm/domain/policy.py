@@ -130,7 +130,7 @@ def give(session: Session, command: cmd.GiveApproval, now_ms: int) -> Decision:
     if approval.subject == "plan":
         accepted = _plan_accepted(session, asked_about(session, approval), command)
         return accepted if isinstance(accepted, Rejection) else events + accepted
-    if approval.ticket is not None:
+    if approval.subject == "landing" and approval.ticket is not None:
         events.append(ev.TicketQueued(ticket=approval.ticket))
     return events
 
@@ -157,7 +157,7 @@ def reject(session: Session, command: cmd.RejectApproval, now_ms: int) -> Decisi
     events: list[ev.Event] = [ev.ApprovalRejected(approval=approval.id, by=command.by, why=command.why)]
     if approval.subject == "plan":
         events += _plan_rejected(session, approval, command)
-    elif approval.ticket is not None:
+    elif approval.subject == "landing" and approval.ticket is not None:
         ticket = session.tickets[approval.ticket]
         finding = Finding(severity="major", text=command.why)
         events.append(ev.ChangesRequested(ticket=ticket.id, epoch=ticket.epoch, findings=(finding,), by=command.by))
@@ -185,6 +185,8 @@ def expire(session: Session, command: cmd.ExpireApproval, now_ms: int) -> Decisi
             f"approval {approval.id} has not expired yet", "codeswarm approvals", "there is time to answer"
         )
     events: list[ev.Event] = [ev.ApprovalExpired(approval=approval.id)]
+    if approval.subject == "execution":
+        return events
     if approval.ticket is not None:
         reason = f"nobody answered approval {approval.id} in time; release the ticket to be asked again"
         events.append(ev.TicketHeld(ticket=approval.ticket, reason=reason, by="policy"))
@@ -212,7 +214,6 @@ def _open(session: Session, id_: ApprovalId) -> Approval | Rejection:
             known_names(id_, session.open_approvals),
         )
     if approval.state != "open":
-        return wrong_state(
-            f"approval {id_} is {approval.state} already", "codeswarm approvals", "an answer is given once"
-        )
+        why = approval.reason if approval.state == "voided" else "an answer is given once"
+        return wrong_state(f"approval {id_} is {approval.state} already", "codeswarm approvals", why)
     return approval

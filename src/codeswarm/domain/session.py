@@ -110,6 +110,8 @@ class Attempt:
     summary: str = ""
     denied: tuple[str, ...] = ()
     """Hosts that it asked for in vain."""
+    questions: int = 0
+    """How often its agent has asked before it ran something."""
 
     @property
     def live(self) -> bool:
@@ -354,6 +356,15 @@ class Approval:
     given_by: list[str] = field(default_factory=list)
     state: str = "open"
     """open · granted · rejected · expired · voided"""
+    epoch: int = 0
+    """The attempt that asks before it runs something."""
+    command: str = ""
+    cwd: str = ""
+    answered_by: str = ""
+    reason: str = ""
+    """Why it was answered with no, or is moot."""
+    used: bool = False
+    """Whether the agent that asked has had its answer."""
 
 
 @dataclass(slots=True)
@@ -460,6 +471,10 @@ class Session:
     approvals: dict[ApprovalId, Approval] = field(default_factory=dict)
     open_approvals: dict[ApprovalId, None] = field(default_factory=dict)
     approval_count: int = 0
+    asked: dict[str, ApprovalId] = field(default_factory=dict)
+    """The newest approval for each question of an agent, by its digest."""
+    calls: dict[str, ApprovalId] = field(default_factory=dict)
+    """What each request of an agent was answered by."""
     messages: list[Message] = field(default_factory=list)
     spending: Spending = field(default_factory=Spending)
     role_spending: dict[Role, Spending] = field(default_factory=dict)

@@ -119,6 +119,10 @@ class Policy(Frozen):
     sensitive: tuple[str, ...] = ()
     """Globs: a change to one of these asks for a landing approval even where others don't."""
     approval_timeout_s: Seconds = 86_400.0
+    commands: str = "allow"
+    """What an agent may run that no pattern names: allow, or ask a person first."""
+    commands_allow: tuple[str, ...] = ()
+    commands_deny: tuple[str, ...] = ()
     save_at_end: bool = False
     continuous: bool = False
     save_to: str = "ff"
@@ -132,6 +136,11 @@ class Policy(Frozen):
     """Roles whose next attempt goes to the next choice after a red gate; `*` stands for all."""
     max_planned: Positive = 200
     """Planners may bring a session to this many tickets."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether agents must ask before they run something."""
+        return self.commands != "allow" or bool(self.commands_deny)
 
 
 class Caps(Frozen):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from codeswarm.domain import budget, cascade, events as ev, gates
 from codeswarm.domain.ending import loose_ends
+from codeswarm.domain.executions import moot
 from codeswarm.domain.leasing import claimable_tickets
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.domain.planning.asking import last_words, unplanned
@@ -19,6 +20,8 @@ from codeswarm.domain.supervision import meltdown
 
 def settle(session: Session, now_ms: int) -> list[ev.Event]:
     """The next consequence, or none. Never a consequence that is undone by the next one."""
+    if session.open_approvals and (over := moot(session)):
+        return over
     if session.status in (SessionStatus.DRAFT, SessionStatus.ACTIVE) and (why := meltdown(session, now_ms)):
         return [ev.SessionSuspended(reason=SuspendReason.MELTDOWN, detail=why)]
     if session.status is SessionStatus.DRAFT:

@@ -17,6 +17,10 @@ from codeswarm.errors import ConfigError
 from codeswarm.plain import day_and_time
 
 
+CANT_ASK = "it can't be made to ask before it runs something, and policy.commands or policy.commands_deny wants that"
+LET_IT_RUN = "env CODESWARM_POLICY_COMMANDS=allow CODESWARM_POLICY_COMMANDS_DENY='[]'"
+
+
 def check_agents(plan: Plan | None, settings: Settings, environment: Environment, directory: Path) -> tuple[str, ...]:
     """Every role that the plan needs has an agent that can be used: its first choice.
 
@@ -25,7 +29,10 @@ def check_agents(plan: Plan | None, settings: Settings, environment: Environment
 
     @cache
     def health(spec: str) -> Health:
-        return make_agent(AgentSpec.parse(spec), directory, environment.home, environment.login).check()
+        agent = make_agent(AgentSpec.parse(spec), directory, environment.home, environment.login)
+        if settings.policy.asks and not agent.can.ask:
+            return Health(works=False, what=CANT_ASK, fix=LET_IT_RUN)
+        return agent.check()
 
     notes: dict[str, None] = {}
     for role in _needed(plan, settings):

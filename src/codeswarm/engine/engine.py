@@ -28,6 +28,7 @@ from codeswarm.engine.leases import NO_PRICES, LeaseDesk
 from codeswarm.engine.offers import Offers
 from codeswarm.engine.parkings import Parkings
 from codeswarm.engine.project import Project
+from codeswarm.engine.questions import Questions
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.reconciler import Reconciler
 from codeswarm.engine.rescuer import Rescuer
@@ -64,6 +65,7 @@ class Engine:
         self.clock = clock
         self.kernel = Kernel(ledger, clock)
         self.desk = LeaseDesk(self.kernel, clock, prices)
+        self.questions = Questions(self.kernel, clock)
         self._tell = tell
         self._was_full = ""
         self.room = Room((data.root, store.path), clock, self._tell_of_room, self.desk.renew)

@@ -59,6 +59,7 @@ class Offers:
             agent=attempt.agent,
             conversation=_conversation(ticket, attempt.agent),
             used=_used(ticket, attempt.agent),
+            ask=session.settings.policy.asks,
             earlier_epochs=tuple(a.epoch for a in ticket.attempts.values() if _left_something(a)),
         )
 

@@ -222,7 +222,7 @@ def _attempt_row(session: Session, ticket: TicketId, a: Attempt) -> Row:
 def _approval_row(session: Session, a: Approval) -> Row:
     return (
         session.id, a.id, a.subject, a.ticket or "", a.evidence, a.why, a.state, a.needed, _list(a.given_by),
-        a.requested_ms, a.expires_ms, a.risk, _list(a.reasons),
+        a.requested_ms, a.expires_ms, a.risk, _list(a.reasons), a.epoch, a.command, a.cwd, a.answered_by, a.reason,
     )  # fmt: skip
 
 

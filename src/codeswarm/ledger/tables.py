@@ -53,7 +53,8 @@ TABLES: dict[str, Table] = {
     "approvals": _table(
         2,
         "requested_ms, id",
-        "session id subject ticket evidence why state needed given_by requested_ms expires_ms risk reasons",
+        "session id subject ticket evidence why state needed given_by requested_ms expires_ms risk reasons "
+        "epoch command cwd answered_by reason",
     ),
     "parkings": _table(
         3,

@@ -82,6 +82,7 @@ def make_settings(numbers: random.Random) -> Settings:
             approve_plan=numbers.random() < 0.2,
             approve_landing=numbers.random() < 0.2,
             sensitive=numbers.choice(((), ("src/0.py",))),
+            commands="ask",
             save_at_end=numbers.random() < 0.3,
             continuous=numbers.random() < 0.1,
             target=numbers.choice((None, None, None, 1, 2)),

@@ -62,6 +62,8 @@ class _Question:
     expires_ms: int
     by: set[str] = field(default_factory=set)
     closed: bool = False
+    used: bool = False
+    """Whether an agent was told the answer."""
 
 
 _NOT_YET = Settings()
@@ -140,9 +142,13 @@ class Promises:
     def _look_further(self, event: ev.Event, at_ms: int) -> Iterator[str]:
         match event:
             case ev.ApprovalRequested():
-                self._questions[event.approval] = _Question(
-                    event.ticket, event.evidence, event.needed, event.expires_at_ms
-                )
+                lands = event.ticket if event.epoch is None else None
+                self._questions[event.approval] = _Question(lands, event.evidence, event.needed, event.expires_at_ms)
+            case ev.ApprovalUsed():
+                question = self._questions[event.approval]
+                if question.used or not question.closed:
+                    yield f"approval {event.approval} was told to an agent {'again' if question.used else 'too early'}"
+                question.used = True
             case ev.ApprovalGiven() | ev.ApprovalGranted():
                 yield from self._answered(event, at_ms)
             case ev.ApprovalRejected() | ev.ApprovalExpired() | ev.ApprovalVoided():

@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import Any, Protocol, TypeVar
 
 from codeswarm.domain import commands as cmd
+from codeswarm.domain.executions import Answer, answer
 from codeswarm.domain.ids import Commit, GateId, TicketId, WorkerId, is_gate
 from codeswarm.domain.leasing import gate_holder, holder
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
@@ -36,6 +37,8 @@ PATIENCE_S = 5.0
 MOST_TRIES = 60
 """So often is a word said before its worker gives it up."""
 CLAIM_WAIT_S = 300.0
+ASKS = 0.15
+"""The share of agents that ask."""
 _NORMAL = NormalDist()
 
 
@@ -265,12 +268,29 @@ class Worker:
             ticket=TicketId(leased.subject), epoch=leased.epoch, commit=Commit(fake_id("wip", *where)), files=1
         )
         await clock.sleep(work_s / 2)
+        await self._ask(leased, where)
         overtaken = faults.strikes(Fault.REORDERED, clock.monotonic(), *where)
         self._network.later(
             lambda router: router.kernel.execute(leased.session, snapshot), work_s + 20 if overtaken else 0.01
         )
         await clock.sleep(work_s / 2)
         return None
+
+    async def _ask(self, leased: Leased, where: tuple[object, ...]) -> None:
+        """Some agents ask before they run something, and wait for as long as it takes."""
+        if self._world.faults.draw("asks", *where) >= ASKS:
+            return
+        ticket = TicketId(leased.subject)
+        question = cmd.AskPermission(ticket=ticket, epoch=leased.epoch, call="1", command="make check")
+
+        async def ask(router: Router) -> Answer | None:
+            await router.kernel.execute(leased.session, question)
+            return answer(router.kernel.session(leased.session), question)
+
+        times = 0
+        while await self._network.say("ask", (*where, times), ask) is None:
+            times += 1
+            await self._world.clock.sleep(HEARTBEAT_S)
 
     async def _report(self, leased: Leased, where: tuple[object, ...], failure: FailureClass | None) -> None:
         """Written down once, and said until it is taken: a repetition says the very same."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import pytest
 
-from codeswarm.agents.base import Agent, Conversation, Ending
+from codeswarm.agents.base import Agent, Conversation, Ending, Permission
 from codeswarm.domain.results import FailureClass
 from codeswarm.sandbox.marks import marked
 from codeswarm.testing.model_server import HangBeforeHeaders, ModelServer, Refuse, Reply, Request, Say, Shell, written
@@ -208,6 +208,41 @@ class AgentContract:
         assert (await again.turn("The second word.")).failure is None
         assert await again.close() is None
         assert director.knows("The first word.")
+
+    async def test_what_is_allowed_is_asked_about_once_and_done(
+        self, agent: Agent, stage: OpenStage, director: Director
+    ) -> None:
+        if not agent.can.ask:
+            pytest.skip(f"{agent.spec} can't be made to ask")
+        conversation = await agent.open(stage.task(conversation=CONVERSATION, ask=True), stage)
+        director.writes("allowed.txt", "1\n")
+        assert (await asyncio.wait_for(conversation.turn("Do ticket 7."), LIMIT_S)).failure is None
+        (asked,) = stage.asked
+        assert "allowed.txt" in asked.command
+        assert asked.id
+        assert (stage.box.workspace / "allowed.txt").exists()
+        assert await conversation.close() is None
+
+    async def test_what_is_not_allowed_is_not_done_and_the_agent_is_told_why(
+        self, agent: Agent, stage: OpenStage, director: Director
+    ) -> None:
+        if not agent.can.ask:
+            pytest.skip(f"{agent.spec} can't be made to ask")
+        stage.answer = Permission(allowed=False, why="the moon is full")
+        conversation = await agent.open(stage.task(conversation=CONVERSATION, ask=True), stage)
+        director.writes("refused.txt", "1\n")
+        await asyncio.wait_for(conversation.turn("Do ticket 7."), LIMIT_S)
+        await asyncio.wait_for(conversation.close(), LIMIT_S)
+        assert len(stage.asked) == 1
+        assert not (stage.box.workspace / "refused.txt").exists()
+        assert not agent.can.turns or director.knows("the moon is full")
+
+    async def test_nothing_is_asked_where_nobody_wants_to_be_asked(
+        self, agent: Agent, stage: OpenStage, director: Director
+    ) -> None:
+        director.writes("made.txt", "1\n")
+        assert (await whole(agent, stage)).failure is None
+        assert stage.asked == []
 
 
 CONVERSATION = "2b6f4c1e-6f0a-4c39-9a57-6f2f1a8f6f01"

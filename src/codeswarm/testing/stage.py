@@ -79,7 +79,9 @@ class OpenStage(QuietStage):
         """End every process that was started; what could not be ended."""
         return tuple([name for running in self.running for name in await running.end()])
 
-    def task(self, prompt: str = "Do ticket 7.", *, conversation: str = "c-1", resume: bool = False) -> Task:
+    def task(
+        self, prompt: str = "Do ticket 7.", *, conversation: str = "c-1", resume: bool = False, ask: bool = False
+    ) -> Task:
         return Task(
             session="s1",
             ticket="t1",
@@ -93,4 +95,5 @@ class OpenStage(QuietStage):
             result=self.box.run / "result.json",
             conversation=conversation,
             resume=resume,
+            ask=ask,
         )

@@ -10,6 +10,8 @@ from codeswarm.clock import Clock
 from codeswarm.domain.ids import lease_id
 from codeswarm.errors import DiskFull, LedgerFull, RouterUnreachable
 from codeswarm.protocol import (
+    AnswerOut,
+    AskRequest,
     ClaimRequest,
     CompleteRequest,
     ConversationRequest,
@@ -109,6 +111,13 @@ class Line:
 
     async def denied(self, lease: str, body: DeniedRequest) -> None:
         await self._patiently(lambda: self._client.post(f"/leases/{lease}/denied", body))
+
+    async def ask(self, lease: str, body: AskRequest) -> AnswerOut:
+        """Whether an agent may run something; not answered yet where nobody has within `wait_s`."""
+        answer = await self._patiently(
+            lambda: self._client.post(f"/leases/{lease}/ask", body, timeout_s=body.wait_s + 30)
+        )
+        return AnswerOut.model_validate(answer)
 
     async def restarted(self, body: RestartRequest) -> None:
         await self._patiently(lambda: self._client.post("/workers/restarts", body))

@@ -16,12 +16,13 @@ from codeswarm.agents.base import Agent, Conversation, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
 from codeswarm.domain.results import Failure, FailureClass, LeftOut, Usage
 from codeswarm.egress.way_out import WayOut
-from codeswarm.errors import CodeswarmError
+from codeswarm.errors import AgentUnavailable, CodeswarmError
 from codeswarm.failpoints import reach
 from codeswarm.git.changes import Changes
 from codeswarm.protocol import NAME, ConversationRequest, Offer, Preparation, SnapshotAnswer, StartRequest, WorkAnswer
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.answer import Answer, read_answer
+from codeswarm.worker.asking import ask_router
 from codeswarm.worker.beneath import replace_left
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.denials import Denials
@@ -86,6 +87,7 @@ class Play:
             self._recorder,
             self._make_way_out(),
             tools.secrets,
+            (lambda question: ask_router(tools.line, offer, question)) if offer.ask else None,
         )
         self._turns = Turns(self._stage, tools.clock, STOP_GRACE_S, more=agent.can.turns)
 
@@ -117,6 +119,12 @@ class Play:
     async def _begin(self) -> Task:
         offer, preparation = self._offer, self._preparation
         inside = self._tools.sandbox.inside(self._workspace.box)
+        if offer.ask and not self._agent.can.ask:
+            raise AgentUnavailable(
+                f"{self._agent.spec} can't be made to ask before it runs something",
+                "policy.commands or policy.commands_deny of this session wants that",
+                f"codeswarm resume {offer.session} --agent claude",
+            )
         await asyncio.to_thread(put_bundle, self._workspace.place.run, preparation.bundle)
         lacks = await asyncio.to_thread(self._tools.sandbox.lacks, self._workspace.box.limits)
         conversation = offer.conversation if preparation.resumed else str(uuid.uuid4())
@@ -145,6 +153,7 @@ class Play:
             resume=preparation.resumed,
             used=offer.used if preparation.resumed else Usage(),
             trusted=preparation.trusted,
+            ask=offer.ask,
         )
 
     def _make_way_out(self) -> WayOut | None:

@@ -44,16 +44,18 @@ class WorkerStage:
         recorder: Recorder | None = None,
         way_out: WayOut | None = None,
         secrets: Secrets | None = None,
+        ask: Callable[[Question], Awaitable[Permission]] | None = None,
     ) -> None:
         """`way_out`: what the box may reach outside, where it has no network of its own to choose from.
 
-        `secrets`: what is taken out of all that the agent says.
+        `secrets`: what is taken out of all that the agent says. `ask`: decides what it may run; None: what it likes.
         """
         self._secrets = Secrets() if secrets is None else secrets
         self._chunks: dict[str, Chunks] = {}
         self.turned = asyncio.Event()
         """Set at the end of each of the agent's turns: time for a snapshot."""
         self.vitals = vitals
+        self._decide = ask
         self._sandbox = sandbox
         self._box = box
         self._environment = environment
@@ -155,8 +157,13 @@ class WorkerStage:
             self.vitals.answered(self._clock.monotonic())
 
     async def _permission(self, question: Question) -> Permission:
-        """Behind walls an agent may run what it likes."""
-        return Permission(allowed=True, why="it runs in a sandbox")
+        """The policy's word, else a person's, else the time's. Without a policy, behind walls, it is a yes."""
+        if self._decide is None:
+            return Permission(allowed=True, why="it runs in a sandbox")
+        permission = await self._decide(question)
+        told = {"id": question.id, "allowed": permission.allowed}
+        await self.emit(Activity("answer", text=permission.why, data=told))
+        return permission
 
     async def await_event(self, kind: str, match: Mapping[str, Any]) -> None:
         await self._saw(kind, match)

@@ -15,20 +15,26 @@ class ApprovalRequested(Event):
 
     approval: ApprovalId
     subject: str
-    """plan · landing"""
+    """plan · landing · execution"""
     evidence: str
-    """plan: its number; landing: the work commit that the approval binds to."""
+    """plan: its number; landing: the work commit that the approval binds to; execution: a digest of the question."""
     why: str
     expires_at_ms: int
     """From then on silence is a no, in milliseconds since 1970."""
     needed: int = 1
     """How many distinct people must say yes."""
     ticket: TicketId | None = None
-    """Whose landing it is."""
+    """Whose landing it is, or whose agent asks."""
     risk: int = 0
     """From 0 to 100: how much there is to look at."""
     reasons: tuple[str, ...] = ()
     """What the risk is made of, the heaviest first."""
+    epoch: int | None = None
+    """The attempt that asks before it runs something."""
+    command: str = ""
+    """What it wants to run."""
+    cwd: str = ""
+    """Where, as its sandbox shows it."""
 
 
 class ApprovalGiven(Event):
@@ -65,6 +71,16 @@ class ApprovalVoided(Event):
 
     approval: ApprovalId
     reason: str
+
+
+class ApprovalUsed(Event):
+    """An agent was told the answer to its question. It is told once: the same again is another question."""
+
+    approval: ApprovalId
+    ticket: TicketId
+    epoch: int
+    call: str
+    """The agent's own name for what it asked."""
 
 
 class MessageSent(Event):

@@ -12,7 +12,7 @@ from codeswarm.domain.evolving.moves import (
     release_dependents,
     send_back,
 )
-from codeswarm.domain.ids import ApprovalId
+from codeswarm.domain.ids import ApprovalId, call_name
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import first_steps, planning_ticket
 from codeswarm.domain.session import Approval, Checkpoint, Feedback, Message, PlanState, Save, Session
@@ -219,41 +219,56 @@ def _approval_requested(session: Session, event: ev.ApprovalRequested, at_ms: in
         requested_ms=at_ms,
         risk=event.risk,
         reasons=event.reasons,
+        epoch=event.epoch or 0,
+        command=event.command,
+        cwd=event.cwd,
     )
+    if event.epoch is not None and event.ticket is not None:
+        session.asked[event.evidence] = event.approval
+        session.tickets[event.ticket].attempts[event.epoch].questions += 1
 
 
 @on(ev.ApprovalGiven)
 def _approval_given(session: Session, event: ev.ApprovalGiven, at_ms: int) -> None:
-    session.approvals[event.approval].given_by.append(event.by)
+    approval = session.approvals[event.approval]
+    approval.given_by.append(event.by)
+    approval.answered_by, approval.reason = event.by, event.note
 
 
-def _close_approval(session: Session, approval: ApprovalId, state: str) -> Approval:
+def _close_approval(session: Session, approval: ApprovalId, state: str, by: str = "", why: str = "") -> Approval:
     session.open_approvals.pop(approval, None)
     found = session.approvals[approval]
     found.state = state
+    found.answered_by, found.reason = by or found.answered_by, why or found.reason
     return found
 
 
 @on(ev.ApprovalGranted)
 def _approval_granted(session: Session, event: ev.ApprovalGranted, at_ms: int) -> None:
     approval = _close_approval(session, event.approval, "granted")
-    if approval.ticket is not None:
+    if approval.ticket is not None and not approval.epoch:
         session.tickets[approval.ticket].approved_work = session.tickets[approval.ticket].work
 
 
 @on(ev.ApprovalRejected)
 def _approval_rejected(session: Session, event: ev.ApprovalRejected, at_ms: int) -> None:
-    _close_approval(session, event.approval, "rejected")
+    _close_approval(session, event.approval, "rejected", event.by, event.why)
 
 
 @on(ev.ApprovalExpired)
 def _approval_expired(session: Session, event: ev.ApprovalExpired, at_ms: int) -> None:
-    _close_approval(session, event.approval, "expired")
+    _close_approval(session, event.approval, "expired", "time", "nobody answered in time")
 
 
 @on(ev.ApprovalVoided)
 def _approval_voided(session: Session, event: ev.ApprovalVoided, at_ms: int) -> None:
-    _close_approval(session, event.approval, "voided")
+    _close_approval(session, event.approval, "voided", why=event.reason)
+
+
+@on(ev.ApprovalUsed)
+def _approval_used(session: Session, event: ev.ApprovalUsed, at_ms: int) -> None:
+    session.approvals[event.approval].used = True
+    session.calls[call_name(event.ticket, event.epoch, event.call)] = event.approval
 
 
 @on(ev.MessageSent)

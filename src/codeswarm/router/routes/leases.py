@@ -15,6 +15,8 @@ from codeswarm.domain.results import Failure, FailureClass, Report
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.threads import in_thread
 from codeswarm.protocol import (
+    AnswerOut,
+    AskRequest,
     ClaimRequest,
     CompleteRequest,
     ConversationRequest,
@@ -136,6 +138,17 @@ def lease_routes(engine: Engine) -> APIRouter:
         session, ticket = attempt_lease(lease, body.epoch)
         command = cmd.ReportDenied(ticket=ticket, epoch=body.epoch, host=body.host, why=body.why, hint=body.hint)
         await engine.kernel.execute(session, command)
+
+    @routes.post("/leases/{lease}/ask")
+    async def ask(lease: str, body: AskRequest, request: Request) -> AnswerOut:
+        session, ticket = attempt_lease(lease, body.epoch)
+        command = cmd.AskPermission(
+            ticket=ticket, epoch=body.epoch, call=body.call, command=body.command, cwd=body.cwd, reason=body.reason
+        )
+        answer = await _unless_gone(request, engine.questions.ask(session, command, body.wait_s))
+        if answer is None:
+            return AnswerOut(answered=False)
+        return AnswerOut(answered=True, allowed=answer.allowed, by=answer.by, why=answer.why)
 
     @routes.post("/leases/{lease}/complete", response_model=None)
     async def complete(lease: str, body: CompleteRequest) -> Response:
