@@ -130,6 +130,15 @@ class Conversation:
                 loop.remove_signal_handler(number)
             self._show.close()
 
+    async def let_agents_rest(self) -> None:
+        """Agents that only wait for a person are ended in good order before their router goes away."""
+        if not self.follower.session.in_progress:
+            return
+        body = {"command": "stop", "by": self._here.by, "now": True, "reason": "a person is waited for"}
+        await self._client.post(f"/sessions/{self._id}/commands", body)
+        async with self._client.events(self._id, self.follower.last) as events:
+            await self.follower.until_rest(events)
+
     def _following_ends(self) -> None:
         if self._following is not None:
             self._following.cancel()

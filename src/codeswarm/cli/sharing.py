@@ -85,6 +85,8 @@ class _Sharing:
                 self._conversation.move_to(client)
             while True:
                 rest = await self._conversation.follow(self._departure)
+                if rest is not None and hosted is not None:
+                    await self._conversation.let_agents_rest()
                 if not self._left or hosted is None or guests is None:
                     return rest, None
                 if (background := await self._hand_over(hosted, guests)) is not None:

@@ -1,7 +1,8 @@
 """Execution approvals: an agent asks before it runs something, and a policy answers, a person, or the time.
 
-A question is named by a digest of the conversation and of what is asked. So whoever comes back after a crash, agent,
-worker or router, asks the same one and finds what was answered meanwhile. A person's word is used once.
+A question is named by a digest of the ticket's phase and of what is asked. So whoever comes back after a crash, in the
+same conversation or in a new one, asks the same one and finds what was answered meanwhile. A word is used once, and
+not after the question's expiry.
 """
 
 from __future__ import annotations
@@ -45,9 +46,8 @@ class Answer:
 
 
 def digest(ticket: TicketId, attempt: Attempt, command: str, cwd: str) -> str:
-    """The name of a question: the same in every attempt that goes on with one conversation."""
-    where = attempt.conversation or f"epoch {attempt.epoch}"
-    return hashlib.sha256("\0".join((ticket, where, command, cwd)).encode(errors="replace")).hexdigest()
+    """The name of a question: the same in every attempt at one phase of a ticket."""
+    return hashlib.sha256("\0".join((ticket, attempt.phase, command, cwd)).encode(errors="replace")).hexdigest()
 
 
 def ask(session: Session, command: cmd.AskPermission, now_ms: int) -> Decision:
@@ -59,7 +59,8 @@ def ask(session: Session, command: cmd.AskPermission, now_ms: int) -> Decision:
     if attempt.status is not AttemptStatus.RUNNING:
         what = f"attempt {command.ticket}:{command.epoch} is {attempt.status}, not running"
         return wrong_state(what, f"codeswarm work {session.id}/{command.ticket}", "only a running agent asks")
-    if (found := _found(session, attempt, command)) is not None:
+    found = _found(session, attempt, command)
+    if found is not None and (found.used or found.state != "granted" or now_ms < found.expires_ms):
         return [] if found.state == "open" or found.used else [_used(found.id, command)]
     known = judged(session.settings.policy, command.command)
     if known is not None and known.allowed:
@@ -169,21 +170,20 @@ def moot(session: Session) -> list[ev.Event]:
 
 
 def _moot(session: Session, approval: Approval) -> str:
-    """Why a question is moot; nothing where it is not, or is none of an agent's."""
+    """Why a question is moot; nothing where it is not, or is none of an agent's.
+
+    It is not where the attempt was only cut off: the next one takes up its work, and mostly its conversation.
+    """
     if approval.subject != EXECUTION or approval.ticket is None:
         return ""
     ticket = session.tickets[approval.ticket]
-    asker, live = ticket.attempts[approval.epoch], ticket.live
-    if live is not None and (live is asker or live.status is AttemptStatus.LEASED):
-        return ""
-    over = f"attempt {asker.epoch}, which asked, has ended"
-    if live is not None:
-        return "" if asker.conversation and live.conversation == asker.conversation else over
-    before = ticket.attempts.get(ticket.conversation_epoch or 0)
-    comes_back = before is not None and before.conversation == asker.conversation != ""
-    return "" if comes_back and ticket.status in _MAY_GO_ON else over
+    asker, last = ticket.attempts[approval.epoch], ticket.attempts[ticket.epoch]
+    goes_on = last.live or (last.status in _CUT_OFF and ticket.status in _MAY_GO_ON)
+    same = last.phase == asker.phase == ticket.phase.name
+    return "" if goes_on and same else f"attempt {asker.epoch}, which asked, has ended"
 
 
+_CUT_OFF = frozenset({AttemptStatus.LOST, AttemptStatus.CANCELLED})
 _MAY_GO_ON = frozenset({TicketStatus.READY, TicketStatus.WAITING})
 
 

@@ -115,14 +115,7 @@ def _session(session: Session) -> Iterator[str]:
     for id_ in session.right_of_way:
         if session.tickets[id_].status not in (T.READY, T.IN_PROGRESS, T.LANDING):
             yield f"ticket {id_} has the right of way but is {session.tickets[id_].status}"
-    for approval in session.approvals.values():
-        if (approval.state == "open") != (approval.id in session.open_approvals):
-            yield f"approval {approval.id} is {approval.state} but counted otherwise"
-        if approval.used and approval.state == "open":
-            yield f"approval {approval.id} was told to an agent before it was answered"
-        if len(set(approval.given_by)) != len(approval.given_by):
-            yield f"approval {approval.id} counts one person twice"
-    yield from _agents(session)
+    yield from _approvals(session)
     yield from _spending(session)
     if session.status in FINAL_SESSION and (session.in_progress or session.gates or session.landing):
         yield f"session {session.id} is {session.status} but something is still under way"
@@ -133,6 +126,17 @@ def _session(session: Session) -> Iterator[str]:
 def _agents(session: Session) -> Iterator[str]:
     if session.without_agent and not session.parked:
         yield f"{', '.join(session.without_agent)} wait for an agent, but none is parked"
+
+
+def _approvals(session: Session) -> Iterator[str]:
+    for approval in session.approvals.values():
+        if (approval.state == "open") != (approval.id in session.open_approvals):
+            yield f"approval {approval.id} is {approval.state} but counted otherwise"
+        if approval.used and approval.state == "open":
+            yield f"approval {approval.id} was told to an agent before it was answered"
+        if len(set(approval.given_by)) != len(approval.given_by):
+            yield f"approval {approval.id} counts one person twice"
+    yield from _agents(session)
 
 
 def _spending(session: Session) -> Iterator[str]:

@@ -16,7 +16,6 @@ from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
 from codeswarm.plain import day_and_time
 
-
 CANT_ASK = "it can't be made to ask before it runs something, and policy.commands or policy.commands_deny wants that"
 LET_IT_RUN = "env CODESWARM_POLICY_COMMANDS=allow CODESWARM_POLICY_COMMANDS_DENY='[]'"
 

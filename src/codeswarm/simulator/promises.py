@@ -28,6 +28,15 @@ AFTER_THE_END = (ev.LateResultKept, ev.WorkSalvaged, ev.CommitsKept)
 MOST_LEASES = 150
 """Leases of one ticket between two words of a person about it. What every bound of the settings allows together is less
 in any history that is not spinning."""
+QUESTIONS = (
+    ev.ApprovalRequested,
+    ev.ApprovalGiven,
+    ev.ApprovalGranted,
+    ev.ApprovalRejected,
+    ev.ApprovalExpired,
+    ev.ApprovalVoided,
+    ev.ApprovalUsed,
+)
 RESTING = (ev.TicketFailed, ev.TicketHeld, ev.TicketCancelled, ev.TicketWaiting, ev.TicketLanded)
 
 
@@ -141,18 +150,8 @@ class Promises:
 
     def _look_further(self, event: ev.Event, at_ms: int) -> Iterator[str]:
         match event:
-            case ev.ApprovalRequested():
-                lands = event.ticket if event.epoch is None else None
-                self._questions[event.approval] = _Question(lands, event.evidence, event.needed, event.expires_at_ms)
-            case ev.ApprovalUsed():
-                question = self._questions[event.approval]
-                if question.used or not question.closed:
-                    yield f"approval {event.approval} was told to an agent {'again' if question.used else 'too early'}"
-                question.used = True
-            case ev.ApprovalGiven() | ev.ApprovalGranted():
-                yield from self._answered(event, at_ms)
-            case ev.ApprovalRejected() | ev.ApprovalExpired() | ev.ApprovalVoided():
-                self._questions[event.approval].closed = True
+            case _ if isinstance(event, QUESTIONS):
+                yield from self._asked(event, at_ms)
             case ev.ChangesRequested():
                 self._entered(event.ticket).changes += 1
                 if self.tickets[event.ticket].changes > self._settings.bounds.max_change_rounds:
@@ -253,6 +252,21 @@ class Promises:
             self._gates.pop(event.gate, None)
 
     # ── persons ──
+
+    def _asked(self, event: ev.Event, at_ms: int) -> Iterator[str]:
+        match event:
+            case ev.ApprovalRequested():
+                lands = event.ticket if event.epoch is None else None
+                self._questions[event.approval] = _Question(lands, event.evidence, event.needed, event.expires_at_ms)
+            case ev.ApprovalUsed():
+                question = self._questions[event.approval]
+                if question.used or not question.closed:
+                    yield f"approval {event.approval} was told to an agent {'again' if question.used else 'too early'}"
+                question.used = True
+            case ev.ApprovalGiven() | ev.ApprovalGranted():
+                yield from self._answered(event, at_ms)
+            case ev.ApprovalRejected() | ev.ApprovalExpired() | ev.ApprovalVoided():
+                self._questions[event.approval].closed = True
 
     def _answered(self, event: ev.ApprovalGiven | ev.ApprovalGranted, at_ms: int) -> Iterator[str]:
         question = self._questions[event.approval]

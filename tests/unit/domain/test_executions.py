@@ -109,13 +109,26 @@ def test_an_attempt_that_goes_on_asks_the_question_that_is_still_open() -> None:
     assert list(swarm.session.open_approvals) == ["a1"]
 
 
-def test_a_question_is_moot_once_another_conversation_has_begun() -> None:
+def test_an_answer_outlives_even_the_conversation_that_a_kill_has_cut_off() -> None:
     swarm = swarm_that_asks()
     swarm.begin("a", conversation="c")
     asked(swarm)
     swarm.lose("a")
+    give(swarm)
     swarm.begin("a", conversation="d")
-    assert not swarm.session.open_approvals
+    assert asked(swarm) == Answer(allowed=True, by="bob")
+
+
+def test_an_answer_that_nobody_fetched_in_time_is_asked_for_anew() -> None:
+    swarm = swarm_that_asks(approval_timeout_s=DAY_S)
+    swarm.begin("a", conversation="c")
+    asked(swarm)
+    swarm.lose("a")
+    give(swarm)
+    swarm.later(DAY_S)
+    swarm.begin("a", conversation="c", resumed=True)
+    assert asked(swarm) is None
+    assert list(swarm.session.open_approvals) == ["a2"]
 
 
 def test_whoever_answers_after_the_attempt_has_ended_is_told_so() -> None:
