@@ -1,4 +1,4 @@
-"""Claude Code asks before it runs something: what it asks outlives worker and router, and a person's word reaches it."""
+"""Claude Code asks before it runs something: its question outlives worker and router, and an answer reaches it."""
 
 from __future__ import annotations
 
