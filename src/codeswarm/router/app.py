@@ -14,6 +14,7 @@ from codeswarm.errors import Refused
 from codeswarm.glance import API
 from codeswarm.router import problems
 from codeswarm.router.routes.leases import lease_routes
+from codeswarm.router.routes.questions import question_routes
 from codeswarm.router.routes.reports import report_routes
 from codeswarm.router.routes.sessions import command_routes, view_routes
 from codeswarm.router.routes.uploads import upload_routes
@@ -43,7 +44,8 @@ def create_app(engine: Engine, sessions: Sessions, log: Callable[[str], None]) -
                 raise Refused(invalid(f"the body is no text: {error}", problems.ROUTES, why)) from error
 
     reading = (view_routes(engine), report_routes(engine))
-    routers = (lease_routes(engine), upload_routes(engine), command_routes(engine, sessions), *reading)
+    working = (lease_routes(engine), question_routes(engine), upload_routes(engine))
+    routers = (*working, command_routes(engine, sessions), *reading)
     for router in routers:
         app.include_router(router, prefix=API, dependencies=[Depends(only_with_room), Depends(only_text)])
     app.include_router(stream_routes(engine), prefix=API)

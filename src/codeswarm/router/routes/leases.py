@@ -15,8 +15,6 @@ from codeswarm.domain.results import Failure, FailureClass, Report
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.threads import in_thread
 from codeswarm.protocol import (
-    AnswerOut,
-    AskRequest,
     ClaimRequest,
     CompleteRequest,
     ConversationRequest,
@@ -72,7 +70,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             agents=body.capabilities,
             accounts=body.accounts,
         )
-        offer = await _unless_gone(request, _claim(engine, wanted, body.wait_s))
+        offer = await unless_gone(request, _claim(engine, wanted, body.wait_s))
         return Response(status_code=204) if offer is None else Offers(leases=(offer,))
 
     @routes.post("/leases/{lease}/heartbeat")
@@ -89,7 +87,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             handing_back=body.handing_back,
             vital=body.vital,
         )
-        pulse = await _unless_gone(request, waiting)
+        pulse = await unless_gone(request, waiting)
         if pulse is None:
             return PulseOut()
         messages = tuple(MessageOut(number=m.number, by=m.by, text=m.text) for m in pulse.messages)
@@ -138,17 +136,6 @@ def lease_routes(engine: Engine) -> APIRouter:
         session, ticket = attempt_lease(lease, body.epoch)
         command = cmd.ReportDenied(ticket=ticket, epoch=body.epoch, host=body.host, why=body.why, hint=body.hint)
         await engine.kernel.execute(session, command)
-
-    @routes.post("/leases/{lease}/ask")
-    async def ask(lease: str, body: AskRequest, request: Request) -> AnswerOut:
-        session, ticket = attempt_lease(lease, body.epoch)
-        command = cmd.AskPermission(
-            ticket=ticket, epoch=body.epoch, call=body.call, command=body.command, cwd=body.cwd, reason=body.reason
-        )
-        answer = await _unless_gone(request, engine.questions.ask(session, command, body.wait_s))
-        if answer is None:
-            return AnswerOut(answered=False)
-        return AnswerOut(answered=True, allowed=answer.allowed, by=answer.by, why=answer.why)
 
     @routes.post("/leases/{lease}/complete", response_model=None)
     async def complete(lease: str, body: CompleteRequest) -> Response:
@@ -199,7 +186,7 @@ def _ended(lease: str, counted: bool) -> Response:
     )
 
 
-async def _unless_gone(request: Request, waiting: Coroutine[Any, Any, T]) -> T | None:
+async def unless_gone(request: Request, waiting: Coroutine[Any, Any, T]) -> T | None:
     """The result of a long wait, or None where the caller hung up: then the wait is cancelled and gives back."""
     work = asyncio.create_task(waiting)
     gone = asyncio.create_task(_hung_up(request))
