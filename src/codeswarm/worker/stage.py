@@ -160,7 +160,10 @@ class WorkerStage:
         """The policy's word, else a person's, else the time's. Without a policy, behind walls, it is a yes."""
         if self._decide is None:
             return Permission(allowed=True, why="it runs in a sandbox")
-        permission = await self._decide(question)
+        clean = self._secrets.text
+        permission = await self._decide(
+            dataclasses.replace(question, command=clean(question.command), reason=clean(question.reason), raw="")
+        )
         told = {"id": question.id, "allowed": permission.allowed}
         await self.emit(Activity("answer", text=permission.why, data=told))
         return permission
