@@ -1,4 +1,4 @@
-"""What of the system every box shows, as bubblewrap's words: its folders, /etc and /proc, read-only and without secrets."""
+"""What of the system every box shows, as bubblewrap's words: its folders, /etc and /proc, without secrets."""
 
 from __future__ import annotations
 
