@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.results import GateOutcome
 from codeswarm.engine.receipts import Signer
+from codeswarm.ledger.artifacts import Artifacts
 from codeswarm.ledger.care import Code
 from tests.crash.damage import Patient, Row, cut
 from tests.crash.harm import harm
@@ -101,7 +103,8 @@ def _(patient: Patient) -> str:
 
 
 def _transcript(patient: Patient) -> Path:
-    return patient.data.artifacts / "transcripts" / SESSION / "b" / "3.jsonl"
+    """The packed file of a closed transcript."""
+    return Artifacts(patient.data.artifacts).transcript_path(SESSION, "b", 3)
 
 
 TRANSCRIPT = f"transcript {SESSION}:b:3"
@@ -110,20 +113,35 @@ TRANSCRIPT = f"transcript {SESSION}:b:3"
 @harm("a closed transcript is changed", Code.ARTIFACT)
 def _(patient: Patient) -> str:
     path = _transcript(patient)
-    path.write_text(path.read_text().replace("at work", "at rest"))
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"at work", b"at rest")))
     return f"{TRANSCRIPT}: was changed"
 
 
 @harm("a closed transcript is cut off", Code.ARTIFACT)
 def _(patient: Patient) -> str:
-    cut(_transcript(patient), 10)
-    return f"{TRANSCRIPT}: has 10 bytes"
+    cut(_transcript(patient), 20)
+    return f"{TRANSCRIPT}: has"
+
+
+@harm("what is packed of a closed transcript is damaged", Code.ARTIFACT)
+def _(patient: Patient) -> str:
+    path = _transcript(patient)
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+    return TRANSCRIPT
+
+
+@harm("nothing tells which transcript an attempt's is", Code.ARTIFACT)
+def _(patient: Patient) -> str:
+    (patient.data.artifacts / "transcripts" / SESSION / "b" / "3.closed").write_text("none")
+    return f"{TRANSCRIPT}: is missing"
 
 
 @harm("a closed transcript goes on", Code.ARTIFACT)
 def _(patient: Patient) -> str:
-    with _transcript(patient).open("a") as file:
-        file.write("one more thing\n")
+    with _transcript(patient).open("ab") as file:
+        file.write(gzip.compress(b"one more thing\n"))
     return f"{TRANSCRIPT}: has"
 
 
@@ -135,13 +153,13 @@ def _(patient: Patient) -> str:
 
 def _gate_log(patient: Patient) -> tuple[str, Path]:
     digest = _landing_gate(patient).event.runs[0].log
-    return digest, patient.data.artifacts / "objects" / digest[:2] / digest[2:]
+    return digest, Artifacts(patient.data.artifacts).path(digest)
 
 
 @harm("a gate's log is changed", Code.ARTIFACT)
 def _(patient: Patient) -> str:
     digest, path = _gate_log(patient)
-    path.write_text("all green, honestly\n")
+    path.write_bytes(gzip.compress(b"all green, honestly\n"))
     return f"artifact {digest}: the log of gate fast"
 
 

@@ -80,7 +80,7 @@ def _explained(here: Here, session: Session, run: GateRun) -> list[str]:
     whole = Artifacts(here.home.data.artifacts).path(run.log) if run.log else None
     lines = [
         *_shown(run.tail),
-        *([f"all that it said: less {shlex.quote(str(whole))}"] if whole and whole.is_file() else []),
+        *([f"all that it said: zless {shlex.quote(str(whole))}"] if whole and whole.is_file() else []),
         f"`{run.command}` exits with {run.exit_code} on {session.base_branch} as it is, before any agent's work",
     ]
     if session.settings.workspace.sandbox != "none":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -27,11 +26,10 @@ def logs(
     """
     here: Here = context.obj
     row = _attempt(here, ticket, attempt)
-    path = _path(here, row)
-    offset = _print_from(here, path, 0)
+    offset = _print_from(here, row, 0)
     while follow and _is_live(here, row):
         time.sleep(POLL_S)
-        offset = _print_from(here, path, offset)
+        offset = _print_from(here, row, offset)
 
 
 def _attempt(here: Here, ticket: str | None, epoch: int | None) -> dict[str, Any]:
@@ -55,10 +53,10 @@ def _attempt(here: Here, ticket: str | None, epoch: int | None) -> dict[str, Any
     return chosen[-1]
 
 
-def _path(here: Here, row: dict[str, Any]) -> Path:
+def _open(here: Here, row: dict[str, Any]) -> BinaryIO | None:
     from codeswarm.ledger.artifacts import Artifacts
 
-    return Artifacts(here.home.data.artifacts).transcript(row["session"], row["ticket"], row["epoch"])
+    return Artifacts(here.home.data.artifacts).open_transcript(row["session"], row["ticket"], row["epoch"])
 
 
 def _is_live(here: Here, row: dict[str, Any]) -> bool:
@@ -67,11 +65,12 @@ def _is_live(here: Here, row: dict[str, Any]) -> bool:
     return bool(rows) and rows[0]["status"] in ("leased", "running", "gating")
 
 
-def _print_from(here: Here, path: Path, offset: int) -> int:
+def _print_from(here: Here, row: dict[str, Any], offset: int) -> int:
     """Print whole lines from an offset on; where the next ones begin."""
-    if not path.is_file():
+    file = _open(here, row)
+    if file is None:
         return offset
-    with path.open("rb") as file:
+    with file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):

@@ -7,6 +7,7 @@ more when it is recorded; work of a lease that is over is kept in its own wip re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -386,6 +387,7 @@ class Attempts:
         command = cmd.CompleteAttempt(ticket=ticket_id, epoch=epoch, report=report, receipts=receipts)
         records = await self._kernel.execute(session_id, command)
         reach("attempts.completed")
+        await self._close_transcript(session_id, ticket_id, epoch)
         if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
             await in_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
@@ -438,6 +440,15 @@ class Attempts:
             report = self._priced(attempt, report)
         command = cmd.ReleaseLease(subject=subject, epoch=epoch, reason=request.reason, report=report)
         await self._kernel.execute(session_id, command)
+        if not is_gate(subject):
+            await self._close_transcript(session_id, TicketId(subject), epoch)
+
+    async def _close_transcript(self, session_id: SessionId, ticket_id: TicketId, epoch: int) -> None:
+        """Once the ledger names its digest. A disk without room for a packed copy keeps it as it is."""
+        attempt = self._kernel.session(session_id).tickets[ticket_id].attempts.get(epoch)
+        if attempt is not None and attempt.transcript:
+            with contextlib.suppress(OSError):
+                await in_thread(self._artifacts.close_transcript, session_id, ticket_id, epoch)
 
 
 def _trailers(session: Session, ticket: Ticket, attempt: Attempt) -> tuple[tuple[str, str], ...]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from gzip import BadGzipFile
+from typing import BinaryIO
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.ids import SessionId, Tree
 from codeswarm.domain.results import Receipt, Report
-from codeswarm.ledger.artifacts import Artifacts
+from codeswarm.ledger.artifacts import CHUNK, Artifacts
 from codeswarm.ledger.base import Recorded
 from codeswarm.ledger.care import RESTORE, Code, Problem
 
@@ -135,7 +137,7 @@ def _log(digest: str, what: str, artifacts: Artifacts) -> Iterator[Problem]:
     if not _DIGEST.fullmatch(digest):
         yield Problem(Code.ARTIFACT, f"artifact {digest[:80]!r}", f"{what} is named by what is no digest", RESTORE)
         return
-    found = _digest(artifacts.path(digest))
+    found = _measured(artifacts.open(digest))[0]
     if found is None:
         yield Problem(Code.ARTIFACT, f"artifact {digest}", f"{what} is missing", BRING_BACK)
     elif found != digest:
@@ -144,14 +146,13 @@ def _log(digest: str, what: str, artifacts: Artifacts) -> Iterator[Problem]:
 
 def _transcript(record: Recorded, report: Report, artifacts: Artifacts) -> Iterator[Problem]:
     ticket, epoch = getattr(record.event, "ticket", ""), getattr(record.event, "epoch", 0)
-    path = artifacts.transcript(record.session, ticket, epoch)
+    digest, size = _measured(artifacts.open_transcript(record.session, ticket, epoch))
     where = f"transcript {record.session}:{ticket}:{epoch}"
     wanted = (report.transcript_size, report.transcript)
-    size = path.stat().st_size if path.is_file() else 0
-    found = (size, _digest(path) or hashlib.sha256().hexdigest())
+    found = (size, digest or hashlib.sha256().hexdigest())
     if found == wanted:
         return
-    if not path.is_file():
+    if digest is None:
         yield Problem(Code.ARTIFACT, where, f"is missing; it had {wanted[0]} bytes", LOOK_ASIDE)
     elif size != wanted[0]:
         yield Problem(Code.ARTIFACT, where, f"has {size} bytes; it was closed with {wanted[0]}", LOOK_ASIDE)
@@ -159,9 +160,19 @@ def _transcript(record: Recorded, report: Report, artifacts: Artifacts) -> Itera
         yield Problem(Code.ARTIFACT, where, f"was changed after it was closed: its digest is {found[1]}", BRING_BACK)
 
 
-def _digest(path: Path) -> str | None:
-    """The SHA-256 of a file's bytes; None where there is no such file. Raises: OSError."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _measured(file: BinaryIO | None) -> tuple[str | None, int]:
+    """The SHA-256 of a file's bytes, and how many there are; None where there is no such file. Raises: OSError.
+
+    What is damaged so that it can't be unpacked has a digest, too, and that of nothing kept.
+    """
+    if file is None:
+        return None, 0
+    digest, size = hashlib.sha256(), 0
+    with file:
+        try:
+            while data := file.read(CHUNK):
+                digest.update(data)
+                size += len(data)
+        except (EOFError, BadGzipFile, zlib.error):
+            digest.update(b"[damaged]")
+    return digest.hexdigest(), size

@@ -7,9 +7,10 @@ report and named in it; it never fails the report.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.results import Receipt
@@ -99,19 +100,26 @@ class Kept:
             return None
 
     def last_words(self, session: str, ticket: str, epoch: int, lines: int) -> str:
-        path = self.artifacts.transcript(session, ticket, epoch)
         try:
-            with path.open("rb") as file:
-                end = file.seek(0, 2)
-                file.seek(max(end - TAIL_BYTES, 0))
-                found = file.read(TAIL_BYTES).splitlines()
-        except OSError:
+            found = _tail(self.artifacts.open_transcript(session, ticket, epoch))
+        except (OSError, EOFError, zlib.error):
             return ""
         said = [text for line in found if (text := _said(line))]
         return "\n".join(said[-lines:])
 
     def genuine(self, receipt: Receipt) -> bool | None:
         return None if self.signer is None else self.signer.genuine(receipt)
+
+
+def _tail(file: BinaryIO | None) -> list[bytes]:
+    """The last lines. What is packed has no end to be sought: it is read through, and forgotten as it is."""
+    if file is None:
+        return []
+    last = b""
+    with file:
+        while data := file.read(TAIL_BYTES):
+            last = (last + data)[-TAIL_BYTES:]
+    return last.splitlines()
 
 
 def _said(line: bytes) -> str:

@@ -235,14 +235,13 @@ def view_routes(engine: Engine) -> APIRouter:
     @routes.get("/attempts/{attempt}/transcript")
     def transcript(attempt: str, offset: Number = 0) -> dict[str, Any]:
         session, ticket, epoch = parse(attempt)
-        path = engine.artifacts.transcript(session, ticket, epoch)
         if not views.rows(ledger, "attempts", session=session, ticket=ticket, epoch=epoch):
             raise Refused(
                 unknown(f"there is no attempt {attempt!r}", f"codeswarm status {session}", "nobody has begun it")
             )
         data = b""
-        if path.is_file():
-            with path.open("rb") as file:
+        if (file := engine.artifacts.open_transcript(session, ticket, epoch)) is not None:
+            with file:
                 file.seek(offset)
                 data = file.read(1 << 20)
         return {"offset": offset, "next": offset + len(data), "text": data.decode(errors="replace")}
