@@ -160,6 +160,7 @@ LEASE_BODIES: dict[str, dict[str, Any]] = {
     "heartbeat": {"epoch": 1},
     "prepare": {"epoch": 1},
     "start": {"epoch": 1, "sandbox": "none"},
+    "conversation": {"epoch": 1, "conversation": "c-1"},
     "gating": {"epoch": 1, "commit": "1" * 40},
     "denied": {"epoch": 1, "host": "evil.example:443", "why": "it is not listed"},
     "delivered": {"epoch": 1, "message": 1, "how": "prompt"},
@@ -295,7 +296,7 @@ async def test_an_attempt_goes_from_its_claim_to_its_end(face: Face) -> None:
     text = await face.client.get(f"/attempts/{lease}/transcript", offset=2)
     assert (text["text"], text["next"]) == ('text": "hello"}\n', 18)
     pulse = await face.client.post(f"/leases/{lease}/heartbeat", {"epoch": 1})
-    assert pulse == {"cancel": None, "messages": []}
+    assert pulse == {"cancel": None, "messages": [], "hand_back": None}
     report = CompleteRequest.model_validate(LEASE_BODIES["complete"])
     assert await face.client.post(f"/leases/{lease}/complete", report) is None
     assert await face.client.post(f"/leases/{lease}/complete", report) is None, "said twice, it counts once"
