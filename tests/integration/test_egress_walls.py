@@ -13,15 +13,17 @@ import pytest
 
 from codeswarm.clock import SystemClock
 from codeswarm.domain.settings import Patience
-from codeswarm.egress.base import KEPT_OUTSIDE, Denied, Endpoint
+from codeswarm.egress.base import KEPT_OUTSIDE, Denied, Endpoint, Reached
 from codeswarm.egress.way_out import PORT, Outlook, WayOut
 from codeswarm.host import bare_interpreter
 from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
+from codeswarm.testing.model_server import ModelServer, Say
 from codeswarm.worker.processes import Tables
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.vitals import Vitals
+from tests.support import real_clis
 from tests.support.outside import Web, echo, host
 
 PROBE = probe()
@@ -37,6 +39,8 @@ class Inside:
     way_out: WayOut
     denied: list[Denied]
     folder: Path
+    heard: asyncio.Event
+    """Set when a host is denied."""
 
     async def run(self, *argv: str, env: dict[str, str] | None = None) -> tuple[int, str]:
         running = await self.stage.start(argv, env or {}, stderr=asyncio.subprocess.STDOUT)
@@ -61,13 +65,19 @@ async def resolve(name: str, port: int) -> tuple[str, ...]:
 @asynccontextmanager
 async def inside(folder: Path, *network: str, name: str = "box") -> AsyncIterator[Inside]:
     denied: list[Denied] = []
+    heard = asyncio.Event()
+
+    def deny(one: Denied) -> None:
+        denied.append(one)
+        heard.set()
+
     folders = ("workspace", "home", "run", "tmp")
     for one in folders:
         (folder / one).mkdir(exist_ok=True)
     _, shown = bare_interpreter()
     box = Box(f"{name}-{folder.name}", *(folder / one for one in folders), mounts=tuple(map(Mount, shown)))
     clock = SystemClock()
-    way_out = WayOut(network, Outlook(("pypi.org",), resolving=resolve), folder / "way-out", clock, denied.append)
+    way_out = WayOut(network, Outlook(("pypi.org",), resolving=resolve), folder / "way-out", clock, deny)
 
     async def saw(kind: str, match: object) -> None:
         raise AssertionError("nothing is waited for")
@@ -80,7 +90,7 @@ async def inside(folder: Path, *network: str, name: str = "box") -> AsyncIterato
     vitals = Vitals(Patience(), clock.monotonic())
     stage = WorkerStage(Bubblewrap(), box, environment, transcript, clock, saw, vitals, Tables(), way_out=way_out)
     try:
-        yield Inside(stage, way_out, denied, folder)
+        yield Inside(stage, way_out, denied, folder, heard)
     finally:
         left = await stage.end_all()
         await transcript.close()
@@ -254,3 +264,63 @@ async def test_a_folder_with_a_long_name_has_a_door_too(tmp_path: Path) -> None:
     web = Web()
     async with host(web) as port, inside(folder, f"web.test:{port}", name="long") as box:
         assert await box.python(ASK, ASK=f"http://web.test:{port}/") == '[200, "hello"]'
+
+
+NOT_LISTED = Reached("https://model.example", "dummy")
+KEYS = {"claude": ("x-api-key", ""), "codex": ("authorization", "Bearer"), "gemini": ("x-goog-api-key", "")}
+CLIS = [
+    pytest.param("claude", marks=real_clis.needs_claude),
+    pytest.param("codex", marks=real_clis.needs_codex),
+    pytest.param("gemini", marks=real_clis.needs_from_npm("gemini")),
+]
+
+
+def asking(cli: str, model: Reached, home: Path) -> tuple[list[str], dict[str, str], Path]:
+    """A real CLI that says hello to a model: its command, its environment, and what it must see."""
+    match cli:
+        case "claude":
+            environment = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": model.secret, "IS_SANDBOX": "1"}
+            return [str(real_clis.claude()), "-p", "hello"], environment, Path(str(real_clis.claude()))
+        case "codex":
+            named = {"name": "x", "base_url": f"{model.url}/v1", "env_key": "OPENAI_API_KEY", "wire_api": "responses"}
+            settings = [f"model_providers.x.{name}={json.dumps(value)}" for name, value in named.items()]
+            words = [word for one in ('model_provider="x"', *settings) for word in ("-c", one)]
+            argv = [str(real_clis.codex()), "exec", "--skip-git-repo-check", *words, "hello"]
+            return argv, {"OPENAI_API_KEY": model.secret}, Path(argv[0])
+    (home / ".gemini").mkdir()
+    (home / ".gemini" / "settings.json").write_text('{"security": {"auth": {"selectedType": "gemini-api-key"}}}')
+    environment = {"GOOGLE_GEMINI_BASE_URL": model.url, "GEMINI_API_KEY": model.secret}
+    environment |= {"GEMINI_CLI_NO_RELAUNCH": "true", "PATH": real_clis.path_with_node()}
+    return (
+        [str(real_clis.from_npm("gemini")), "-p", "hello", "-m", "gemini-2.5-pro", "--skip-trust"],
+        environment,
+        real_clis.CLIS.parent,
+    )
+
+
+@pytest.mark.parametrize("cli", CLIS)
+async def test_a_real_cli_asks_the_proxy_for_its_model(tmp_path: Path, cli: str) -> None:
+    """It is denied: so it asked, and by no other way."""
+    async with inside(tmp_path, "pypi.org") as box:
+        argv, environment, shown = asking(cli, NOT_LISTED, tmp_path / "home")
+        running = await box.stage.start(argv, environment, [shown], stderr=asyncio.subprocess.DEVNULL)
+        assert running.process.stdin is not None
+        running.process.stdin.close()
+        while "model.example:443" not in {denied.host for denied in box.denied}:
+            await box.heard.wait()
+            box.heard.clear()
+
+
+@pytest.mark.parametrize("cli", CLIS)
+async def test_a_real_cli_reaches_its_model_with_a_key_that_it_does_not_have(tmp_path: Path, cli: str) -> None:
+    header, scheme = KEYS[cli]
+    async with ModelServer(lambda request: Say("hello yourself")) as server, inside(tmp_path, "@agent") as box:
+        reached = box.stage.reach(Endpoint(server.url, header, SECRET, scheme))
+        argv, environment, shown = asking(cli, reached, tmp_path / "home")
+        running = await box.stage.start(argv, environment, [shown], stderr=asyncio.subprocess.STDOUT)
+        assert running.process.stdin is not None
+        assert running.process.stdout is not None
+        running.process.stdin.close()
+        said = (await running.process.stdout.read()).decode()
+    assert "hello yourself" in said
+    assert {request.headers[header] for request in server.requests} == {f"{scheme} {SECRET}".strip()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def host(serve: Serve) -> AsyncIterator[int]:
+async def host(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Something that serves connections on loopback; its port."""
     running: set[asyncio.Task[None]] = set()
 
@@ -36,7 +37,7 @@ async def host(serve: Serve) -> AsyncIterator[int]:
         running.add(task)
         task.add_done_callback(running.discard)
 
-    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -130,6 +131,7 @@ async def way(
     endpoints: Sequence[Endpoint] = (),
     clock: Clock | None = None,
     limits: Limits | None = None,
+    trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
 ) -> AsyncIterator[Way]:
     """`names`: what the resolver knows, and nothing else."""
 
@@ -142,7 +144,7 @@ async def way(
     denied: list[Denied] = []
     limits = limits or replace(Limits(), connect_s=10.0)
     dialler = Dialler(ticking, limits.connect_s, resolve)
-    proxy = Proxy(AllowList.of(allowed, shipped), dialler, ticking, denied.append, limits=limits)
+    proxy = Proxy(AllowList.of(allowed, shipped), dialler, ticking, denied.append, trust, limits)
     async with contextlib.AsyncExitStack() as stack:
         ports = []
         for endpoint in endpoints:

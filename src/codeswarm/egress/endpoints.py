@@ -66,8 +66,9 @@ class Upstream:
 
     def route(self, head: Head, path: bytes) -> Route:
         """`path`: what is asked for, below the address inside. Raises: Refused."""
-        if not path.startswith(b"/") or _leaves(path):
-            raise Refused(BAD_REQUEST, "a request to a model's endpoint is METHOD /PATH, without dots for folders")
+        if not path.startswith(f"{self.path}/".encode()) or _leaves(path):
+            what = f"a request to a model's endpoint is METHOD {self.path}/…, without dots for folders"
+            raise Refused(BAD_REQUEST, what)
         if self.listed_as:
             raise Refused(NOT_LISTED, NOT_ON_THE_LIST, to_list(self.listed_as), str(self.target))
         endpoint = self.endpoint
