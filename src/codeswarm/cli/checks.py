@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,8 +164,9 @@ def _agents(here: Here) -> Iterator[Finding]:
     for agent in found:
         yield Finding(f"agent {agent.kind}", agent.works, agent.what, agent.fix, needed=False)
     yield from _claude_login(here.environment.home, works=found[0].works)
-    if found[0].works:
-        yield _endpoint(here.environment.login.claude)
+    for agent in found:
+        if agent.works and agent.kind in ENDPOINTS:
+            yield _endpoint(agent.kind, here.environment.login.keys)
     if not usable(found):
         yield Finding("agent command", True, ANY_PROGRAM)
 
@@ -193,19 +194,28 @@ def _claude_file(home: Path) -> dict[str, Any]:
     return {}
 
 
-def _endpoint(login: Any) -> Finding:
+ENDPOINTS = {
+    "claude": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    "codex": ("OPENAI_BASE_URL", "https://api.openai.com"),
+    "gemini": ("GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
+}
+"""Kind of agent → the variable that says where its model answers, and where it does else."""
+
+
+def _endpoint(kind: str, login: Mapping[str, str]) -> Finding:
     """Whether the model's address answers at all. Nothing is sent to it."""
     import socket
     from urllib.parse import urlsplit
 
-    url = urlsplit(login.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com")
+    variable, usual = ENDPOINTS[kind]
+    url = urlsplit(login.get(variable) or usual)
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         socket.create_connection((url.hostname or "", port), REACH_S).close()
     except OSError as error:
         detail = f"{url.hostname}:{port} can't be reached: {error}"
-        return Finding("endpoint claude", False, detail, f"curl -sSI {url.scheme}://{url.netloc}", needed=False)
-    return Finding("endpoint claude", True, f"{url.hostname}:{port} answers")
+        return Finding(f"endpoint {kind}", False, detail, f"curl -sSI {url.scheme}://{url.netloc}", needed=False)
+    return Finding(f"endpoint {kind}", True, f"{url.hostname}:{port} answers")
 
 
 def _prices(here: Here) -> Iterator[Finding]:
