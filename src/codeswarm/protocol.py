@@ -142,6 +142,8 @@ class AgentOut(Wire):
     """`for_s` counts up to now."""
     heard_s: float
     """How long ago its worker was last heard of."""
+    silent: bool = False
+    """Whether that is longer than heartbeats are apart: half of its lease is over."""
 
 
 class MessageOut(Wire):

@@ -161,6 +161,18 @@ async def has_children_that_stay(world: World) -> None:
     await world.says("assistant", "the server runs")
 
 
+async def leaves_something_stopped(world: World) -> None:
+    """A program in the background was stopped for reading from a terminal that is none; nobody waits for it."""
+    await world.says("command_started", "ssh host &", id="1")
+    world.becomes(world.starts("ssh", parent=world.starts("bash")), state="T")
+    await world.says("command_completed", "", id="1")
+    await world.says("command_started", "Task", id="2")
+    await world.passes(world.draw.uniform(10, 28) * MINUTE)
+    await world.says("command_completed", "", id="2")
+    await world.passes(world.draw.uniform(10, 28) * MINUTE)
+    await world.says("assistant", "never mind")
+
+
 async def runs_commands_side_by_side(world: World) -> None:
     """Several at once, whose ends name none of them; the longest goes on alone."""
     running = [world.starts(f"test{number}", load=0.05) for number in range(3)]
@@ -222,6 +234,7 @@ PARTS: tuple[Part, ...] = (
     only_writes,
     is_stopped_for_a_moment,
     has_children_that_stay,
+    leaves_something_stopped,
     runs_commands_side_by_side,
     edits_beside_a_command,
     delegates,

@@ -142,7 +142,7 @@ SICKNESSES: tuple[Sickness, ...] = (
     Sickness(deadlocks, COMMAND),
     Sickness(waits_for_a_disk_that_is_gone, COMMAND),
     Sickness(is_stopped, STOPPED),
-    Sickness(asks_a_terminal_that_it_has_not, STOPPED),
+    Sickness(asks_a_terminal_that_it_has_not, COMMAND),
     Sickness(is_a_tree_of_zombies, GONE, F.LOST),
     Sickness(waits_for_a_child_that_is_dead, THINKING),
     Sickness(was_killed_unheard, GONE, F.LOST),
@@ -195,7 +195,17 @@ async def is_a_silent_deadlock(world: World) -> None:
     await world.for_ever()
 
 
+async def is_a_stopped_program(world: World) -> None:
+    """Run by a shell, as commands are that are agents."""
+    await world.begins()
+    world.becomes(world.agent, name="sh")
+    world.becomes(world.starts("python"), state="T")
+    world.falls_sick()
+    await world.for_ever()
+
+
 WHOLE: tuple[Sickness, ...] = (
+    Sickness(is_a_stopped_program, STOPPED),
     Sickness(never_comes_up, SPAWNING),
     Sickness(hangs_from_the_start, THINKING),
     Sickness(is_a_silent_deadlock, COMMAND),

@@ -10,8 +10,6 @@ from codeswarm.cli.output import count, day_and_time, duration
 Data = dict[str, Any]
 MOST_IDS = 8
 MOST_DOING = 30
-SILENT_S = 30.0
-"""A worker is heard of every `swarm.heartbeat_s`; after so long that is told."""
 
 
 def describe(kind: str, data: Data) -> str:
@@ -42,7 +40,7 @@ def vital(sign: Data, now_ms: int) -> str:
 
 def agent_vital(agent: Data, now_ms: int) -> str:
     """The same, and whether its worker still talks."""
-    silent = f", its worker silent for {duration(agent['heard_s'])}" if agent["heard_s"] > SILENT_S else ""
+    silent = f", its worker silent for {duration(agent['heard_s'])}" if agent["silent"] else ""
     return vital(agent["vital"], now_ms) + silent
 
 

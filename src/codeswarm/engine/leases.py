@@ -277,6 +277,7 @@ class LeaseDesk:
                 worker=held.worker,
                 vital=held.vital.model_copy(update={"for_s": held.vital.for_s + now - held.heard}),
                 heard_s=now - held.heard,
+                silent=now - held.heard > held.ttl_s / 2,
             )
             for key, held in self._held.items()
             if held.vital is not None and session in (None, key[0])

@@ -26,6 +26,9 @@ STOPPED = "T"
 WRAPPERS = frozenset({"bwrap", "nsenter"})
 """Names of what stands between the worker and an agent. Who takes such a name for himself is only looked through."""
 
+SHELLS = frozenset({"sh", "dash", "bash"})
+"""A command that is an agent is run by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -64,12 +67,15 @@ class Tree:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing of it goes on until somebody sends a SIGCONT: the agent itself, or all that it waits for."""
-        if self.agent is None:
-            return False
-        parents = {process.parent for process in self.below}
-        leaves = [process for process in self.below if process.pid not in parents]
-        return self.agent.state == STOPPED or (bool(leaves) and all(leaf.state == STOPPED for leaf in leaves))
+        """Whether the agent can't go on until somebody sends a SIGCONT: it, or the one program that its shell runs.
+
+        Something else that it started and that is stopped may be no concern of it any more.
+        """
+        one = self.agent
+        while one is not None and one.state != STOPPED:
+            children = [process for process in self.below if process.parent == one.pid]
+            one = children[0] if one.name in SHELLS and len(children) == 1 else None
+        return one is not None
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,17 @@ class Vitals:
         )
 
 
+def in_words(seen: Evidence) -> str:
+    """What was seen, in one line for people, and for the agent that comes next."""
+    word = f"the last word {spoken(seen.word_s)} ago ({seen.last_word})" if seen.last_word else "not a word"
+    parts = [word, f"no file changed for {spoken(seen.change_s)}"]
+    if seen.work_s is not None and seen.cpu_s is not None:
+        parts.append(f"at work {spoken(seen.work_s)} ago, {spoken(seen.cpu_s)} of processor time in all")
+    if seen.processes:
+        parts.append(f"running: {', '.join(seen.processes)}")
+    return "; ".join(parts)
+
+
 def _told(process: Process, blocked_in: Callable[[int], str]) -> str:
     """`pytest (S, futex_do_wait)`."""
     waits = blocked_in(process.pid)

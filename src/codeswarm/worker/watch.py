@@ -22,7 +22,7 @@ from codeswarm.worker.line import Line
 from codeswarm.worker.processes import blocked_in
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost
-from codeswarm.worker.vitals import ACTED_ON, Vital
+from codeswarm.worker.vitals import ACTED_ON, Vital, in_words
 
 T = TypeVar("T")
 
@@ -242,7 +242,7 @@ class Watch:
                 return self._act_on(vital)
 
     def _act_on(self, vital: Vital) -> Stop:
-        evidence = self._stage.vitals.evidence(blocked_in)
-        if vital.state is AgentState.GONE:
-            return Stop(FailureClass.LOST, f"the agent is gone: {vital.doing}", evidence=evidence)
-        return Stop(FailureClass.HUNG, f"the agent stalled: {vital.doing}", evidence=evidence)
+        seen = self._stage.vitals.evidence(blocked_in)
+        gone = vital.state is AgentState.GONE
+        reason = f"the agent {'is gone' if gone else 'stalled'}: {vital.doing}\n{in_words(seen)}"
+        return Stop(FailureClass.LOST if gone else FailureClass.HUNG, reason, evidence=seen)

@@ -63,7 +63,15 @@ def test_a_small_session_takes_a_line_for_itself_for_each_wave_and_for_what_move
 
 def at_work(ticket: str, epoch: int, state: str, **rest: Any) -> dict[str, Any]:
     vital = {"state": state, "for_s": 720.0, "doing": "", "until_ms": None, **rest}
-    return {"session": "s1", "ticket": ticket, "epoch": epoch, "worker": "w1", "heard_s": 2.0, "vital": vital}
+    return {
+        "session": "s1",
+        "ticket": ticket,
+        "epoch": epoch,
+        "worker": "w1",
+        "heard_s": 2.0,
+        "silent": False,
+        "vital": vital,
+    }
 
 
 @pytest.mark.parametrize("width", WIDTHS)

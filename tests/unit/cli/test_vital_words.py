@@ -54,9 +54,9 @@ def test_the_end_of_a_rate_limit_is_told_by_the_clock_and_on_another_day_with_it
 
 
 def test_a_worker_that_fell_silent_is_told() -> None:
-    agent = {"heard_s": 41.0, "vital": sign("thinking")}
+    agent = {"heard_s": 41.0, "silent": True, "vital": sign("thinking")}
     assert agent_vital(agent, NOW_MS) == "thinking 4 min 10 s, its worker silent for 41 s"
-    assert agent_vital({**agent, "heard_s": 9.0}, NOW_MS) == "thinking 4 min 10 s"
+    assert agent_vital({**agent, "silent": False}, NOW_MS) == "thinking 4 min 10 s"
 
 
 @contextmanager

@@ -278,6 +278,9 @@ async def test_what_an_agent_is_at_is_known_from_its_last_heartbeat_that_told_it
     (agent,) = desk.desk.agents(ONE)
     assert (agent.ticket, agent.epoch, agent.worker, agent.heard_s) == ("a", 1, "w1", 12)
     assert agent.vital == sign.model_copy(update={"for_s": 72})
+    assert not agent.silent
+    await desk.clock.advance(20)
+    assert desk.desk.agents(ONE)[0].silent
     await desk.desk.heartbeat(ONE, "a", 1, 0, 0)
     assert desk.desk.agents()[0].vital.state is AgentState.RUNNING_COMMAND, (
         "a heartbeat that tells nothing changes none"

@@ -63,23 +63,20 @@ def test_who_has_ended_has_no_tree(left: tuple[Process, ...]) -> None:
 @pytest.mark.parametrize(
     ("agent", "children", "stopped"),
     [
-        ("T", "", True),
-        ("T", "S", True),
-        ("S", "T", True),
-        ("S", "TT", True),
-        ("S", "TS", False),
-        ("S", "", False),
-        ("t", "", False),
+        (("claude", "T"), "", True),
+        (("claude", "T"), "S", True),
+        (("claude", "t"), "", False),
+        (("claude", "S"), "T", False),
+        (("sh", "S"), "T", True),
+        (("sh", "S"), "TS", False),
+        (("sh", "S"), "", False),
     ],
 )
-def test_it_is_stopped_when_nothing_of_it_goes_on_without_a_signal(agent: str, children: str, *, stopped: bool) -> None:
+def test_it_is_stopped_when_it_is_or_the_one_program_that_its_shell_runs(
+    agent: tuple[str, str], children: str, *, stopped: bool
+) -> None:
     below = [process(13 + place, 12, "child", state) for place, state in enumerate(children)]
-    assert boxed(process(12, 11, "claude", agent), *below).tree(10).stopped is stopped
-
-
-def test_a_shell_that_waits_for_a_stopped_command_does_not_hide_it() -> None:
-    tree = boxed(process(12, 11, "claude"), process(13, 12, "sh"), process(14, 13, "ssh", "T")).tree(10)
-    assert tree.stopped
+    assert boxed(process(12, 11, *agent), *below).tree(10).stopped is stopped
 
 
 def test_the_processes_of_this_machine_can_be_read() -> None:

@@ -12,7 +12,7 @@ from codeswarm.domain.settings import Patience
 from codeswarm.domain.states import AgentState as S
 from codeswarm.worker.processes import Process, Tree
 from codeswarm.worker.rate_limits import LONGEST_S, wait_s
-from codeswarm.worker.vitals import Vital, Vitals
+from codeswarm.worker.vitals import Vital, Vitals, in_words
 
 NOW_MS = 1_700_000_000_000
 AGENT = Process(12, 11, 10, "claude", "S", 1.0, 0, 1.0)
@@ -227,3 +227,7 @@ def test_the_evidence_says_what_was_last_seen() -> None:
         "received": None,
         "processes": ("claude (S, ep_poll)", "pytest (S)"),
     }
+    assert in_words(found) == (
+        "the last word 1 h 02 min ago (command_started: pytest\\x1b[2J -q x); no file changed for 1 h 01 min; "
+        "at work 1 h 02 min ago, 8 s of processor time in all; running: claude (S, ep_poll), pytest (S)"
+    )

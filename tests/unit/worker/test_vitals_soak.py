@@ -94,6 +94,10 @@ def bytes_count_for_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Vitals, "look", lambda self, tree, now, received=None: looks(self, tree, now))
 
 
+def all_that_is_stopped_counts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Tree, "stopped", property(lambda tree: "T" in {process.state for process in tree.below}))
+
+
 def ends_name_nothing(patch: pytest.MonkeyPatch) -> None:
     hears = Vitals.heard
 
@@ -120,6 +124,7 @@ KILLERS: dict[str, tuple[str, Harm, Leasing]] = {
     "rate limits are not heard": ("is_rate_limited", blind("wait_s", lambda *_: None), SHIPPED),
     "a loop without a process is not known": ("has_no_process", deaf("started"), SHIPPED),
     "any end is that of the command": ("edits_beside_a_command", ends_name_nothing, SHIPPED),
+    "whatever is stopped counts": ("leaves_something_stopped", all_that_is_stopped_counts, SHIPPED),
     "waiting is one's own time": ("waits_for_a_person", waiting_counts, SHIPPED),
     "time asleep is one's own": ("is_asleep", time_asleep_counts, SHIPPED),
 }
