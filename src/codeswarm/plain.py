@@ -32,6 +32,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def money(usd: float, by_subscription: float = 0.0) -> str:
+    """`$1.20`; `≈ $3.40` of what a subscription paid for, at the price that it would have had without."""
+    about = f"≈ ${by_subscription:.2f}"
+    if not by_subscription:
+        return f"${usd:.2f}"
+    return f"${usd:.2f} and {about} by subscription" if usd else f"{about} by subscription"
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = max(int(seconds), 0)

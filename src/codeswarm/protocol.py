@@ -144,6 +144,12 @@ class AgentOut(Wire):
     """How long ago its worker was last heard of."""
     silent: bool = False
     """Whether that is longer than heartbeats are apart: half of its lease is over."""
+    usage: Usage = Usage()
+    """The newest figures of its conversation."""
+    usd: float | None = None
+    """What this attempt has cost so far; None: unknown."""
+    tokens: int | None = None
+    """What it has used so far."""
 
 
 class MessageOut(Wire):

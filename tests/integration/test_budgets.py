@@ -76,6 +76,22 @@ async def test_who_runs_away_is_stopped_at_the_cap_of_its_ticket_and_its_work_is
     assert left_behind(place.root) == []
 
 
+async def test_who_is_at_work_is_shown_with_what_it_has_used_so_far(place: Place) -> None:
+    run = await start(place, [ticket("run-a", labels=["cost_usd=0.75"])])
+    await run.until("AttemptStarted")
+    agents: list[dict[str, Any]] = []
+    while not any(agent["usd"] for agent in agents):  # its next heartbeat tells it
+        agents = (await asyncio.to_thread(place.run, "--json", "status")).json["agents"]
+    assert [(agent["ticket"], agent["usd"]) for agent in agents] == [("run-a", 0.75)]
+    shown = await asyncio.to_thread(place.run, "status")
+    assert "and $0.75 so far by 1 agent at work" in shown.out
+    stopped = await asyncio.to_thread(place.run, "stop", "--now")
+    assert stopped.code == 0
+    await run.end()
+    after = (await asyncio.to_thread(place.run, "--json", "status")).json
+    assert (after["session"]["cost_usd"], after["session"]["cost_unknown"]) == (0.75, 0)
+
+
 async def test_a_ticket_that_is_released_goes_on_from_the_work_that_was_handed_back(place: Place) -> None:
     run = await start(
         place, [ticket("run-a", labels=["cost_usd=1.25"])], env={"CODESWARM_BUDGET_PER_TICKET_USD": "1.0"}

@@ -536,11 +536,17 @@ def test_an_older_ledger_is_read_as_it_is(patient: Patient) -> None:
     patient.bare("ALTER TABLE sessions DROP COLUMN until_ms")
     patient.bare("ALTER TABLE approvals DROP COLUMN risk")
     patient.bare("ALTER TABLE approvals DROP COLUMN reasons")
+    patient.bare("ALTER TABLE approvals DROP COLUMN epoch")
+    patient.bare("ALTER TABLE approvals DROP COLUMN command")
+    patient.bare("ALTER TABLE approvals DROP COLUMN cwd")
+    patient.bare("ALTER TABLE approvals DROP COLUMN answered_by")
+    patient.bare("ALTER TABLE approvals DROP COLUMN reason")
     patient.bare("DROP TABLE parkings")
+    patient.bare("ALTER TABLE sessions DROP COLUMN subscription_usd")
     patient.bare("PRAGMA user_version = 1")
     with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
         assert {row["until_ms"] for row in ledger.table("sessions")} == {None}
         assert ledger.table("parkings") == []
-    assert migrate_file(patient.data.ledger) == (1, 4)
+    assert migrate_file(patient.data.ledger) == (1, 6)
     with closing(SqliteLedger(patient.data.ledger, read_only=True)) as ledger:
         assert {row["until_ms"] for row in ledger.table("sessions")} == {None}

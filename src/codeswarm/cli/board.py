@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,6 +21,7 @@ from codeswarm.cli.words import QUIET, agent_name, agent_vital, describe, subjec
 from codeswarm.clock import SystemClock
 from codeswarm.domain.session import Session, Ticket
 from codeswarm.domain.states import STOPS, AttemptStatus, TicketStatus
+from codeswarm.plain import money
 
 T = TicketStatus
 MARKS: dict[TicketStatus, tuple[str, str]] = {
@@ -96,7 +98,7 @@ class Board:
         if session is None:
             return Text("starting …")
         now_ms = SystemClock().now_ms()
-        parts: list[RenderableType] = [_title(session, now_ms), _waves(session)]
+        parts: list[RenderableType] = [_title(session, now_ms, self._at.values()), _waves(session)]
         moving = _moving(session, now_ms, self._at)
         if moving.row_count:
             parts.append(moving)
@@ -107,7 +109,7 @@ class Board:
         return Group(*parts)
 
 
-def _title(session: Session, now_ms: int) -> Text:
+def _title(session: Session, now_ms: int, agents: Iterable[Mapping[str, Any]]) -> Text:
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(f"{session.name or session.id} ", style="bold")
     title.append(f"{session.status}", style="cyan" if session.status == "active" else "yellow")
@@ -117,9 +119,10 @@ def _title(session: Session, now_ms: int) -> Text:
     title.append(f"  {count(len(session.in_progress), 'agent')} at work")
     if gating := sum(gate.live_epoch is not None for gate in session.gates.values()):
         title.append(f", {count(gating, 'gate')}")
-    if session.spending.usd or session.settings.budget.usd:
+    spent, live = session.spending, sum(agent.get("usd") or 0.0 for agent in agents)
+    if spent.usd or spent.subscription_usd or live or session.settings.budget.usd:
         cap = f" of {session.settings.budget.usd:.2f}" if session.settings.budget.usd else ""
-        title.append(f"  ${session.spending.usd:.2f}{cap}")
+        title.append(f"  {money(spent.usd, spent.subscription_usd)}{f' + {live:.2f}' if live else ''}{cap}")
     if session.status in STOPS and session.settings.policy.until is not None:
         title.append(f"  {time_left(session.settings.policy.until.at_ms, now_ms)}", style="yellow")
     if session.goal:

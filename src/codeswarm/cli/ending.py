@@ -14,8 +14,9 @@ from codeswarm.detection.base import FILE
 from codeswarm.domain.events import GateFinished
 from codeswarm.domain.results import GateOutcome, GateRun
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import SessionStatus, TicketStatus
+from codeswarm.domain.states import SessionStatus, TicketStatus, WaitReason
 from codeswarm.errors import RouterUnreachable
+from codeswarm.plain import money
 from codeswarm.router_client import RouterClient
 
 MOST_FAILING = 10
@@ -148,9 +149,10 @@ def closing_words(session: Session, rest: Rest) -> list[str]:
     came = f"{landed} of {count(whole, 'ticket')} landed in {took}" if whole else f"there is no plan after {took}"
     words = [f"{'nothing was begun' if began_nothing(session) else came}; {_cost(session)}"]
     for ticket in session.tickets.values():
-        if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD):
+        for_money = ticket.waiting is WaitReason.BUDGET
+        if ticket.status in (TicketStatus.FAILED, TicketStatus.ON_HOLD) or for_money:
             verb = "retry" if ticket.status is TicketStatus.FAILED else "release"
-            reason = ticket.reason.splitlines()[0] if ticket.reason else ""
+            reason = next(iter((ticket.reason or ticket.waiting_detail).splitlines()), "")
             words.append(
                 f"  {ticket.id} {ticket.shown_status}: {reason}   codeswarm ticket {verb} {session.id}/{ticket.id}"
             )
@@ -166,10 +168,10 @@ def _last_ms(session: Session) -> int:
 
 def _cost(session: Session) -> str:
     spent = session.spending
-    if spent.unknown and not spent.usd:
+    if spent.unknown and not spent.usd and not spent.subscription_usd:
         return "cost unknown"
-    more = f", {spent.unknown} attempts unknown" if spent.unknown else ""
-    return f"${spent.usd:.2f}{more}"
+    more = f", {count(spent.unknown, 'attempt')} unknown" if spent.unknown else ""
+    return f"{money(spent.usd, spent.subscription_usd)}{more}"
 
 
 def _next_steps(session: Session, rest: Rest) -> list[str]:

@@ -12,7 +12,7 @@ from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import Conversation
 from codeswarm.cli.output import progress
 from codeswarm.cli.recorded import recording_folder
-from codeswarm.cli.roles import every_role
+from codeswarm.cli.roles import every_role, role_budgets
 from codeswarm.cli.sharing import converse
 from codeswarm.cli.until import UntilOption, parse_until
 from codeswarm.clock import SystemClock
@@ -28,6 +28,8 @@ def resume(
     ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="A new cap.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="A new cap.", min=1)] = None,
+    role_usd: Annotated[list[str] | None, typer.Option(metavar="ROLE=USD", help="A new cap of a role.")] = None,
+    role_tokens: Annotated[list[str] | None, typer.Option(metavar="ROLE=N", help="A new cap of a role.")] = None,
     target: Annotated[int | None, typer.Option(help="A new number of landings to end after.", min=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Agents at once.", min=1, max=256)] = None,
     agent: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Other agents from here on.")] = None,
@@ -67,6 +69,7 @@ def resume(
         "by": here.by,
         "budget_usd": budget_usd,
         "budget_tokens": budget_tokens,
+        "role_budgets": role_budgets(role_usd or [], role_tokens or []),
         "target": target,
         "roles": roles,
         "unpark": unpark,

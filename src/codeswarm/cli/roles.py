@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from codeswarm.cli.here import parse_pair
+from codeswarm.domain.model import MOST
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.domain.rejection import closest
 from codeswarm.errors import UsageError
@@ -24,14 +25,35 @@ def chosen_agents(agents: Sequence[str], pairs: Iterable[str]) -> Agents:
     chosen = every_role(agents)
     for pair in pairs:
         role, specs = parse_pair(pair, "--role")
-        if role not in KNOWN:
-            raise UsageError(
-                f"there is no role {role!r}",
-                f"known are {', '.join(KNOWN)}",
-                f"--role {closest(role, KNOWN, 'implementer')}={specs}",
-            )
-        chosen[role] = [spec.strip() for spec in specs.split(",")]
+        chosen[_known(role, "--role", specs)] = [spec.strip() for spec in specs.split(",")]
     return chosen
+
+
+def role_budgets(usd: Iterable[str], tokens: Iterable[str]) -> dict[str, dict[str, float]]:
+    """New caps, as `--role-usd` and `--role-tokens` say them. Raises: UsageError for what is no role or no cap."""
+    found: dict[str, dict[str, float]] = {}
+    for option, unit, pairs, number in (("--role-usd", "usd", usd, float), ("--role-tokens", "tokens", tokens, int)):
+        for pair in pairs:
+            role, text = parse_pair(pair, option)
+            found.setdefault(_known(role, option, text), {})[unit] = _cap(number, text, f"{option} {role}")
+    return found
+
+
+def _known(role: str, option: str, value: str) -> str:
+    if role not in KNOWN:
+        near = closest(role, KNOWN, "implementer")
+        raise UsageError(f"there is no role {role!r}", f"known are {', '.join(KNOWN)}", f"{option} {near}={value}")
+    return role
+
+
+def _cap(number: Callable[[str], float], text: str, option: str) -> float:
+    try:
+        cap = number(text)
+    except ValueError:
+        cap = 0
+    if not 0 < cap < MOST:
+        raise UsageError(f"{text!r} is no cap", "a cap is a number above 0", f"{option}=5")
+    return cap
 
 
 def told(roles: Mapping[str, list[str]]) -> Agents:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from codeswarm.cli.here import Here
 from codeswarm.cli.last_words import last_words
-from codeswarm.cli.output import day_and_time, duration, say, say_json, table
+from codeswarm.cli.output import count, day_and_time, duration, say, say_json, table
 from codeswarm.cli.until import time_left
 from codeswarm.cli.words import agent_name, agent_vital, why_parked
 from codeswarm.domain.states import STOPS
+from codeswarm.plain import money
 
 MOST_ROWS = 60
 ORDER = ("in_progress", "landing", "waiting", "failed", "on_hold", "ready", "pending", "complete", "cancelled")
@@ -91,12 +92,21 @@ def _last_words(said: dict[str, Any] | None) -> None:
 
 
 def _cost(session: dict[str, Any], found: dict[str, Any]) -> str:
-    if session["cost_unknown"] and not session["cost_usd"]:
-        return "cost unknown"
-    per = found["cost_per_landed_usd"]
-    each = f", ${per:.2f} per landed ticket" if per is not None else ""
-    unknown = f", {session['cost_unknown']} attempts unknown" if session["cost_unknown"] else ""
-    return f"cost ${session['cost_usd']:.2f}{each}{unknown}"
+    live = so_far(found["agents"])
+    if session["cost_unknown"] and not session["cost_usd"] and not session["subscription_usd"]:
+        return f"cost unknown{live}"
+    per, about = found["cost_per_landed_usd"], "≈ " if session["subscription_usd"] else ""
+    each = f", {about}${per:.2f} per landed ticket" if per is not None else ""
+    if session["landed"] and session["cost_unknown"]:
+        each = ", per landed ticket unknown"
+    unknown = f", {count(session['cost_unknown'], 'attempt')} unknown" if session["cost_unknown"] else ""
+    return f"cost {money(session['cost_usd'], session['subscription_usd'] or 0)}{each}{unknown}{live}"
+
+
+def so_far(agents: Sequence[Mapping[str, Any]]) -> str:
+    """What those who are at work have used, beside what is counted already."""
+    usd = sum(agent["usd"] or 0.0 for agent in agents)
+    return f", and ${usd:.2f} so far by {count(len(agents), 'agent')} at work" if usd else ""
 
 
 def agents_at_work(here: Here, session: str) -> list[dict[str, Any]]:

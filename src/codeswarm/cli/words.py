@@ -39,9 +39,17 @@ def vital(sign: Data, now_ms: int) -> str:
 
 
 def agent_vital(agent: Data, now_ms: int) -> str:
-    """The same, and whether its worker still talks."""
+    """The same, what it has used, and whether its worker still talks."""
     silent = f", its worker silent for {duration(agent['heard_s'])}" if agent["silent"] else ""
-    return vital(agent["vital"], now_ms) + silent
+    return vital(agent["vital"], now_ms) + _used(agent) + silent
+
+
+def _used(agent: Data) -> str:
+    """What it has used so far; an agent that tells nothing is not taken for one that costs nothing."""
+    usd, tokens = agent.get("usd"), agent.get("tokens")
+    if usd is not None:
+        return f", ${usd:.2f}"
+    return f", {tokens:,} tokens" if tokens else ""
 
 
 def shortened(text: str, most: int) -> str:

@@ -278,6 +278,7 @@ class LeaseDesk:
                 vital=held.vital.model_copy(update={"for_s": held.vital.for_s + now - held.heard}),
                 heard_s=now - held.heard,
                 silent=now - held.heard > held.ttl_s / 2,
+                **self.meter.own(key),
             )
             for key, held in self._held.items()
             if held.vital is not None and session in (None, key[0])

@@ -7,10 +7,11 @@ After a restart the next heartbeats tell it all anew, since the figures are cumu
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import SessionId, Subject, TicketId
-from codeswarm.domain.metering import meter, overdrawn
+from codeswarm.domain.metering import meter, overdrawn, own_share
 from codeswarm.domain.prices import Prices
 from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.engine.kernel import Kernel
@@ -57,6 +58,15 @@ class Meter:
         """What an attempt has told of so far."""
         told = self._told.get(key[0], {}).get(key[1:])
         return UNKNOWN if told is None else told.usage
+
+    def own(self, key: Key) -> dict[str, Any]:
+        """What a live attempt has used: `usage` of its conversation, its own `usd` and `tokens`; nothing if untold."""
+        told = self._told.get(key[0], {}).get(key[1:])
+        if told is None:
+            return {}
+        ticket = self._kernel.session(key[0]).tickets[told.ticket]
+        usd, tokens = own_share(ticket, ticket.attempts[told.epoch], told.usage)
+        return {"usage": told.usage, "usd": usd, "tokens": tokens}
 
     def of_session(self, session: SessionId) -> tuple[cmd.Told, ...]:
         return tuple(self._told.get(session, {}).values())

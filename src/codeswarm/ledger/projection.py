@@ -193,7 +193,7 @@ def _session_row(s: Session) -> Row:
         s.id, s.name, s.goal, s.status.value, s.suspend_reason or "", s.review_reason, s.outcome or "", s.detail, s.by,
         s.base_branch, s.base, s.tip, s.saved_tip or "", s.to_land, len(s.landed), round(s.spending.usd, 6),
         round(s.spending.reserved_usd, 6), s.spending.tokens, s.spending.unknown, s.started_ms, s.ended_ms, s.version,
-        until.at_ms if until else None,
+        until.at_ms if until else None, round(s.spending.subscription_usd, 6),
     )  # fmt: skip
 
 
@@ -210,11 +210,12 @@ def _ticket_row(session: Session, t: Ticket) -> Row:
 
 def _attempt_row(session: Session, ticket: TicketId, a: Attempt) -> Row:
     gates = _list([run.name, run.outcome, run.exit_code, run.log] for run in a.gate_runs)
+    own = round(a.cost_usd, 6) if a.cost_known and not a.live else None
     failure = a.failure.failure_class if a.failure else ("lost" if a.status is AttemptStatus.LOST else "")
     return (
         session.id, ticket, a.epoch, a.phase, a.role.value, a.number, a.worker, a.agent, a.status.value, a.sandbox,
         a.conversation, a.base, a.start or "", a.snapshot or "", a.head or "", failure,
-        a.failure.message if a.failure else "", a.summary, gates, int(a.late), a.usage.cost_usd, a.usage.input_tokens,
+        a.failure.message if a.failure else "", a.summary, gates, int(a.late), own, a.usage.input_tokens,
         a.usage.output_tokens, a.transcript, a.transcript_size, a.leased_ms, a.ended_ms,
     )  # fmt: skip
 

@@ -30,7 +30,8 @@ TABLES: dict[str, Table] = {
         1,
         "started_ms, id",
         "id name goal status suspend_reason review_reason outcome detail started_by base_branch base tip saved_tip "
-        "tickets landed cost_usd reserved_usd tokens cost_unknown started_ms ended_ms version until_ms",
+        "tickets landed cost_usd reserved_usd tokens cost_unknown started_ms ended_ms version until_ms "
+        "subscription_usd",
     ),
     "tickets": _table(
         2,

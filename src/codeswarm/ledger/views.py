@@ -131,7 +131,8 @@ def overview(ledger: Tables, session: dict[str, Any], only: Sequence[str] = ()) 
 
 
 def _per_landed(session: dict[str, Any]) -> float | None:
-    """None where nothing landed, or where some attempt did not say what it cost."""
+    """None where nothing landed, or where some attempt did not say what it cost. Whoever paid: a subscription, too."""
     if not session["landed"] or session["cost_unknown"]:
         return None
-    return round(float(session["cost_usd"]) / int(session["landed"]), 4)
+    usd = float(session["cost_usd"]) + float(session["subscription_usd"] or 0)  # of an older ledger: nothing
+    return round(usd / int(session["landed"]), 4)

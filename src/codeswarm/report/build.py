@@ -69,6 +69,7 @@ def build(
         answer=cut(session.answer, text.text * 4),
         counts=outcome.counts(session),
         cost=cost,
+        cost_per_landed_usd=outcome.per_landed(cost, len(session.landed)),
         costs=tuple(_costs(attempts, made_ms)),
         tickets=(*told, *proposed(session)[: MOST_TICKETS - len(told)]),
         more_tickets=len(tickets) - len(shown),

@@ -25,6 +25,8 @@ class Cost(Frozen):
 
     usd: float = 0.0
     """The sum of those that did say."""
+    subscription_usd: float = 0.0
+    """What subscriptions paid for beside it, at the price that it would have had without."""
     attempts: int = 0
     """Ended ones in which an agent ran."""
     unknown: int = 0
@@ -247,6 +249,8 @@ class Report(Frozen):
     """The planner's words for the person, where there are any."""
     counts: dict[str, int] = {}
     cost: Cost = Cost()
+    cost_per_landed_usd: float | None = None
+    """None: nothing has landed, or somebody did not say."""
     costs: tuple[CostRow, ...] = ()
     tickets: tuple[TicketPart, ...] = ()
     more_tickets: int = 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from codeswarm.domain.budget import as_much_again
+from codeswarm import plain
+from codeswarm.domain.budget import as_much_again, roles_as_much_again
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.results import FailureClass
 from codeswarm.domain.session import Approval, Attempt, Session, Ticket
-from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus
+from codeswarm.domain.states import Outcome, SessionStatus, SuspendReason, TicketStatus, WaitReason
 from codeswarm.plain import count, day_and_time, duration
 from codeswarm.report.document import Ask, Cost
 from codeswarm.report.history import History
@@ -32,7 +33,7 @@ WORDS = {
 
 def cost_of(attempts: Iterable[Attempt]) -> Cost:
     """The sum of what agents said, and how many did not say."""
-    usd, ended, unknown, running, tokens = 0.0, 0, 0, 0, None
+    usd, by_subscription, ended, unknown, running, tokens = 0.0, 0.0, 0, 0, 0, None
     for attempt in attempts:
         if not attempt.agent:
             continue
@@ -40,13 +41,21 @@ def cost_of(attempts: Iterable[Attempt]) -> Cost:
             running += 1
             continue
         ended += 1
-        if attempt.usage.cost_usd is None:
-            unknown += 1
-        else:
+        if attempt.cost_known:
             usd += attempt.charged_usd
+            by_subscription += attempt.subscription_usd
+        else:
+            unknown += 1
         if attempt.usage.tokens is not None:
             tokens = (tokens or 0) + attempt.charged_tokens
-    return Cost(usd=round(usd, 6), attempts=ended, unknown=unknown, running=running, tokens=tokens)
+    return Cost(
+        usd=round(usd, 6),
+        subscription_usd=round(by_subscription, 6),
+        attempts=ended,
+        unknown=unknown,
+        running=running,
+        tokens=tokens,
+    )
 
 
 def money(cost: Cost) -> str:
@@ -57,8 +66,23 @@ def money(cost: Cost) -> str:
         which = "the agent" if cost.attempts == 1 else f"none of {cost.attempts} attempts"
         return f"cost unknown ({which} did not say)" if cost.attempts == 1 else f"cost unknown ({which} said)"
     if cost.unknown:
-        return f"at least ${cost.usd:.2f} ({cost.unknown} of {cost.attempts} attempts did not say)"
-    return f"${cost.usd:.2f}" + (" so far" if cost.running else "")
+        least = plain.money(cost.usd, cost.subscription_usd)
+        return f"at least {least} ({cost.unknown} of {cost.attempts} attempts did not say)"
+    return plain.money(cost.usd, cost.subscription_usd) + (" so far" if cost.running else "")
+
+
+def per_landed(cost: Cost, landed: int) -> float | None:
+    """What a landed ticket costs, whoever paid; None where none has landed or somebody did not say."""
+    known = landed and cost.attempts and not cost.unknown
+    return round((cost.usd + cost.subscription_usd) / landed, 4) if known else None
+
+
+def _each(cost: Cost, landed: int) -> str:
+    """The same, for a person."""
+    if not landed or not cost.attempts:
+        return ""
+    each, about = per_landed(cost, landed), "≈ " if cost.subscription_usd else ""
+    return "; per landed ticket unknown" if each is None else f"; {about}${each:.2f} per landed ticket"
 
 
 def built(session: Session) -> list[Ticket]:
@@ -161,7 +185,7 @@ def facts(history: History, cost: Cost, until_ms: int, busy_s: float) -> tuple[s
     took_s = (until_ms - session.started_ms) / 1000
     whole = f", {duration(took_s)} in all" if busy_s < MOSTLY * took_s else ""
     found.append(f"{count(len(attempts), 'attempt')}, {duration(busy_s)} of work{whole}")
-    found.append(money(cost))
+    found.append(money(cost) + _each(cost, len(session.landed)))
     return tuple(found)
 
 
@@ -240,6 +264,9 @@ def going_on(session: Session) -> str:
         usd, tokens = as_much_again(session)
         words += [] if usd is None else ["--budget-usd", f"{usd:g}"]
         words += [] if tokens is None else ["--budget-tokens", str(tokens)]
+        for role, caps in roles_as_much_again(session).items():
+            words += [] if caps.usd is None else ["--role-usd", f"{role}={caps.usd:g}"]
+            words += [] if caps.tokens is None else ["--role-tokens", f"{role}={caps.tokens}"]
     if session.suspend_reason is SuspendReason.NO_AGENT:
         words += unknown_models(session)
     return " ".join(words)
@@ -270,7 +297,8 @@ def _saving(history: History) -> Iterator[Ask]:
 
 
 def _tickets_asked(session: Session) -> Iterator[Ask]:
-    found = [ticket for ticket in built(session) if ticket.status in (T.FAILED, T.ON_HOLD)]
+    for_money = [ticket for ticket in built(session) if ticket.waiting is WaitReason.BUDGET]
+    found = [ticket for ticket in built(session) if ticket.status in (T.FAILED, T.ON_HOLD)] + for_money
     found.sort(key=lambda ticket: (ticket.status is not T.FAILED, ticket.place))
     for ticket in found[:MOST_ASKS]:
         yield _ticket_asked(session, ticket)
@@ -283,11 +311,12 @@ def _ticket_asked(session: Session, ticket: Ticket) -> Ask:
     name = f"{session.id}/{ticket.id}"
     stuck = [id_ for id_ in _behind(session, ticket) if session.tickets[id_].status is not T.CANCELLED]
     behind = f"; {count(len(stuck), 'ticket')} behind it can't start" if stuck else ""
-    why = (_first_line(ticket.reason) or "no reason was given") + behind
+    why = (_first_line(ticket.reason or ticket.waiting_detail) or "no reason was given") + behind
     if ticket.status is T.FAILED:
         what, verb = f"Retry or cancel {ticket.id}, which failed", "retry"
     else:
-        what, verb = f"Release or cancel {ticket.id}, which is on hold", "release"
+        where = "waits for budget" if ticket.waiting is WaitReason.BUDGET else "is on hold"
+        what, verb = f"Release or cancel {ticket.id}, which {where}", "release"
     look = (f"codeswarm logs {name}",) if ticket.attempts else ()
     answers = (f"codeswarm ticket {verb} {name}", f"codeswarm ticket cancel {name}")
     return Ask(what=what, why=why, commands=(*look, *answers))

@@ -163,7 +163,7 @@ class Teller:
             if failure
             else self.history.ends.get(key, "")
         )
-        known = attempt.usage.cost_usd is not None and not attempt.live
+        known = attempt.cost_known and not attempt.live
         kept = attempt.snapshot is not None
         return AttemptLine(
             epoch=attempt.epoch,
@@ -177,7 +177,7 @@ class Teller:
             ended_ms=attempt.ended_ms,
             why=self.share.cut(why, self.share.line * 2),
             summary=self.share.cut(attempt.summary.strip(), self.share.text),
-            cost_usd=attempt.charged_usd if known else None,
+            cost_usd=attempt.cost_usd if known else None,
             tokens=attempt.charged_tokens if attempt.usage.tokens is not None else None,
             gates=tuple(_gate_words(run) for run in attempt.gate_runs[: self.share.items]),
             late=attempt.late,

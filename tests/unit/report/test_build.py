@@ -58,7 +58,7 @@ def test_what_failed_or_waits_stands_before_what_landed(report: Report) -> None:
 
 def test_a_cost_that_some_did_not_tell_is_told_as_the_least_that_it_was(report: Report) -> None:
     assert (report.cost.usd, report.cost.attempts, report.cost.unknown) == (4.0, 11, 3)
-    assert "at least $4.00 (3 of 11 attempts did not say)" in report.facts
+    assert "at least $4.00 (3 of 11 attempts did not say); per landed ticket unknown" in report.facts
 
 
 def test_costs_are_told_by_role_and_agent_the_dearest_first(report: Report) -> None:

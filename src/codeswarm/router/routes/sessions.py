@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.ids import ApprovalId, SessionId, TicketId
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.rejection import unknown
 from codeswarm.domain.session import Session
-from codeswarm.domain.settings import Until
+from codeswarm.domain.settings import Caps, Until
 from codeswarm.domain.states import SuspendReason
 from codeswarm.engine.engine import Engine
 from codeswarm.engine.sessions import SessionRequest, Sessions, TicketsRequest, edited_plan
@@ -41,6 +42,7 @@ class SessionCommand(BaseModel):
     into: str = ""
     budget_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
     budget_tokens: int | None = Field(None, gt=0, lt=1 << 53)
+    role_budgets: dict[Role, Caps] = {}
     roles: dict[str, tuple[str, ...]] = {}
     until: Until | None = None
     target: int | None = Field(None, gt=0, lt=1 << 53)
@@ -58,6 +60,7 @@ class SessionCommand(BaseModel):
                     by=self.by,
                     budget_usd=self.budget_usd,
                     budget_tokens=self.budget_tokens,
+                    role_budgets=self.role_budgets,
                     roles=self.roles,
                     until=self.until,
                     target=self.target,
