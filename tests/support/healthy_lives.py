@@ -68,7 +68,7 @@ async def polls(world: World) -> None:
 async def waits_for_a_person(world: World) -> None:
     """A day, or longer."""
     world.vitals.asked(world.clock.monotonic())
-    await world.passes(world.draw.uniform(8, 30) * HOUR)
+    await world.passes(world.draw.choice((1, 5, 26)) * world.draw.uniform(0.9, 1.1) * HOUR)
     world.vitals.answered(world.clock.monotonic())
     await world.passes(world.draw.uniform(1, 25) * MINUTE)
     await world.says("assistant", "thank you")

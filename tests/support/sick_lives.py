@@ -118,7 +118,7 @@ async def outlives_its_rate_limit(world: World) -> None:
 
 async def never_takes_up_an_answer(world: World) -> None:
     world.vitals.asked(world.clock.monotonic())
-    await world.passes(world.draw.uniform(1, 20) * HOUR)
+    await world.passes(world.draw.uniform(1, 6) * HOUR)
     world.vitals.answered(world.clock.monotonic())
     world.falls_sick()
 

@@ -206,7 +206,7 @@ class _FarEnd:
         """Nobody speaks here."""
 
 
-async def play(life: Life, seed: int, leasing: Leasing, *, longest_s: float = 1e6, keep: bool = False) -> Ended:
+async def play(life: Life, seed: int, leasing: Leasing, *, longest_s: float = 2e5, keep: bool = False) -> Ended:
     """Until the life or the watch ends, or nothing more is to be hoped for. `keep`: the clock notices a worker that is
     stopped, which takes a look a second.
     """
