@@ -163,6 +163,7 @@ LEASE_BODIES: dict[str, dict[str, Any]] = {
     "conversation": {"epoch": 1, "conversation": "c-1"},
     "gating": {"epoch": 1, "commit": "1" * 40},
     "denied": {"epoch": 1, "host": "evil.example:443", "why": "it is not listed"},
+    "ask": {"epoch": 1, "call": "c-1", "command": "make"},
     "delivered": {"epoch": 1, "message": 1, "how": "prompt"},
     "complete": {"epoch": 1, "report": {"failure": {"failure_class": "crashed", "message": "x"}}},
     "fail": {"epoch": 1, "reason": "x"},

@@ -50,7 +50,7 @@ class Recorder:
 
     def written(self, path: str, mode: str, data: bytes) -> None:
         """A file that now stands in the workspace; `mode` is git's."""
-        self.step("write", path=path, mode=mode, **_content(self._secrets.data(data)))
+        self.step("write", path=path, mode=mode, **content_of(self._secrets.data(data)))
 
     def deleted(self, path: str) -> None:
         self.step("delete", path=path)
@@ -67,7 +67,7 @@ class Recorder:
         self._file.close()
 
 
-def _content(data: bytes) -> dict[str, str]:
+def content_of(data: bytes) -> dict[str, str]:
     try:
         return {"text": data.decode()}
     except UnicodeDecodeError:
