@@ -45,10 +45,10 @@ FAULTS: dict[str, tuple[Answer, F]] = {
 }
 
 
-def codex_of(server: ModelServer, *, asks: bool = False) -> CodexAgent:
+def codex_of(server: ModelServer) -> CodexAgent:
     given = server.environment("codex")
     login = Login(os.defpath, {}, {name: given[name] for name in (*KEYS, ENDPOINT)})
-    return CodexAgent(AgentSpec("codex", "gpt-5.5"), login, asks=asks)
+    return CodexAgent(AgentSpec("codex", "gpt-5.5"), login)
 
 
 @pytest.fixture
@@ -130,7 +130,9 @@ async def test_it_asks_before_it_acts_where_it_is_made_to(stage: OpenStage, *, a
     patch = "*** Begin Patch\n*** Add File: patched.txt\n+hello\n*** End Patch\n"
     script = conversation([Shell("touch ran.txt"), Use("apply_patch", patch)], then=Say("end"))
     async with ModelServer(script) as server:
-        ending = await whole(codex_of(server, asks=True), stage)
+        talk = await codex_of(server).open(stage.task(ask=True), stage)
+        ending = await talk.turn("Do it.")
+        assert await talk.close() is None
     made = {path.name for path in stage.box.workspace.glob("*.txt")}
     assert ending.failure is None
     assert [question.command.split("/")[0] for question in stage.asked] == ["touch ran.txt", "change "]

@@ -62,11 +62,9 @@ def find_codex(path_variable: str) -> str | None:
 class CodexAgent:
     can = Capabilities(resume=True, name=True, turns=True, inject=True, ask=True)
 
-    def __init__(self, spec: AgentSpec, login: Login, *, asks: bool = False) -> None:
-        """`asks`: it asks before everything that it runs or changes, instead of running it."""
+    def __init__(self, spec: AgentSpec, login: Login) -> None:
         self.spec = spec
         self._login = login
-        self._asks = asks
 
     def check(self) -> Health:
         found = find_codex(self._login.path)
@@ -101,7 +99,7 @@ class CodexAgent:
     def _terms(self, task: Task) -> Terms:
         model = self.spec.argument or None
         thread = task.conversation if task.resume else ""
-        return Terms(thread, str(task.inside.workspace), model, "untrusted" if self._asks else "never")
+        return Terms(thread, str(task.inside.workspace), model, "untrusted" if task.ask else "never")
 
 
 def _trust(task: Task) -> dict[str, object]:

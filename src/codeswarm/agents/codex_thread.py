@@ -154,10 +154,13 @@ class CodexThread:
         turn = self._turn
         if turn is None or not turn.id or turn.ended.done():
             return False
-        params = {"threadId": self.id, "expectedTurnId": turn.id, "input": _input(text)}
-        answer = self._requests.send("turn/steer", params)
+        answer = self._steer(turn, text)
         await asyncio.wait({answer, turn.ended}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         return not error_of(answer.result()) if answer.done() else not turn.ended.done()
+
+    def _steer(self, turn: _Turn, text: str) -> asyncio.Future[Json]:
+        params = {"threadId": self.id, "expectedTurnId": turn.id, "input": _input(text)}
+        return self._requests.send("turn/steer", params)
 
     async def interrupt(self) -> None:
         if self._turn is not None:
@@ -257,6 +260,9 @@ class CodexThread:
                 return
         question = Question(str(params.get("itemId", "")), command, folder, str(params.get("reason") or ""), raw)
         permission = await self._stage.ask(question)
+        if not permission.allowed and permission.why and self._turn is not None:
+            # A refusal has no room for words, so they go before it into the turn.
+            _ = self._steer(self._turn, f"That is not allowed: {permission.why}")
         self._requests.reply(message["id"], {"decision": "accept" if permission.allowed else "decline"})
 
 
