@@ -261,10 +261,3 @@ async def test_a_program_that_dies_in_its_turn_is_lost(tmp_path: Path) -> None:
         ending = await talk.turn("Die.")
     assert ending.failure is not None
     assert ending.failure.failure_class is F.LOST
-
-
-async def test_the_repository_s_rules_are_read(tmp_path: Path) -> None:
-    stage = OpenStage(tmp_path)
-    (stage.box.workspace / "AGENTS.md").write_text("Always use tabs.\n")
-    _, _, server = await one_turn(tmp_path, Say("Yes."))
-    assert "Always use tabs." in server.requests[0].system_text

@@ -154,20 +154,20 @@ async def test_tokens_are_counted_on_over_turns_and_processes(stage: OpenStage) 
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-async def test_the_repository_s_rules_are_read_and_its_programs_started_once_it_is_trusted(
+async def test_the_repository_s_rules_are_told_by_the_prompt_alone_and_its_programs_started_once_it_is_trusted(
     stage: OpenStage, *, trusted: bool
 ) -> None:
     workspace = stage.box.workspace
     (workspace / ".codex").mkdir()
     server_of_its_own = f'[mcp_servers.own]\ncommand = "touch"\nargs = ["{workspace}/started"]\n'
     (workspace / ".codex" / "config.toml").write_text(server_of_its_own)
-    (workspace / "CLAUDE.md").write_text("HOUSE RULES\n")
+    (workspace / "AGENTS.md").write_text("HOUSE RULES\n")
     async with ModelServer(conversation([Shell("echo wrote > wrote")], then=Say("done"))) as server:
         task = dataclasses.replace(stage.task(), trusted=trusted)
         talk = await codex_of(server).open(task, stage)
         assert (await talk.turn("Do it.")).failure is None
         assert await talk.close() is None
-        assert "HOUSE RULES" in server.requests[0].text
+        assert not server.requests[0].mentions("HOUSE RULES")
     assert (workspace / "wrote").exists()
     assert (workspace / "started").exists() == trusted
     assert not (stage.box.home / ".codex" / "config.toml").exists(), "trust is not for good"

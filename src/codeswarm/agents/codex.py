@@ -36,8 +36,9 @@ _VERSION = re.compile(r"codex(?:-cli)? (\d+)\.(\d+)\.(\d+)")
 _SETTINGS: Mapping[str, object] = {
     "analytics.enabled": False,
     "check_for_update_on_startup": False,
-    "project_doc_fallback_filenames": ["CLAUDE.md"],
+    "project_doc_max_bytes": 0,
 }
+"""The repository's rules are in the prompt of every agent already."""
 _PROVIDER_SETTINGS: Mapping[str, object] = {
     "name": PROVIDER,
     "wire_api": "responses",

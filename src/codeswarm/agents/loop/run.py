@@ -16,8 +16,6 @@ from codeswarm.agents.loop.tools import TOOLS, Refused, Shell, edit, read_argume
 ANSWERS_MAX = 250
 """Of the model, in one turn."""
 SHRINKS_MAX = 3
-RULES = ("AGENTS.md", "CLAUDE.md")
-RULES_MAX = 32_000
 SHOWN = 4000
 
 SYSTEM = """\
@@ -65,7 +63,7 @@ class Loop:
         self._conversation = conversation
         self._pauses_s = pauses_s
         self._voice = Voice()
-        self._system = SYSTEM + rules(Path.cwd())
+        self._system = SYSTEM
 
     def run(self) -> None:
         self._ear.listen()
@@ -161,15 +159,3 @@ def overflows(trouble: Trouble) -> bool:
         "too many tokens",
     )
     return trouble.status in (400, 413, 422, None) and any(words in said for words in known)
-
-
-def rules(folder: Path) -> str:
-    """What the repository tells agents. It is the repository's word, and says so."""
-    for name in RULES:
-        try:
-            with (folder / name).open(encoding="utf-8", errors="replace") as file:
-                text = file.read(RULES_MAX)
-        except OSError:
-            continue
-        return f"\n\nThe repository's own rules for agents, from {name}:\n\n{text}"
-    return ""
