@@ -19,6 +19,8 @@ KEYS = (
     "CODEX_API_KEY",
     "GEMINI_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
+    "CLAUDE_CODE_EXECUTABLE",
+    "CODEX_PATH",
 )
 """Every variable of the person's that any agent may be given; each gets those of its own vendor."""
 
@@ -34,6 +36,8 @@ class Login:
     claude: Mapping[str, str]
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Whatever of `KEYS` is set."""
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the person named in `CODESWARM_ACP_VARIABLES`, for agents of whom we know nothing."""
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Those of `names` that are set."""
@@ -109,7 +113,11 @@ class Environment:
         claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
         if claude and self.variables.get(CLAUDE_ENDPOINT):
             claude[CLAUDE_ENDPOINT] = self.variables[CLAUDE_ENDPOINT]
-        return Login(self.path, claude, {name: self.variables[name] for name in KEYS if self.variables.get(name)})
+        named = (self.variables.get("CODESWARM_ACP_VARIABLES") or "").split()
+        return Login(self.path, claude, self._set(KEYS), self._set(named))
+
+    def _set(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: self.variables[name] for name in names if self.variables.get(name)}
 
     @property
     def settings(self) -> Mapping[str, str]:

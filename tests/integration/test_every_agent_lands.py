@@ -13,6 +13,7 @@ import pytest
 
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer
+from tests.support.acp_agents import command, needs, variables
 from tests.support.real_clis import needs_claude, needs_codex
 from tests.support.runs import Place
 from tests.support.swarm_script import LIBRARY, SwarmScript, acceptance
@@ -30,9 +31,18 @@ class Kind:
     environment: Callable[[ModelServer], dict[str, str]]
 
 
+def acp(kind: str, model: str) -> object:
+    """A bridge, as a person has it who also has the CLI beneath it."""
+    beside = Kind(f"acp:{command(kind, model)}", lambda server: variables(kind, server))
+    return pytest.param(beside, marks=needs(kind), id=f"acp, {kind}")
+
+
 KINDS = [
     pytest.param(Kind("claude:sonnet", lambda server: server.environment("claude")), marks=needs_claude, id="claude"),
     pytest.param(Kind("codex:gpt-5.5", lambda server: server.environment("codex")), marks=needs_codex, id="codex"),
+    pytest.param(Kind("api:anthropic/m-1", lambda server: server.environment("claude")), id="api, Anthropic's"),
+    pytest.param(Kind("api:openai/m-1", lambda server: server.environment("codex")), id="api, OpenAI's"),
+    *(acp(kind, model) for kind, model in (("claude", "sonnet"), ("codex", "gpt-5.5"))),
 ]
 
 
@@ -48,7 +58,7 @@ def cli_of(ticket: str, program: str) -> int:
     raise AssertionError(f"no {program} works on {ticket}")
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("kind", KINDS[1:2])
 async def test_one_that_is_killed_goes_on_in_its_conversation(tmp_path: Path, kind: Kind) -> None:
     place = Place(tmp_path)
     place.begin(LIBRARY)

@@ -41,7 +41,7 @@ MINIMUM = (2, 0, 0)
 VERSION_S = 20.0
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+) \(Claude Code\)")
 
-_FIXED_ENVIRONMENT = {
+FIXED_ENVIRONMENT = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_MAX_RETRIES": "2",
@@ -106,25 +106,10 @@ class ClaudeAgent:
     async def open(self, task: Task, stage: Stage) -> ClaudeConversation:
         executable = self._executable()
         visible = () if is_system(executable) else (executable,)
-        environment = {**_FIXED_ENVIRONMENT, **self._credentials(stage), **task.environment()}
+        environment = {**FIXED_ENVIRONMENT, **credentials(self._login.claude, stage), **task.environment()}
         conversation = ClaudeConversation(task.conversation, stage, task.used, str(task.inside.workspace))
         await conversation.start([str(executable), *self._flags(task)], environment, visible)
         return conversation
-
-    def _credentials(self, stage: Stage) -> dict[str, str]:
-        """What it logs in with. A key is put into its requests outside; a token of an account it wants itself."""
-        login = dict(self._login.claude)
-        upstream = login.get(CLAUDE_ENDPOINT, ENDPOINT)
-        if token := login.get("ANTHROPIC_AUTH_TOKEN"):  # the CLI's own order
-            reached = stage.reach(Endpoint(upstream, "authorization", token, "Bearer"))
-            return {"ANTHROPIC_AUTH_TOKEN": reached.secret, CLAUDE_ENDPOINT: reached.url}
-        if key := login.get("ANTHROPIC_API_KEY"):
-            reached = stage.reach(Endpoint(upstream, "x-api-key", key))
-            return {"ANTHROPIC_API_KEY": reached.secret, CLAUDE_ENDPOINT: reached.url}
-        stage.allow(*HOSTS)
-        if CLAUDE_ENDPOINT in login:
-            login[CLAUDE_ENDPOINT] = stage.reach(Endpoint(upstream)).url
-        return login
 
     def _executable(self) -> Path:
         program = find_claude(self._login.path)
@@ -138,6 +123,22 @@ class ClaudeAgent:
         flags += ["--model", model, *(FLAGS if task.ask else BYPASS)]
         flags += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
         return [*flags, "--resume" if task.resume else "--session-id", task.conversation]
+
+
+def credentials(given: Mapping[str, str], stage: Stage) -> dict[str, str]:
+    """What it logs in with. A key is put into its requests outside; a token of an account it wants itself."""
+    login = dict(given)
+    upstream = login.get(CLAUDE_ENDPOINT, ENDPOINT)
+    if token := login.get("ANTHROPIC_AUTH_TOKEN"):  # the CLI's own order
+        reached = stage.reach(Endpoint(upstream, "authorization", token, "Bearer"))
+        return {"ANTHROPIC_AUTH_TOKEN": reached.secret, CLAUDE_ENDPOINT: reached.url}
+    if key := login.get("ANTHROPIC_API_KEY"):
+        reached = stage.reach(Endpoint(upstream, "x-api-key", key))
+        return {"ANTHROPIC_API_KEY": reached.secret, CLAUDE_ENDPOINT: reached.url}
+    stage.allow(*HOSTS)
+    if CLAUDE_ENDPOINT in login:
+        login[CLAUDE_ENDPOINT] = stage.reach(Endpoint(upstream)).url
+    return login
 
 
 class ClaudeConversation:

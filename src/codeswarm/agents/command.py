@@ -41,7 +41,7 @@ class CommandAgent:
     def check(self) -> Health:
         if not self.spec.argument:
             return Health(works=False, what="command: names no command", fix="--agent 'command:./my-agent --flag'")
-        return _program_of(self.spec.argument, self._directory) or Health(
+        return program_missing(self.spec.argument, self._directory) or Health(
             works=True, what=f"command {self.spec.argument}"
         )
 
@@ -92,7 +92,7 @@ _SHELL = frozenset("$`*?~(){}[]<>|&;=")
 """Signs that mean something to a shell."""
 
 
-def _program_of(command: str, directory: Path) -> Health | None:
+def program_missing(command: str, directory: Path) -> Health | None:
     """What is wrong with the program that a command begins with, where that is named by a path; else None.
 
     A shell runs the command: variables may be set before the program, and what it makes of other signs it tells itself.

@@ -10,8 +10,8 @@ from codeswarm.agents.base import Agent, AgentSpec
 from codeswarm.environment import Login
 from codeswarm.errors import ConfigError
 
-KINDS = ("claude", "codex", "api", "command", "replay")
-PLANNED = ("gemini", "acp")
+KINDS = ("claude", "codex", "acp", "api", "command", "replay")
+PLANNED = ("gemini",)
 
 
 def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Agent:
@@ -19,6 +19,7 @@ def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Ag
     makers: dict[str, Callable[[], Agent]] = {
         "claude": lambda: _class("claude", "ClaudeAgent")(spec, login),
         "codex": lambda: _class("codex", "CodexAgent")(spec, login),
+        "acp": lambda: _class("acp", "AcpAgent")(spec, directory, home, login),
         "api": lambda: _class("api", "ApiAgent")(spec, login),
         "command": lambda: _class("command", "CommandAgent")(spec, directory, home),
         "replay": lambda: _class("replay", "ReplayAgent")(spec, directory),

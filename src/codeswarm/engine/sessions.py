@@ -281,8 +281,8 @@ class Resolver:
     def _absolute(self, spec: str) -> str:
         """An agent spec whose relative names mean the same wherever the session is resumed."""
         parsed = AgentSpec.parse(spec)
-        if parsed.kind == "command":
-            return f"command:{program(parsed.argument, self._directory, self._environment.home)[0]}"
+        if parsed.kind in ("acp", "command"):
+            return f"{parsed.kind}:{program(parsed.argument, self._directory, self._environment.home)[0]}"
         if parsed.kind == "replay":
             return f"replay:{self._directory / parsed.argument}"
         return str(parsed)

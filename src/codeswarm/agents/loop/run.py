@@ -63,7 +63,6 @@ class Loop:
         self._conversation = conversation
         self._pauses_s = pauses_s
         self._voice = Voice()
-        self._system = SYSTEM
 
     def run(self) -> None:
         self._ear.listen()
@@ -120,7 +119,7 @@ class Loop:
         shrinks, patience = 0, Patience(self._shell.rest, self._pauses_s)
         while True:
             try:
-                return self._endpoint.ask(self._system, self._conversation.messages, TOOLS, self._voice.hear)
+                return self._endpoint.ask(SYSTEM, self._conversation.messages, TOOLS, self._voice.hear)
             except Trouble as trouble:
                 if overflows(trouble) and shrinks < SHRINKS_MAX and self._conversation.shrink():
                     shrinks += 1

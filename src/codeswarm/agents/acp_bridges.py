@@ -1,0 +1,160 @@
+"""The ACP agents that are known by name: what they are given, how they are told to behave, how their errors read.
+
+ACP has a shape for errors and no words for them: each agent has its own. Rows were taken from what each of them said
+to every fault of the scripted model.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codeswarm.agents.base import Capabilities, Stage
+from codeswarm.agents.claude import FIXED_ENVIRONMENT, credentials
+from codeswarm.agents.codex import ENDPOINT as CODEX_ENDPOINT, KEYS as CODEX_KEYS, PROVIDER, provider_of
+from codeswarm.agents.failures import BY_STATUS, Row, Table
+from codeswarm.domain.results import FailureClass
+from codeswarm.egress.base import Endpoint
+from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, Login
+
+AUTH_REQUIRED = "-32000"
+"""ACP's own code of errors for it, as a kind of error."""
+
+GENERIC: Table = (
+    Row(
+        FailureClass.QUOTA,
+        words=("usage limit", "credit balance", "exhausted your", "quota exceeded", "out of credits", "billing"),
+        kinds=("usageLimitExceeded", "billing_error", "insufficient_quota"),
+    ),
+    Row(
+        FailureClass.CONTEXT_OVERFLOW,
+        words=("prompt is too long", "context window", "context length", "maximum number of tokens allowed"),
+        kinds=("contextWindowExceeded", "max_tokens"),
+    ),
+    Row(
+        FailureClass.UNKNOWN_MODEL,
+        words=("issue with the selected model", "is not found for api version", "model not found"),
+        kinds=("model_not_found", "unsupported_model"),
+    ),
+    Row(FailureClass.AUTH, words=("invalid api key",), kinds=(AUTH_REQUIRED, "authentication_failed", "unauthorized")),
+    Row(FailureClass.TIMED_OUT, kinds=("max_turn_requests",)),
+    Row(FailureClass.RATE_LIMITED, words=("429", "rate limit", "too many requests"), kinds=("rate_limit",)),
+    Row(
+        FailureClass.OVERLOADED,
+        words=("overloaded", "high demand", "at capacity"),
+        kinds=("overloaded", "server_error", "serverOverloaded", "category:service", "category:connection"),
+    ),
+    *BY_STATUS,
+)
+CODEX_FAILURES: Table = (
+    Row(FailureClass.UNKNOWN_MODEL, words=("404 not found",)),
+    Row(FailureClass.REFUSED, words=("reason: content_filter",)),
+    Row(FailureClass.CRASHED, words=("reason: max_output_tokens",)),
+    *GENERIC,
+)
+GEMINI_SETTINGS = Path(__file__).parent / "gemini_settings.json"
+"""What Gemini CLI takes from a file alone: how to log in, and to let others do the trying again."""
+CLAUDE_FAILURES: Table = (Row(FailureClass.CRASHED, words=("output token maximum",)), *GENERIC)
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """One agent that is known; `ANY` stands for all others."""
+
+    programs: tuple[str, ...]
+    """What it is called in a command: a program, or a package of node's."""
+    agent: str
+    """What it calls itself, as `agentInfo` tells it."""
+    variables: tuple[str, ...] = ()
+    """By which of the person's variables it is logged in: its own vendor's, one is enough."""
+    environment: Callable[[Login, Stage], Mapping[str, str]] = field(default=lambda login, stage: {})
+    """What it is told: where its model is, with a key that is put in outside, and how to behave."""
+    before: str = ""
+    """What a shell does before it, in the HOME that it has inside."""
+    shown: tuple[Path, ...] = ()
+    """Files of ours that it reads."""
+    session: Callable[[bool], Mapping[str, Any]] = field(default=lambda trusted: {})
+    """`_meta` of a session; a repository's own settings are kept out where it is not trusted."""
+    method: str = ""
+    """How it is logged in by the variables, where it must be told."""
+    failures: Table = GENERIC
+    can: Capabilities = Capabilities(resume=True, turns=True, ask=True)
+    counts: bool = False
+    """It counts tokens whatever happens: a turn of none had no answer."""
+
+
+def _claude(login: Login, stage: Stage) -> dict[str, str]:
+    given = credentials(login.of((*CLAUDE_VARIABLES, CLAUDE_ENDPOINT)), stage)
+    return {**FIXED_ENVIRONMENT, **given, **login.of(("CLAUDE_CODE_EXECUTABLE",))}
+
+
+def _claude_session(trusted: bool) -> dict[str, Any]:
+    walls = {} if trusted else {"settingSources": [], "strictMcpConfig": True}
+    return {"claudeCode": {"options": {"promptSuggestions": False, **walls}}}
+
+
+def _codex(login: Login, stage: Stage) -> dict[str, str]:
+    settings, key = provider_of(login.of((*CODEX_KEYS, CODEX_ENDPOINT)), stage)
+    prefix = f"model_providers.{PROVIDER}."
+    provider = {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
+    config = {"analytics": {"enabled": False}, **({"model_providers": {PROVIDER: provider}} if provider else {})}
+    # Codex's own sandbox makes `.git` read-only, and it says nothing of it: ours stands around it.
+    told = {"CODEX_CONFIG": json.dumps(config), "INITIAL_AGENT_MODE": "agent-full-access", "NO_BROWSER": "1"}
+    return {**told, **({"MODEL_PROVIDER": PROVIDER} if provider else {}), **key, **login.of(("CODEX_PATH",))}
+
+
+def _gemini(login: Login, stage: Stage) -> dict[str, str]:
+    key = login.keys.get("GEMINI_API_KEY", "")
+    upstream = login.keys.get("GOOGLE_GEMINI_BASE_URL") or "https://generativelanguage.googleapis.com"
+    reached = stage.reach(Endpoint(upstream, "x-goog-api-key", key))
+    told = {"GEMINI_API_KEY": reached.secret, "GOOGLE_GEMINI_BASE_URL": reached.url}
+    return {"GEMINI_CLI_NO_RELAUNCH": "true", **told}
+
+
+CLAUDE = Bridge(
+    programs=("claude-agent-acp",),
+    agent="@agentclientprotocol/claude-agent-acp",
+    variables=CLAUDE_VARIABLES,
+    environment=_claude,
+    session=_claude_session,
+    failures=CLAUDE_FAILURES,
+    can=Capabilities(resume=True, turns=True, inject=True, ask=True, cost=True, context_tokens=200_000),
+)
+CODEX = Bridge(
+    programs=("codex-acp",),
+    agent="@agentclientprotocol/codex-acp",
+    variables=CODEX_KEYS,
+    environment=_codex,
+    failures=CODEX_FAILURES,
+    can=Capabilities(resume=True, turns=True, inject=True),
+    counts=True,
+)
+GEMINI = Bridge(
+    programs=("gemini", "gemini-cli"),
+    agent="gemini-cli",
+    variables=("GEMINI_API_KEY",),
+    environment=_gemini,
+    before=f'mkdir -p "$HOME/.gemini" && cp {shlex.quote(str(GEMINI_SETTINGS))} "$HOME/.gemini/settings.json"',
+    shown=(GEMINI_SETTINGS,),
+    method="gemini-api-key",
+    # It keeps a conversation in a file named by the minute, and one that is taken up within that minute empties it.
+    can=Capabilities(turns=True, ask=True),
+    counts=True,
+)
+ANY = Bridge(programs=(), agent="")
+KNOWN = (CLAUDE, CODEX, GEMINI)
+
+
+def bridge_in(words: list[str]) -> Bridge:
+    """The agent that a command's words name, by the program or, as in `npx PACKAGE@VERSION`, by the package."""
+    names = {word.rpartition("/")[2].partition("@")[0] for word in words}
+    return next((bridge for bridge in KNOWN if names & set(bridge.programs)), ANY)
+
+
+def bridge_called(agent: str, usual: Bridge) -> Bridge:
+    """The agent that calls itself so; `usual` where none is known by that name."""
+    return next((bridge for bridge in KNOWN if bridge.agent == agent), usual)
