@@ -66,7 +66,12 @@ class AcpAgent:
         told = self.bridge.environment(self._login, stage)
         environment = {**self._login.extra, **told, **task.environment()}
         terms = Terms(
-            str(task.inside.workspace), task.conversation if task.resume else "", self._model(), task.used, task.trusted
+            folder=str(task.inside.workspace),
+            session=task.conversation if task.resume else "",
+            model=self._model(),
+            used=task.used,
+            trusted=task.trusted,
+            ask=task.ask,
         )
         conversation = AcpConversation(Path(self._name()).name, self.bridge, stage, terms)
         running = f"exec {command}" if _is_simple(command) else command

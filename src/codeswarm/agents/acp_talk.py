@@ -76,6 +76,8 @@ class Terms:
     """What it had used before."""
     trusted: bool
     """Whether the repository's own settings for agents count."""
+    ask: bool
+    """Whether its questions are passed on; else whatever it asks for is allowed."""
 
 
 class AcpConversation:
@@ -96,6 +98,8 @@ class AcpConversation:
         self._turning = False
         self._steering: list[tuple[str, asyncio.Task[Any]]] = []
         self._asking: set[asyncio.Task[Any]] = set()
+        self._denied: list[str] = []
+        """What it has not been told yet of why something was not allowed."""
         self._read, self._written = terms.used.input_tokens or 0, terms.used.output_tokens or 0
         self._counted = False
         self._closed: asyncio.Task[Failure | None] | None = None
@@ -205,14 +209,15 @@ class AcpConversation:
             self._turning = False
 
     async def _prompt(self, text: str) -> Ending:
-        """A prompt, and another one with every word that came too late for the one before."""
+        """A prompt, and another one with every word that found no room in the one before, or came too late for it."""
         while True:
             request = PromptRequest(session_id=self.id, prompt=[TextContentBlock(type="text", text=text)])
             result = await self._request("session_prompt", request)
             read, written = tokens_of(result)
             self._count(read, written)
             failure = self._failure_in(result, (read or 0) + (written or 0))
-            text = await self._too_late()
+            text = "\n\n".join(filter(None, (*self._denied, await self._too_late())))
+            self._denied.clear()
             if failure is not None or not text:
                 break
         said = self._updates.said
@@ -289,10 +294,15 @@ class AcpConversation:
             request = RequestPermissionRequest.model_validate(params)
         except ValidationError as error:
             raise RequestError.invalid_params() from error
+        if not self._terms.ask:
+            return _decision(request, allowed=True)
         asking = asyncio.ensure_future(self._stage.ask(_question(request, self._terms.folder)))
         self._asking.add(asking)
         try:
-            return _decision(request, allowed=(await asking).allowed)
+            permission = await asking
+            if not permission.allowed and permission.why:
+                self._denied.append(f"That was not allowed: {permission.why}")
+            return _decision(request, allowed=permission.allowed)
         except asyncio.CancelledError:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         finally:
