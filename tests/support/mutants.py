@@ -14,9 +14,22 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from codeswarm.domain import budget, gates, landing, leasing, outcome, policy, tickets
-from codeswarm.domain.evolving import attempt, landing as landed, moves, session
+from codeswarm.domain import (
+    budget,
+    cascade,
+    gates,
+    landing,
+    leasing,
+    lifecycle,
+    outcome,
+    parking,
+    policy,
+    settle,
+    tickets,
+)
+from codeswarm.domain.evolving import attempt, landing as landed, moves, session, spending
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.parkings import Parkings
 from codeswarm.engine.rescuer import Rescuer
 
 
@@ -33,7 +46,8 @@ MUTANTS = (
     Mutant("a gate's epoch is not checked", leasing.gate_holder, "if gate.live_epoch != epoch:", "if False:"),
     Mutant("a leased ticket stays in the queue", moves.move, "session.ready.discard(id_)", "pass"),
     Mutant("no money is set aside", budget.reservation, "usd=budget.reserve_usd if", "usd=0.0 if"),
-    Mutant("an agent is started without asking for the money", budget.affordable, "return False", "return True"),
+    Mutant("an agent is started without asking for the money", budget.affordable,
+           "return _hold(", "return True or _hold("),
     Mutant("a retry is lost", moves.make_ready, "enqueue(session, ticket)", "pass"),
     Mutant("failures are not counted", attempt._failed, "ticket.failures += 1", "ticket.failures += 0"),
     Mutant("a landing asks for no receipt", gates.missing, "if not _passed(session, tree, command, base)", "if False"),
@@ -53,12 +67,27 @@ MUTANTS = (
            "send_back(session, ticket, Feedback(source", "(lambda *given: 0)(session, ticket, Feedback(source"),
     Mutant("an interrupted gate is never run again", landed._gate_lost, "gate.live_epoch = None", "pass"),
     Mutant("a late result is dropped", outcome._late, "if attempt.status in _REPORTED:", "if True:"),
-    Mutant("what was set aside is not given back", attempt._settle_spending,
-           "spending.reserved_usd -= attempt.reserved_usd", "pass"),
+    Mutant("what was set aside is not given back", spending.settle_spending,
+           "book.reserved_usd -= attempt.reserved_usd", "pass"),
     Mutant("a refused save is never over", session._save_refused, "session.save = None", "pass"),
     Mutant("a red gate has no consequence", landing.complete_gate, "if red else", "if False else"),
     Mutant("what the disk never took is kept in memory", Kernel._forget, "self._give_up(lost, error)", "pass"),
     Mutant("no lease ever runs out", Rescuer.rescue, "self._desk.overdue()", "[]"),
+    Mutant("a parked agent is used", cascade._usable, "return not session.parked or", "return True or"),
+    Mutant("what was to use a parked agent begins", parking._called_back,
+           "attempt.status is not AttemptStatus.LEASED", "True"),
+    Mutant("no agent ever comes back", Rescuer._back, "<= now_ms", "<= 0"),
+    Mutant("an agent is back before its time", parking._until_ms,
+           "return min(", "return now_ms + 1000 if failure.retry_at_ms else min("),
+    Mutant("a wait has no bound", parking._until_ms, "min(told_ms, now_ms + LONGEST_WAIT_MS)", "told_ms"),
+    Mutant("tickets that waited are not released", parking._released, "if not session.without_agent:", "if True:"),
+    Mutant("a refused login suspends nobody", settle._out_of_agents, "if why else []", "if False else []"),
+    Mutant("others hear nothing", Parkings._is_news, "new = known is None or", "new = False and"),
+    Mutant("a new session hears nothing", lifecycle.start, "parking.concerns(", "False and parking.concerns("),
+    Mutant("a red gate goes up for ever", cascade.escalated,
+           "rung <= ticket.rungs.get(attempt.phase, 0) or", "False or"),
+    Mutant("a finished phase is done again", attempt._attempt_succeeded,
+           "enter_phase(ticket, ticket.phase_index + 1)", "enter_phase(ticket, ticket.phase_index)"),
 )  # fmt: skip
 
 

@@ -120,8 +120,8 @@ def standing(session: Session, claim: cmd.Claim) -> list[ev.Event]:
                 for id_ in session.ready.of_role(role)
             ]
     for id_ in session.without_agent:
-        if has_agent(session, session.tickets[id_].phase.role, claim):
-            events.append(ev.TicketReleased(ticket=id_, by=POLICY))
+        if (found := choice(session, session.tickets[id_], claim)) is not None:
+            events.append(ev.TicketReleased(ticket=id_, by=POLICY, agent=found[0], account=found[1]))
     return events
 
 

@@ -129,12 +129,13 @@ def concerns(settings: Settings, agent: str) -> bool:
 def _parked(session: Session, parked: ev.AgentParked, now_ms: int, but: TicketId | None = None) -> list[ev.Event]:
     """The event, where it is news; and the end of attempts that were to use the agent and have not begun."""
     known = session.parked.get((parked.agent, parked.account))
-    if known is not None and not _longer(parked.until_ms, known.until_ms):
+    if known is not None and not longer(parked.until_ms, known.until_ms):
         return []
     return [parked, *_called_back(session, parked, but, now_ms)]
 
 
-def _longer(until_ms: int | None, known_ms: int | None) -> bool:
+def longer(until_ms: int | None, known_ms: int | None) -> bool:
+    """Whether a parking lasts longer than one that is known; None: until a person says so."""
     if until_ms is None or known_ms is None:
         return known_ms is not None
     return until_ms > known_ms

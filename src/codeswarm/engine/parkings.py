@@ -1,27 +1,26 @@
 """What one session learns of an agent, all others are told: a quota that is spent is spent for all of them.
 
 The log is one stream a session, and each decides by its own alone; so the word is carried from one to the others, as a
-command. The newest word about an agent and an account counts. Carrying it twice changes nothing.
+command. The newest word about an agent and an account counts, by its place in the ledger, since clocks are set.
+Carrying it twice changes nothing, and only who found it out is a source: so no word goes round in circles.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
-from codeswarm.domain.parking import OF_THE_ACCOUNT
+from codeswarm.domain.parking import OF_THE_ACCOUNT, concerns, longer
 from codeswarm.domain.session import AgentKey, Session
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.room import Room
 from codeswarm.errors import Refused
 from codeswarm.ledger.base import Recorded
 
-_Row = dict[str, Any]
+Word = cmd.ParkAgent | cmd.UnparkAgent
 _NEWS = (ev.AgentParked, ev.AgentUnparked, ev.SessionResumed)
 """Who resumes may bring agents in that others know more of."""
 
@@ -32,11 +31,18 @@ class Parkings:
         self._clock = clock
         self._room = room
         self._news = asyncio.Event()
+        self._words: dict[AgentKey, Word] | None = None
+        """The newest of each agent and account; None: not yet read from the ledger."""
         kernel.observe(self._observe)
 
     def _observe(self, records: list[Recorded]) -> None:
-        if any(isinstance(record.event, _NEWS) for record in records):
-            self._news.set()
+        news = [record for record in records if isinstance(record.event, _NEWS)]
+        if not news:
+            return
+        words = self._newest()  # where they are read only now, these records are among what is read
+        for record in news:
+            _hear(words, record.session, record.event)
+        self._news.set()
 
     async def run(self) -> None:
         """Tell all what any of them knows: at the start, and when one learns something. Until cancelled."""
@@ -47,66 +53,61 @@ class Parkings:
 
     async def spread(self) -> None:
         """Every open session that has not heard the newest word is told it. Idempotent."""
-        words = self._newest()
-        for session in self._kernel.open_sessions() if words else ():
-            for key, row in words.items():
-                if (command := self._to_be_told(session, key, row)) is not None:
-                    with suppress(Refused):  # it has ended meanwhile, or the time has come
-                        await self._kernel.execute(session.id, command)
+        for key in list(self._newest()):
+            for session in self._kernel.open_sessions():
+                if (word := self._newest().get(key)) is not None and self._is_news(session, key, word):
+                    with suppress(Refused):  # it has ended meanwhile
+                        await self._kernel.execute(session.id, word)
 
     def holding(self) -> tuple[cmd.ParkAgent, ...]:
         """What a new session has to know from its first moment."""
-        return tuple(_park(key, row) for key, row in self._newest().items() if row["state"] == "parked")
+        return tuple(word for word in self._newest().values() if isinstance(word, cmd.ParkAgent) and self._lasts(word))
 
-    def _newest(self) -> dict[AgentKey, _Row]:
-        """The newest word about each agent and account that still matters."""
-        words: dict[AgentKey, _Row] = {}
-        for row in self._matter():
-            key = (row["agent"], row["account"])
-            if key not in words or _age(row) >= _age(words[key]):
-                words[key] = row
-        return words
+    def _is_news(self, session: Session, key: AgentKey, word: Word) -> bool:
+        known = session.parked.get(key)
+        if isinstance(word, cmd.UnparkAgent):
+            return known is not None
+        new = known is None or longer(word.until_ms, known.until_ms)
+        return new and concerns(session.settings, word.agent) and self._lasts(word)
 
-    def _matter(self) -> Iterator[_Row]:
-        """What time ended is no word any more; nor is a refused login in a session that is over: who began another
+    def _lasts(self, word: cmd.ParkAgent) -> bool:
+        """What time has ended is no word any more; nor is a refused login of a session that is over: who began another
         one may have mended it.
         """
-        rows = self._kernel.ledger.table("parkings")
-        open_ = {session.id for session in self._kernel.open_sessions()} if rows else set()
-        for row in rows:
-            lasts = row["until_ms"] is None or row["until_ms"] > self._clock.now_ms()
-            known = row["until_ms"] is not None or row["session"] in open_
-            if row["why"] in OF_THE_ACCOUNT and lasts and known and (row["state"] == "parked" or row["given_by"]):
-                yield row
+        if word.until_ms is not None:
+            return word.until_ms > self._clock.now_ms()
+        return any(session.id == word.told_by for session in self._kernel.open_sessions())
 
-    @staticmethod
-    def _to_be_told(session: Session, key: AgentKey, row: _Row) -> cmd.Command | None:
-        mine = session.parkings.get(key)
-        if row["session"] == session.id or (mine is not None and (mine.changed_ms, mine.state) >= _age(row)):
-            return None
-        if row["state"] == "parked":
-            return _park(key, row)
-        if mine is None or mine.state != "parked":
-            return None
-        return cmd.UnparkAgent(agent=key[0], account=key[1], by=row["given_by"], told_by=_origin(row))
+    def _newest(self) -> dict[AgentKey, Word]:
+        if self._words is None:
+            self._words = self._read()
+        return self._words
 
-
-def _age(row: _Row) -> tuple[int, str]:
-    """Of two words of the same moment that counts by which an agent can be used."""
-    return row["changed_ms"], row["state"]
-
-
-def _park(key: AgentKey, row: _Row) -> cmd.ParkAgent:
-    return cmd.ParkAgent(
-        agent=key[0],
-        account=key[1],
-        why=row["why"],
-        detail=row["detail"],
-        since_ms=row["since_ms"],
-        until_ms=row["until_ms"],
-        told_by=_origin(row),
-    )
+    def _read(self) -> dict[AgentKey, Word]:
+        """As an earlier life of the router left it: there is no order but that of the clock, which is right mostly."""
+        words: dict[AgentKey, Word] = {}
+        for row in self._kernel.ledger.table("parkings"):  # the oldest first
+            key = {"agent": row["agent"], "account": row["account"]}
+            told_by = SessionId(row["told_by"] or row["session"])
+            if row["why"] not in OF_THE_ACCOUNT:
+                continue
+            if row["state"] == "parked":
+                said = {name: row[name] for name in ("why", "detail", "since_ms", "until_ms")}
+                words[row["agent"], row["account"]] = cmd.ParkAgent(**key, **said, told_by=told_by)
+            elif row["given_by"]:
+                words[row["agent"], row["account"]] = cmd.UnparkAgent(**key, by=row["given_by"], told_by=told_by)
+        return words
 
 
-def _origin(row: _Row) -> SessionId:
-    return SessionId(row["told_by"] or row["session"])
+def _hear(words: dict[AgentKey, Word], session: SessionId, event: ev.Event) -> None:
+    """What a session has found out itself is a word. What it was told is none, and the end of a time ends one."""
+    match event:
+        case ev.AgentParked() if not event.told_by and event.why in OF_THE_ACCOUNT:
+            said = event.model_dump(exclude={"times", "told_by"})
+            words[event.agent, event.account] = cmd.ParkAgent(**said, told_by=session)
+        case ev.AgentUnparked() if not event.by:
+            words.pop((event.agent, event.account), None)
+        case ev.AgentUnparked() if not event.told_by:
+            words[event.agent, event.account] = cmd.UnparkAgent(
+                agent=event.agent, account=event.account, by=event.by, told_by=session
+            )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pydantic import JsonValue
 
 from codeswarm.domain import gates
+from codeswarm.domain.cascade import kind_of
 from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import (
@@ -22,7 +23,7 @@ from codeswarm.domain.results import (
     Verdict,
     Work,
 )
-from codeswarm.domain.session import Attempt, Gate, Session, Ticket
+from codeswarm.domain.session import AgentKey, Attempt, Gate, Session, Ticket
 from codeswarm.engine.receipts import Signer
 from codeswarm.simulator.faults import Fault, Faults
 from codeswarm.simulator.plans import fake_id, tree_of
@@ -30,6 +31,8 @@ from codeswarm.simulator.plans import fake_id, tree_of
 MOST_USD = 0.5
 """What an attempt costs at most: as much as is set aside for it."""
 QUOTA_S = 400.0
+UNTOLD, ABSURD = 0.4, 0.03
+"""So often the other side does not say when a quota is back; so often it names a moment that nobody will see."""
 CLASSES = tuple(class_ for class_ in FailureClass if class_ is not FailureClass.LOST)
 """How an agent can fail. A loss is nothing that a worker could report."""
 
@@ -61,12 +64,17 @@ class Agents:
         self.signer = signer
         self.classes: set[FailureClass] = set()
         """The ways in which agents have failed."""
+        self.spent: dict[AgentKey, float] = {}
+        """Until when quotas are spent, by the world's own clock."""
+        self.refused: dict[AgentKey, None] = {}
+        """Logins that nobody has mended yet."""
 
     def report(
         self, session: Session, ticket: Ticket, attempt: Attempt, now_ms: int, at_s: float, failure: FailureClass | None
     ) -> tuple[Report, tuple[Receipt, ...]]:
         """The end of an attempt. `failure`: how the worker saw it end, if not by itself."""
         where = (session.id, ticket.id, attempt.epoch)
+        failure = failure or self._refusal(attempt, at_s, where)
         if failure is None and self._faults.strikes(Fault.AGENT_FAILS, at_s, *where):
             failure = self._faults.choose(CLASSES, "class", *where)
         if failure is not None:
@@ -79,7 +87,9 @@ class Agents:
         builds = attempt.role is Role.IMPLEMENTER and ticket.contract is not None
         report = Report(
             work=work,
-            failure=self._failure(failure, now_ms, where),
+            failure=self._failure(
+                failure, self.spent.get((attempt.agent, attempt.account), at_s) - at_s, now_ms, where
+            ),
             gate_runs=runs,
             verdict=verdict if attempt.role is Role.REVIEWER else None,
             findings=(Finding(text="not like this"),) if asks else (),
@@ -93,6 +103,24 @@ class Agents:
         )
         return report, self.signer.for_runs(session, runs, tree, attempt.worker, lambda run: attempt.base)
 
+    def _refusal(self, attempt: Attempt, at_s: float, where: tuple[object, ...]) -> FailureClass | None:
+        """What the other side refuses an agent: for itself, or since others have found it out already."""
+        if not attempt.agent:
+            return None
+        login, agent = (kind_of(attempt.agent), attempt.account), (attempt.agent, attempt.account)
+        if login in self.refused or self._faults.strikes(Fault.AUTH_REFUSED, at_s, *where):
+            self.refused[login] = None
+            return FailureClass.AUTH
+        if self._faults.strikes(Fault.QUOTA_SPENT, at_s, *where):
+            self.spent[agent] = max(
+                self.spent.get(agent, 0.0), at_s + self._faults.between(1, QUOTA_S, "spent", *where)
+            )
+        if self.spent.get(agent, 0.0) > at_s:
+            return FailureClass.QUOTA
+        if self._faults.strikes(Fault.BURST, at_s, *where):
+            return self._faults.choose((FailureClass.RATE_LIMITED, FailureClass.OVERLOADED), "burst", *where)
+        return None
+
     def _proposes(self, ticket: Ticket, at_s: float, where: tuple[object, ...]) -> bool:
         return ticket.planning is None and self._faults.strikes(Fault.PROPOSAL, at_s, *where)
 
@@ -104,11 +132,16 @@ class Agents:
         markers = ("src/0.py:7",) if failure is FailureClass.CONFLICT_MARKERS else ()
         return Work(commit=commit, tree=tree_of(commit), changed_files=changed, markers=markers)
 
-    def _failure(self, class_: FailureClass | None, now_ms: int, where: tuple[object, ...]) -> Failure | None:
+    def _failure(
+        self, class_: FailureClass | None, spent_s: float, now_ms: int, where: tuple[object, ...]
+    ) -> Failure | None:
         if class_ is None:
             return None
-        quota = class_ in (FailureClass.QUOTA, FailureClass.RATE_LIMITED)
-        back_ms = now_ms + int(1000 * self._faults.between(1, QUOTA_S, "quota", *where)) if quota else None
+        back_ms = None
+        if class_ in (FailureClass.QUOTA, FailureClass.RATE_LIMITED):
+            said = self._faults.draw("told", *where)
+            wait_s = spent_s if spent_s > 0 else self._faults.between(1, QUOTA_S, "quota", *where)
+            back_ms = None if said < UNTOLD else now_ms + int(1000 * wait_s * (1e6 if said > 1 - ABSURD else 1))
         return Failure(failure_class=class_, message=f"it was {class_}", retry_at_ms=back_ms)
 
     def _usage(self, at_s: float, where: tuple[object, ...]) -> Usage:

@@ -40,6 +40,12 @@ class Fault(StrEnum):
     # ── agents and gates ──
     AGENT_FAILS = "agent_fails"
     """By one of the failure classes."""
+    QUOTA_SPENT = "quota_spent"
+    """Of an agent and its account, for a while: whoever works with it meanwhile meets the same."""
+    BURST = "burst"
+    """Too much at once."""
+    AUTH_REFUSED = "auth_refused"
+    """An account's login, until somebody has mended it."""
     AGENT_SLOW = "agent_slow"
     """Beyond its time-out."""
     AGENT_HANGS = "agent_hangs"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from codeswarm.domain import commands as cmd
+from codeswarm.domain.cascade import kind_of
 from codeswarm.domain.ids import ApprovalId, Commit, SessionId, TicketId
-from codeswarm.domain.session import Session, Ticket
+from codeswarm.domain.session import Parking, Session, Ticket
 from codeswarm.domain.states import SessionStatus, SuspendReason, TicketStatus, WaitReason
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.errors import CodeswarmError
@@ -21,6 +22,9 @@ MORE_USD = 3.0
 MOST_RETRIES = 2
 """So often a failed ticket is tried again while things go wrong; afterwards once more."""
 
+MENDS = 0.5
+MOST_HOURS = 1
+"""Nobody waits longer than that for a quota: they buy more."""
 MOST_SAVES = 3
 """So often a save that is refused is asked for again."""
 
@@ -43,13 +47,20 @@ class People:
             router = self._world.router
             if router is None:
                 continue
+            self._mend()
             for session in router.kernel.live_sessions():
                 if session.status not in (SessionStatus.FINALIZED, SessionStatus.CANCELLED):
                     await self._look(session)
 
+    def _mend(self) -> None:
+        """Somebody looks after a login that was refused; not always at once."""
+        for login in list(self._world.agents.refused):
+            if self._world.faults.stopped or self._world.faults.draw("mends", *login, self._looks) < MENDS:
+                del self._world.agents.refused[login]
+
     async def _look(self, session: Session) -> None:
         await self._disturb(session)
-        if session.status is SessionStatus.SUSPENDED:
+        if session.status is SessionStatus.SUSPENDED or self._worth_resuming(session):
             await self._resume(session)
         for id_ in list(session.open_approvals):
             await self._answer(session, id_)
@@ -76,7 +87,19 @@ class People:
         budget = session.settings.budget.usd
         more = budget is not None and session.suspend_reason is SuspendReason.BUDGET
         usd = session.spending.usd + MORE_USD if more else None
-        await self._do(session.id, cmd.ResumeSession(by="ada", budget_usd=usd))
+        buys = any(self._is_far(parking) for parking in session.parked.values())
+        await self._do(session.id, cmd.ResumeSession(by="ada", budget_usd=usd, unpark=buys))
+
+    def _worth_resuming(self, session: Session) -> bool:
+        """Whether an agent of a session that goes on can be used again by a person's word."""
+        refused = self._world.agents.refused
+        return any(
+            self._is_far(parking) or (parking.until_ms is None and (kind_of(agent), account) not in refused)
+            for (agent, account), parking in session.parked.items()
+        )
+
+    def _is_far(self, parking: Parking) -> bool:
+        return (parking.until_ms or 0) > self._world.clock.now_ms() + MOST_HOURS * 3_600_000
 
     async def _answer(self, session: Session, id_: ApprovalId) -> None:
         """Yes; or, where the dice say so, no, or nothing at all until it is too late."""

@@ -19,6 +19,7 @@ from codeswarm.domain.policy import matches
 from codeswarm.domain.results import FailureClass, GateCommand
 from codeswarm.domain.settings import Settings
 from codeswarm.domain.ticket import TicketSpec
+from codeswarm.simulator.parkings import AgentBooks
 
 Key = tuple[str, int]
 
@@ -87,6 +88,7 @@ class Promises:
         self._tell = tell
         self._is_green = is_green
         self._audit = Audit()
+        self._agents = AgentBooks()
         self._settings = _NOT_YET
         self._plans: dict[int, tuple[TicketSpec, ...]] = {}
         self.tickets: dict[TicketId, _Books] = {}
@@ -110,6 +112,8 @@ class Promises:
         for problem in self._audit.problems[known:]:
             self._tell(problem)
         for problem in self._look(event, at_ms):
+            self._tell(problem)
+        for problem in self._agents.look(event, at_ms):
             self._tell(problem)
 
     def _look(self, event: ev.Event, at_ms: int) -> Iterator[str]:
@@ -158,7 +162,9 @@ class Promises:
                     yield f"changes of {event.ticket} were asked for {self.tickets[event.ticket].changes} times"
             case ev.ContractDisputed():
                 self._entered(event.ticket)
-            case ev.TicketRetried() | ev.TicketReleased():
+            case ev.TicketRetried() | ev.TicketReleased() if (
+                event.by != "policy"
+            ):  # an agent that is back excuses nothing
                 books = self._entered(event.ticket)
                 books.leases, books.held = 0, False
                 if isinstance(event, ev.TicketRetried):

@@ -125,10 +125,11 @@ class _Unreachable(Exception):
 class Worker:
     """One process. It lives until `kill`."""
 
-    def __init__(self, world: World, id_: WorkerId, slots: int) -> None:
+    def __init__(self, world: World, id_: WorkerId, slots: int, accounts: dict[str, str]) -> None:
         self.id = id_
         self._world = world
         self._network = Network(world)
+        self._accounts = accounts
         self._tasks = [world.begin(self._slot(n, AGENT_ROLES)) for n in range(slots)]
         self._tasks.append(world.begin(self._slot(slots, frozenset({Role.VERIFIER}))))
         self.on_crash: Callable[[Worker], None] = lambda worker: None
@@ -142,7 +143,7 @@ class Worker:
     # ── a slot ──
 
     async def _slot(self, number: int, roles: frozenset[Role]) -> None:
-        claim = cmd.Claim(worker=self.id, roles=roles)
+        claim = cmd.Claim(worker=self.id, roles=roles, accounts=self._accounts)
 
         async def ask(router: Router) -> Leased | None:
             return await router.claim(claim, CLAIM_WAIT_S)

@@ -30,6 +30,7 @@ from codeswarm.simulator.agents import Agents, Truth
 from codeswarm.simulator.faults import Fault, Faults, Strike
 from codeswarm.simulator.ledger import Disk, SlowLedger
 from codeswarm.simulator.loop import LoopClock, Standstill, VirtualLoop, play
+from codeswarm.simulator.parkings import Heard
 from codeswarm.simulator.people import People
 from codeswarm.simulator.plans import fake_id, make_plan, make_settings, tree_of, with_times
 from codeswarm.simulator.promises import AFTER_THE_END, Promises
@@ -111,6 +112,7 @@ class _World:
         self._ledger.before_commit, self._ledger.after_commit = self._before_commit, self._committed
         self.router: Router | None = None
         self._promises: dict[SessionId, Promises] = {}
+        self._heard = Heard()
         self._acknowledged: dict[SessionId, int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._commits = self._started = self._workers = 0
@@ -207,7 +209,9 @@ class _World:
         numbers = random.Random(f"{self._order.seed} {id_}")  # noqa: S311 - what is wanted is that it can be foretold
         settings = with_times(make_settings(numbers), numbers, self.clock.now_ms())
         plan = make_plan(numbers, MOST_TICKETS)[: self._order.most_tickets]
-        base = Commit(fake_id("base", id_))
+        base, router = Commit(fake_id("base", id_)), self.router
+        if router is None:
+            return
         command = cmd.StartSession(
             session=id_,
             name="",
@@ -218,10 +222,8 @@ class _World:
             settings=settings,
             tickets=plan,
             by="ada",
+            parked=router.parkings.holding(),
         )
-        router = self.router
-        if router is None:
-            return
         with suppress(CodeswarmError, RouterDied):
             await router.do(lambda _: router.kernel.execute(id_, command))
             self._started += 1
@@ -238,7 +240,9 @@ class _World:
 
     def _start_worker(self, number: int) -> None:
         self._workers += 1
-        worker = Worker(self, WorkerId(f"w{number}.{self._workers}"), SLOTS)
+        theirs = number == 0 and self.faults.draw("accounts") < 0.3
+        accounts = {"claude": "theirs" if theirs else "ours"}
+        worker = Worker(self, WorkerId(f"w{number}.{self._workers}"), SLOTS, accounts)
         worker.on_crash = lambda dead: self._worker_died(dead, number)
 
     def _worker_died(self, worker: Worker, number: int) -> None:
@@ -339,6 +343,8 @@ class _World:
             if promises is None:
                 promises = self._promises[record.session] = Promises(self._tell_of(record.session), self._is_green)
             promises.see(record.event, record.at_ms)
+            for problem in self._heard.look(record.session, record.event, record.at_ms, self.clock.monotonic()):
+                self.fail(problem)
         if self._order.most_events is not None and self._ledger.head()[0] >= self._order.most_events:
             self._done.set()
 

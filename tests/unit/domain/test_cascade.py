@@ -208,3 +208,17 @@ def test_where_the_stronger_choice_is_parked_a_weaker_one_goes_on() -> None:
     swarm.later(10_000)
     swarm.begin("a")
     assert agents(swarm)[-1] == LARGE
+
+
+def test_workers_of_two_accounts_do_not_send_a_ticket_to_and_fro() -> None:
+    swarm = cascade(roles={"*": (SMALL,)})
+    mine, theirs = {"claude": "mine"}, {"claude": "theirs"}
+    swarm.begin("a", accounts=mine)
+    swarm.end("a", failure=F.QUOTA)
+    assert swarm.claim(accounts=mine) is None
+    assert swarm.claim("w2", accounts=theirs) is None
+    before = len(swarm.events)
+    for _ in range(3):
+        assert swarm.claim(accounts=mine) is None
+    assert len(swarm.events) == before, "the other worker's account is known now"
+    assert swarm.claim("w2", accounts=theirs) == "a"

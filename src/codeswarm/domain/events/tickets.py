@@ -49,6 +49,10 @@ class TicketReleased(Event):
     ticket: TicketId
     by: str
     """A person; `policy` where an agent is there again."""
+    agent: str = ""
+    """The agent that a worker has for it after all, by another account than the one that is parked."""
+    account: str = ""
+    """A digest of that account."""
 
 
 class TicketHeld(Event):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.budget import ticket_spent
-from codeswarm.domain.cascade import POLICY
+from codeswarm.domain.cascade import POLICY, kind_of
 from codeswarm.domain.evolving.moves import enter_phase, make_ready, move, on, send_back
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding
@@ -60,6 +60,8 @@ def _ticket_released(session: Session, event: ev.TicketReleased, at_ms: int) -> 
         ticket.forgiven = Spent(ticket.forgiven.usd + spent.usd, ticket.forgiven.tokens + spent.tokens)
     if event.by != POLICY:
         ticket.interruptions = 0
+    if event.agent:  # or a worker with the parked account would send the ticket back to wait, again and again
+        session.accounts[kind_of(event.agent)] = event.account
     ticket.reason = ""
     if not ticket.done_with_phases:
         make_ready(session, ticket, at_ms)
