@@ -22,7 +22,9 @@ from bench import machine, peers, report
 from bench.figure import TINY, Figure, Missing, Scale
 from codeswarm.garbage import collect_rarely
 
-ROWS = ("kernel", "release", "growth", "restart", "status", "workspace", "triage", "makespan", "worker", "adapters")
+ROWS = (
+    "kernel", "release", "growth", "restart", "status", "workspace", "walls", "triage", "makespan", "worker", "adapters",
+)  # fmt: skip
 """The rows, in the order of the table: modules here, with `measure(scale, folder) -> list`."""
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -99,8 +99,8 @@ class Bubblewrap:
         stderr: int | None = None,
     ) -> Running:
         pipe = asyncio.subprocess.PIPE
-        await asyncio.to_thread(_make_mount_points, box)
-        confined = await asyncio.to_thread(self._confinement.prepare, box)
+        if any(mount.inside.is_relative_to(TMP) for mount in box.mounts):
+            await asyncio.to_thread(_make_mount_points, box)
         (status, told), (held, go) = os.pipe(), os.pipe()
         passed = _Passed(told, held, *map(_memory_file, (PASSWD.encode(), GROUP.encode(), _filter())))
         entering = box.namespaces.entering if box.namespaces else _apart()
@@ -115,12 +115,11 @@ class Bubblewrap:
             )
         except FileNotFoundError as error:
             _close(status, go)
-            confined.end()
             raise SandboxUnavailable("bubblewrap is not installed", str(error), "apt-get install bubblewrap") from error
         finally:
             _close(*passed)
-        boxed = _Boxed(process, status, confined)
-        await boxed.begin(go)
+        boxed = _Boxed(process, status)
+        await boxed.begin(go, lambda: self._confinement.prepare(box))
         return boxed
 
     def _flags(self, box: Box, passed: _Passed) -> list[str]:
@@ -153,17 +152,17 @@ class _Boxed:
     bubblewrap writes to `status` again when it ends, and would die of a closed pipe instead: it stays open till then.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, status: int, confined: Confined) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, status: int) -> None:
         self._process = process
         self._status = status
-        self._confined = confined
-        self._first: int | None = None
+        self._confined = Confined(None, None)
+        self._first: _First | None = None
         self._over = False
 
-    async def begin(self, go: int) -> None:
+    async def begin(self, go: int, prepare: Callable[[], Confined]) -> None:
         """Let it go once it is confined. Raises: SandboxUnavailable where it can't be; nothing is left of it then."""
         try:
-            self._first = await asyncio.to_thread(_begin, self._status, go, self._confined)
+            await asyncio.to_thread(self._begin, go, prepare)
         except OSError as error:
             await self.end()
             raise SandboxUnavailable("a run could not be held to its limits", str(error), "codeswarm doctor") from error
@@ -176,45 +175,63 @@ class _Boxed:
         if self._over:
             return ()
         self._over = True
-        gone = True
-        if self._first is not None:
-            gone = await asyncio.to_thread(kill_and_wait, self._first, END_TIMEOUT_S)
-            os.close(self._first)
+        gone = await asyncio.to_thread(self._end)
         kill_unreaped(self._process)
         await self._process.wait()
         os.close(self._status)
-        await asyncio.to_thread(self._confined.end)
         return () if gone else (f"the processes in the sandbox of pid {self._process.pid}",)
 
     def exceeded(self) -> tuple[str, ...]:
         return self._confined.exceeded()
 
+    # ── what blocks ──
 
-def _begin(status: int, go: int, confined: Confined) -> int | None:
-    """Confine the namespace's PID 1 while it is held, then let it go; a descriptor of it, or None where there is none.
+    def _begin(self, go: int, prepare: Callable[[], Confined]) -> None:
+        """Confine the namespace's PID 1 while it is held, then let it go. What confines it is made while bubblewrap
+        makes the namespaces. Raises: OSError where it can't be confined: it is killed then, before it may go.
+        """
+        try:
+            self._confined = prepare()
+            self._first = _first_inside(self._status)
+            if self._first is not None:
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and says why
+                    self._confined.hold(self._first.pid)
+        except OSError:
+            self._first = self._first or _first_inside(self._status)
+            if self._first is not None:
+                kill_and_wait(self._first.pidfd, END_TIMEOUT_S)
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(go, b".")
+            _close(go)
 
-    It blocks until bubblewrap has told of it, or failed. Raises: OSError where it can't be confined: it is killed then.
-    """
+    def _end(self) -> bool:
+        gone = True
+        if self._first is not None:
+            gone = kill_and_wait(self._first.pidfd, END_TIMEOUT_S)
+            _close(self._first.pidfd)
+        self._confined.end()
+        return gone
+
+
+class _First(NamedTuple):
+    """The namespace's PID 1."""
+
+    pid: int
+    pidfd: int
+
+
+def _first_inside(status: int) -> _First | None:
+    """From bubblewrap's report; it blocks until that is made, or bubblewrap has failed: then None."""
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(status, 1)):
         line += byte
     try:
-        first = os.pidfd_open(pid := json.loads(line)["child-pid"])
+        pid = json.loads(line)["child-pid"]
+        return _First(pid, os.pidfd_open(pid))
     except (ValueError, KeyError, ProcessLookupError):
-        _close(go)
         return None
-    try:
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and says why
-            confined.hold(pid)
-    except OSError:
-        kill_and_wait(first, END_TIMEOUT_S)
-        _close(first)
-        raise
-    finally:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(go, b".")
-        _close(go)
-    return first
 
 
 def _close(*descriptors: int) -> None:

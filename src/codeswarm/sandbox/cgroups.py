@@ -85,12 +85,15 @@ class Cgroups:
         missing = [words for controller, words in asked(limits).items() if controller not in self.parents]
         return tuple(Lack(f"a limit of {words}", self.why_not, _fix()) for words in missing)
 
-    def make(self, box: str, limits: Limits) -> Group | None:
-        """A group for a run, with those of the limits that can be had; None where that is none. Raises: OSError."""
+    def make(self, box: str, limits: Limits, *, freezer: bool = False) -> Group | None:
+        """A group for a run, with those of the limits that can be had; None where that is none. Raises: OSError.
+
+        `freezer`: with v1's, too. Who has a PID namespace ends all at once without it.
+        """
         wanted = [controller for controller in asked(limits) if controller in self.parents]
         if not wanted:
             return None
-        if FREEZER in self.parents:
+        if freezer and FREEZER in self.parents:
             wanted.append(FREEZER)
         name = f"codeswarm@{box}@{os.getpid()}.{next(_numbers)}"
         group = Group({self.parents[each].folder / name: self.parents[each].version for each in wanted}, limits)

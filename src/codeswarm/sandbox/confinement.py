@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from codeswarm.sandbox.base import Box, Lack, Limits
-from codeswarm.sandbox.cgroups import PIDS, Cgroups, Group, look
+from codeswarm.sandbox.cgroups import Cgroups, Group, look
 
 NO_CORE = (1, 1)
 """A core of one byte: the kernel then starts no program that keeps cores, either, which it does for none at all.
@@ -22,32 +22,33 @@ _COUNTS_PER_NAMESPACE = (5, 14)
 class Confinement:
     """What this process can hold its runs to. It looks once, when that is first asked."""
 
-    def __init__(self, *, counting: bool = True) -> None:
-        """`counting`: whether a run's processes are a user namespace's, so that they can be counted by it."""
-        self._counting = counting
+    def __init__(self, *, walled: bool = True) -> None:
+        """`walled`: runs have namespaces of their own, which count processes and end them."""
+        self._walled = walled
 
     @cached_property
     def _cgroups(self) -> Cgroups:
         return look()
 
     def lacks(self, limits: Limits) -> tuple[Lack, ...]:
-        if limits == Limits():
-            return ()
-        return self._cgroups.lacks(Limits(limits.memory_mib, limits.cpus, None if self._counts else limits.pids))
+        needed = Limits(limits.memory_mib, limits.cpus, None if self._counts else limits.pids)
+        return () if needed == Limits() else self._cgroups.lacks(needed)
 
     def prepare(self, box: Box) -> Confined:
         """Whatever a run needs before there is one. Raises: OSError."""
-        if box.limits == Limits():
-            return Confined(None, None)
-        count = box.limits.pids if PIDS not in self._cgroups.parents and self._counts else None
-        return Confined(self._cgroups.make(box.name, box.limits), count)
+        counted = box.limits.pids if self._counts else None
+        limits = Limits(box.limits.memory_mib, box.limits.cpus, None if self._counts else box.limits.pids)
+        group = None if limits == Limits() else self._cgroups.make(box.name, limits, freezer=not self._walled)
+        return Confined(group, counted)
 
     @cached_property
     def _counts(self) -> bool:
-        """Whether the kernel counts a run's processes by themselves, which it does for nobody who is root outside."""
+        """Whether the kernel counts a run's processes by themselves, which it does for nobody who is root outside. That
+        costs nothing, while putting a process into a group may take the kernel milliseconds.
+        """
         version = re.match(r"(\d+)\.(\d+)", platform.release())
         return bool(
-            self._counting and os.getuid() and version and tuple(map(int, version.groups())) >= _COUNTS_PER_NAMESPACE
+            self._walled and os.getuid() and version and tuple(map(int, version.groups())) >= _COUNTS_PER_NAMESPACE
         )
 
 

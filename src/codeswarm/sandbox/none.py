@@ -29,7 +29,7 @@ class NoSandbox:
     )
 
     def __init__(self) -> None:
-        self._confinement = Confinement(counting=False)
+        self._confinement = Confinement(walled=False)
 
     def inside(self, box: Box) -> Inside:
         return Inside(box.workspace, box.home, box.run, box.tmp)
