@@ -23,7 +23,8 @@ from bench.figure import TINY, Figure, Missing, Scale
 from codeswarm.garbage import collect_rarely
 
 ROWS = (
-    "kernel", "release", "growth", "restart", "status", "workspace", "walls", "triage", "makespan", "worker", "adapters",
+    "kernel", "release", "growth", "restart", "status", "workspace", "walls", "triage", "makespan",
+    "worker", "adapters",
 )  # fmt: skip
 """The rows, in the order of the table: modules here, with `measure(scale, folder) -> list`."""
 HERE = Path(__file__).parent
