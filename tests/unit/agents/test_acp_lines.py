@@ -60,7 +60,7 @@ async def played(folder: Path, lines: list[bytes], stage: OpenStage | None = Non
     stage = stage or OpenStage(folder)
     command = f"{sys.executable} {folder / 'agent.py'} {folder / 'said'}"
     agent = AcpAgent(AgentSpec("acp", command), folder, folder, Login("/usr/bin:/bin", {}))
-    talk = await agent.open(stage.task(), stage)
+    talk = await agent.open(stage.task(ask=True), stage)
     ending = await asyncio.wait_for(talk.turn("Do it."), 60)
     failure = await talk.close()
     await stage.end_all()
