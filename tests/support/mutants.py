@@ -21,6 +21,7 @@ from codeswarm.domain import (
     landing,
     leasing,
     lifecycle,
+    metering,
     outcome,
     parking,
     policy,
@@ -29,6 +30,7 @@ from codeswarm.domain import (
 )
 from codeswarm.domain.evolving import attempt, landing as landed, moves, session, spending
 from codeswarm.engine.kernel import Kernel
+from codeswarm.engine.leases import LeaseDesk
 from codeswarm.engine.parkings import Parkings
 from codeswarm.engine.rescuer import Rescuer
 
@@ -69,6 +71,12 @@ MUTANTS = (
     Mutant("a late result is dropped", outcome._late, "if attempt.status in _REPORTED:", "if True:"),
     Mutant("what was set aside is not given back", spending.settle_spending,
            "book.reserved_usd -= attempt.reserved_usd", "pass"),
+    Mutant("what an agent has used counts for nothing", spending.settle_spending,
+           "book.usd += attempt.charged_usd", "pass"),
+    Mutant("nobody is told that a cap is reached", metering._over, "if caps.usd is not None and own.usd", "if False"),
+    Mutant("who is at a cap is told over and over", metering.meter, "ticket.live.breach is None and", ""),
+    Mutant("the cap of a ticket is not metered", metering._used_up, "if ticket.planning is None:", "if False:"),
+    Mutant("a told cap does not reach the agent", LeaseDesk._pulse, "None if handing_back else held.hand_back", "None"),
     Mutant("a refused save is never over", session._save_refused, "session.save = None", "pass"),
     Mutant("a red gate has no consequence", landing.complete_gate, "if red else", "if False else"),
     Mutant("what the disk never took is kept in memory", Kernel._forget, "self._give_up(lost, error)", "pass"),

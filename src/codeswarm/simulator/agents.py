@@ -70,9 +70,18 @@ class Agents:
         """Logins that nobody has mended yet."""
 
     def report(
-        self, session: Session, ticket: Ticket, attempt: Attempt, now_ms: int, at_s: float, failure: FailureClass | None
+        self,
+        session: Session,
+        ticket: Ticket,
+        attempt: Attempt,
+        now_ms: int,
+        at_s: float,
+        failure: FailureClass | None,
+        used: Usage | None = None,
     ) -> tuple[Report, tuple[Receipt, ...]]:
-        """The end of an attempt. `failure`: how the worker saw it end, if not by itself."""
+        """The end of an attempt. `failure`: how the worker saw it end, if not by itself. `used`: what it cost, if that
+        was metered.
+        """
         where = (session.id, ticket.id, attempt.epoch)
         failure = failure or self._refusal(attempt, at_s, where)
         if failure is None and self._faults.strikes(Fault.AGENT_FAILS, at_s, *where):
@@ -98,7 +107,7 @@ class Agents:
             tickets=_planned(ticket, where),
             answer="words",
             proposed_tickets=({"title": "more"},) if self._proposes(ticket, at_s, where) else (),
-            usage=self._usage(at_s, where),
+            usage=used or self._usage(at_s, where),
             summary="done",
         )
         return report, self.signer.for_runs(session, runs, tree, attempt.worker, lambda run: attempt.base)

@@ -61,6 +61,8 @@ class Fault(StrEnum):
     DISPUTE = "dispute"
     PROPOSAL = "proposal"
     COST_UNKNOWN = "cost_unknown"
+    RUNAWAY = "runaway"
+    """An agent spends on until it is told that a cap is reached, or until its time is over."""
     # ── persons ──
     APPROVAL_REJECTED = "approval_rejected"
     APPROVAL_IGNORED = "approval_ignored"

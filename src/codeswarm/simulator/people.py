@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from codeswarm.domain import commands as cmd
+from codeswarm.domain.budget import roles_as_much_again
 from codeswarm.domain.cascade import kind_of
 from codeswarm.domain.ids import ApprovalId, Commit, SessionId, TicketId
 from codeswarm.domain.session import Parking, Session, Ticket
@@ -87,8 +88,9 @@ class People:
         budget = session.settings.budget.usd
         more = budget is not None and session.suspend_reason is SuspendReason.BUDGET
         usd = session.spending.usd + MORE_USD if more else None
+        roles = roles_as_much_again(session) if session.suspend_reason is SuspendReason.BUDGET else {}
         buys = any(self._is_far(parking) for parking in session.parked.values())
-        await self._do(session.id, cmd.ResumeSession(by="ada", budget_usd=usd, unpark=buys))
+        await self._do(session.id, cmd.ResumeSession(by="ada", budget_usd=usd, role_budgets=roles, unpark=buys))
 
     def _worth_resuming(self, session: Session) -> bool:
         """Whether an agent of a session that goes on can be used again by a person's word."""
@@ -131,6 +133,8 @@ class People:
                 await self._do(session.id, cmd.RetryTicket(ticket=ticket.id, by="ada"))
             elif calm:
                 await self._give_up(session, ticket)
+        elif ticket.waiting is WaitReason.BUDGET and not calm and not ticket.forgiven.usd:
+            await self._do(session.id, cmd.ReleaseTicket(ticket=ticket.id, by="ada"))
         elif ticket.waiting is WaitReason.BUDGET and calm:
             await self._give_up(session, ticket)
 

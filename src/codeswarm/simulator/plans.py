@@ -6,8 +6,9 @@ import hashlib
 import random
 
 from codeswarm.domain.ids import Commit, TicketId, Tree
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import GateCommand
-from codeswarm.domain.settings import Bounds, BudgetSettings, Gates, Leasing, Policy, Settings, Until
+from codeswarm.domain.settings import Bounds, BudgetSettings, Caps, Gates, Leasing, Policy, Settings, Until
 from codeswarm.domain.ticket import ContractKind, TicketSpec
 
 TTL_S = 60.0
@@ -24,6 +25,14 @@ ROLES = (
 """One choice, or a cascade: two models of one account among them."""
 _PIPELINES = Settings().pipelines
 """Those that are shipped: handed in, since settings that take them for themselves copy them each time."""
+
+
+BUDGETS = (
+    BudgetSettings(),
+    BudgetSettings(usd=3.0),
+    BudgetSettings(per_ticket_usd=1.2),
+    BudgetSettings(roles={Role.IMPLEMENTER: Caps(usd=2.0)}),
+)
 
 
 def fake_id(*parts: object) -> str:
@@ -88,7 +97,7 @@ def make_settings(numbers: random.Random) -> Settings:
             target=numbers.choice((None, None, None, 1, 2)),
             escalate=numbers.choice(((), ("*",), ("implementer",))),
         ),
-        budget=numbers.choice((BudgetSettings(), BudgetSettings(usd=3.0), BudgetSettings(per_ticket_usd=1.2))),
+        budget=numbers.choice(BUDGETS),
         seed=numbers.randint(0, 99),
     )
 

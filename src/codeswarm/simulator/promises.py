@@ -99,6 +99,8 @@ class Promises:
         self._questions: dict[str, _Question] = {}
         self._spent_usd = 0.0
         self._reserved: dict[Key, float] = {}
+        self._told: set[Key] = set()
+        """Attempts that were told to hand back."""
         self._right_of_way: dict[TicketId, None] = {}
         self._merges: dict[int, ev.LandingMerged] = {}
         self.late: set[Key] = set()
@@ -131,6 +133,8 @@ class Promises:
                 self._gates[event.gate] = None
             case ev.GateLeased() | ev.GateLost() | ev.GateFinished() | ev.GateAbandoned():
                 yield from self._gate(event)
+            case ev.BudgetBreached():
+                yield from self._breached(event)
             case ev.LateResultKept():
                 self.late.add((event.ticket, event.epoch))
             case _:
@@ -215,6 +219,14 @@ class Promises:
                 yield f"{together:.2f} USD are spent and set aside, of {budget.usd:.2f}"
         self._reserved[key] = event.reserved_usd
 
+    def _breached(self, event: ev.BudgetBreached) -> Iterator[str]:
+        books, key = self.tickets[event.ticket], (event.ticket, event.epoch)
+        if books.live != key:
+            yield f"attempt {event.ticket}:{event.epoch} came to a cap, but its ticket's live lease is {books.live}"
+        if key in self._told:
+            yield f"attempt {event.ticket}:{event.epoch} was told twice to hand back"
+        self._told.add(key)
+
     def _ended(self, event: ev.Event) -> Iterator[str]:
         assert isinstance(event, ENDS)
         books, key = self.tickets[event.ticket], (event.ticket, event.epoch)
@@ -223,8 +235,12 @@ class Promises:
         books.live = None
         self.over.add(key)
         reserved = self._reserved.pop(key, 0.0)
-        usage = None if isinstance(event, ev.AttemptLost) else event.report.usage.cost_usd
-        self._spent_usd += reserved if usage is None else usage
+        lost = isinstance(event, ev.AttemptLost)
+        usage = event.usage.cost_usd if isinstance(event, ev.AttemptLost) else event.report.usage.cost_usd
+        self._spent_usd += reserved if usage is None else max(usage, reserved) if lost else usage
+        failed = event.failure if isinstance(event, ev.AttemptFailed) and event.charged else None
+        if failed is not None and failed.failure_class is FailureClass.OVER_BUDGET:
+            yield f"attempt {event.ticket}:{event.epoch} is charged for a cap that it came to"
         if isinstance(event, ev.AttemptSucceeded):
             books.charged = 0
             self._worked(books, event)

@@ -12,6 +12,7 @@ from math import exp
 from statistics import NormalDist
 from typing import Any, Protocol, TypeVar
 
+from codeswarm.clock import within
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.executions import Answer, answer
 from codeswarm.domain.ids import Commit, GateId, TicketId, WorkerId, is_gate
@@ -27,6 +28,7 @@ from codeswarm.simulator.faults import Fault, Faults
 from codeswarm.simulator.loop import LoopClock
 from codeswarm.simulator.plans import HEARTBEAT_S, SILENCE_S, TIMEOUT_S, TTL_S, fake_id
 from codeswarm.simulator.router import Router, RouterDied
+from codeswarm.simulator.runaway import HAND_BACK_S, LEAST_USD_S, MOST_USD_S, Runaway
 
 T = TypeVar("T")
 
@@ -57,6 +59,10 @@ class World(Protocol):
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Let something go on by itself until the world ends."""
+        ...
+
+    def fail(self, problem: str) -> None:
+        """Something that was promised is broken."""
         ...
 
     def begin(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
@@ -130,6 +136,8 @@ class Worker:
         self._world = world
         self._network = Network(world)
         self._accounts = accounts
+        self._runaways: dict[Leased, Runaway] = {}
+        """By the lease that each works under."""
         self._tasks = [world.begin(self._slot(n, AGENT_ROLES)) for n in range(slots)]
         self._tasks.append(world.begin(self._slot(slots, frozenset({Role.VERIFIER}))))
         self.on_crash: Callable[[Worker], None] = lambda worker: None
@@ -161,6 +169,7 @@ class Worker:
     async def _hold(self, leased: Leased) -> None:
         """Work on a lease, with heartbeats beside it, to its end."""
         work = self._gate(leased) if is_gate(leased.subject) else self._attempt(leased)
+        self._runaways.pop(leased, None)
         working = asyncio.ensure_future(work)
         beating = asyncio.ensure_future(self._beat(leased, working))
         try:
@@ -168,6 +177,7 @@ class Worker:
         finally:
             working.cancel()
             beating.cancel()
+            self._runaways.pop(leased, None)
         error = None if working.cancelled() else working.exception()
         if error is not None and not isinstance(error, _Over | Refused):
             raise error
@@ -184,8 +194,11 @@ class Worker:
             router = self._world.router
             if router is None or faults.strikes(Fault.LOST_REQUEST, clock.monotonic(), *where, "beat", beats):
                 continue
+            away = self._runaways.get(leased)
+            usage = None if away is None else away.usage(clock.monotonic())
+            heard = away is not None and away.told.is_set()
             try:
-                pulse = await router.desk.heartbeat(*where, seen, 0.0)
+                pulse = await router.desk.heartbeat(*where, seen, 0.0, usage=usage, handing_back=heard)
             except Refused:
                 if faults.draw("stubborn", *where) < 0.5:  # half of the workers do not listen and go on
                     working.cancel()
@@ -194,6 +207,8 @@ class Worker:
                 working.cancel()
                 await self._release(leased, pulse.cancel)
                 return
+            if away is not None and usage is not None and (problem := away.hear(leased, router, usage, pulse)):
+                self._world.fail(problem)
             await self._deliver(leased, pulse)
             seen += len(pulse.messages)
 
@@ -264,6 +279,8 @@ class Worker:
         if faults.strikes(Fault.AGENT_SLOW, clock.monotonic(), *where):
             await clock.sleep(TIMEOUT_S)
             return FailureClass.TIMED_OUT
+        if faults.strikes(Fault.RUNAWAY, clock.monotonic(), *where):
+            return await self._run_away(leased, where)
         work_s = MEDIAN_S * exp(SIGMA * _NORMAL.inv_cdf(min(max(faults.draw("duration", *where), 0.001), 0.999)))
         snapshot = cmd.RecordSnapshot(
             ticket=TicketId(leased.subject), epoch=leased.epoch, commit=Commit(fake_id("wip", *where)), files=1
@@ -276,6 +293,20 @@ class Worker:
         )
         await clock.sleep(work_s / 2)
         return None
+
+    async def _run_away(self, leased: Leased, where: tuple[object, ...]) -> FailureClass:
+        """An agent that spends until it is stopped: at a cap by one more turn, else by the time."""
+        faults, clock = self._world.faults, self._world.clock
+        usd_s = faults.between(LEAST_USD_S, MOST_USD_S, "spends", *where)
+        away = self._runaways[leased] = Runaway(clock.monotonic(), usd_s)
+        told = asyncio.ensure_future(away.told.wait())
+        try:
+            if not await within(clock, TIMEOUT_S, told):
+                return FailureClass.TIMED_OUT
+        finally:
+            told.cancel()
+        await clock.sleep(faults.between(0.1, HAND_BACK_S, "hands back", *where))
+        return FailureClass.OVER_BUDGET
 
     async def _ask(self, leased: Leased, where: tuple[object, ...]) -> None:
         """Some agents ask before they run something, and wait for as long as it takes."""
@@ -296,6 +327,8 @@ class Worker:
     async def _report(self, leased: Leased, where: tuple[object, ...], failure: FailureClass | None) -> None:
         """Written down once, and said until it is taken: a repetition says the very same."""
         letter: list[cmd.CompleteAttempt] = []
+        away = self._runaways.get(leased)
+        used = None if away is None else away.usage(self._world.clock.monotonic())
 
         async def send(router: Router) -> None:
             if not letter:
@@ -303,7 +336,7 @@ class Worker:
                 ticket = session.tickets[TicketId(leased.subject)]
                 now_ms, at_s = self._world.clock.now_ms(), self._world.clock.monotonic()
                 report, receipts = self._world.agents.report(
-                    session, ticket, ticket.attempts[leased.epoch], now_ms, at_s, failure
+                    session, ticket, ticket.attempts[leased.epoch], now_ms, at_s, failure, used
                 )
                 letter.append(
                     cmd.CompleteAttempt(ticket=ticket.id, epoch=leased.epoch, report=report, receipts=receipts)
