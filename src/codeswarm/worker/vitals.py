@@ -224,7 +224,8 @@ class Vitals:
             (told + busy_s, f"busy, but no word and no changed file for {spoken(busy_s)}"),
         ]
         if self._stopped_at is not None:
-            stopped = max(self._stopped_at, self._rest_at) + patience.stopped_s
+            # A word or a change shows that it went on since, though nobody looked just then.
+            stopped = max(self._stopped_at, told) + patience.stopped_s
             dues.append((stopped, f"stopped by a signal for {spoken(patience.stopped_s)}"))
         return min(dues)
 

@@ -178,6 +178,15 @@ def test_who_is_stopped_is_stalled_unless_it_is_let_go_on_in_time() -> None:
     assert subject.has(610.0, agent=stopped).doing == "stopped by a signal for 5 min"
 
 
+def test_a_word_between_two_stops_tells_that_they_are_two() -> None:
+    subject = up()
+    stopped = dataclasses.replace(AGENT, state="T")
+    subject.has(10.0, agent=stopped)
+    subject.says(290.0, "assistant", "where was I")
+    assert subject.has(320.0, agent=stopped).state is S.THINKING
+    assert subject.has(590.0, agent=stopped).state is S.STALLED
+
+
 def test_who_has_ended_is_gone_unless_its_adapter_hears_of_it() -> None:
     subject = up()
     subject.has(10.0)
