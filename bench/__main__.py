@@ -24,7 +24,7 @@ from codeswarm.garbage import collect_rarely
 
 ROWS = (
     "kernel", "release", "growth", "restart", "status", "workspace", "walls", "triage", "makespan",
-    "worker", "adapters",
+    "worker", "adapters", "egress",
 )  # fmt: skip
 """The rows, in the order of the table: modules here, with `measure(scale, folder) -> list`."""
 HERE = Path(__file__).parent

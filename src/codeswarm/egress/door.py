@@ -43,6 +43,8 @@ class Door:
         self._clock = clock
         self._serving: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
+        """Ours to close from the moment in which they are handed over."""
         self._waiting_at = _listening(folder, name)
         self._taking = asyncio.ensure_future(self._take())
 
@@ -53,20 +55,20 @@ class Door:
 
     async def _take(self) -> None:
         try:
-            listeners = await timely(self._clock, HANDOVER_S, self._handed_over())
+            await timely(self._clock, HANDOVER_S, self._handed_over())
         except OSError:
             return  # the program could not be started: whoever starts it says so
         finally:
             self._shut()
-        for port, listener in zip(self.ports, listeners, strict=True):
+        for port, listener in zip(self.ports, self._listeners, strict=True):
             self._servers.append(await asyncio.start_server(self._serve_on(port), sock=listener, limit=CHUNK))
 
-    async def _handed_over(self) -> list[socket.socket]:
+    async def _handed_over(self) -> None:
         loop = asyncio.get_running_loop()
         line, _ = await loop.sock_accept(self._waiting_at)
         with line:
             await _readable(line)
-            return _listeners(line, len(self.ports))
+            self._listeners = _listeners(line, len(self.ports))
 
     def _serve_on(self, port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,6 +88,8 @@ class Door:
         await asyncio.gather(self._taking, return_exceptions=True)
         for server in self._servers:
             server.close()
+        for listener in self._listeners:
+            listener.close()
         serving = [*self._serving]
         for task in serving:
             task.cancel()
