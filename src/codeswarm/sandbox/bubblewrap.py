@@ -16,10 +16,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from codeswarm.errors import SandboxUnavailable
-from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn
+from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn, wait_gone
 from codeswarm.sandbox import seccomp, system
 from codeswarm.sandbox.base import (
     HOME,
@@ -39,6 +39,9 @@ from codeswarm.sandbox.marks import MARK
 from codeswarm.sandbox.mount_points import make_mount_point
 from codeswarm.sandbox.shown import shown
 from codeswarm.sandbox.syscalls import MACHINES
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 UID = 1000
 PASSWD = f"root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
@@ -119,7 +122,7 @@ class Bubblewrap:
         finally:
             _close(*passed)
         boxed = _Boxed(process, status)
-        await boxed.begin(go, lambda: self._confinement.prepare(box))
+        await boxed.begin(go, self._confinement, box)
         return boxed
 
     def _flags(self, box: Box, passed: _Passed) -> list[str]:
@@ -159,13 +162,22 @@ class _Boxed:
         self._first: _First | None = None
         self._over = False
 
-    async def begin(self, go: int, prepare: Callable[[], Confined]) -> None:
+    async def begin(self, go: int, confinement: Confinement, box: Box) -> None:
         """Let it go once it is confined. Raises: SandboxUnavailable where it can't be; nothing is left of it then."""
         try:
-            await asyncio.to_thread(self._begin, go, prepare)
+            self._confined = await _somewhere(confinement.slow(box.limits), confinement.prepare, box)
+            self._first = await _first_inside(self._status)
+            if self._first is not None:
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and says why
+                    await _somewhere(self._confined.slow, self._confined.hold, self._first.pid)
         except OSError as error:
-            await self.end()
+            self._first = self._first or await _first_inside(self._status)
+            await self.end()  # before it may go
             raise SandboxUnavailable("a run could not be held to its limits", str(error), "codeswarm doctor") from error
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(go, b".")
+            _close(go)
 
     @property
     def process(self) -> asyncio.subprocess.Process:
@@ -175,7 +187,12 @@ class _Boxed:
         if self._over:
             return ()
         self._over = True
-        gone = await asyncio.to_thread(self._end)
+        gone = True
+        if self._first is not None:
+            lives = not wait_gone(self._first.pidfd, 0)
+            gone = await _somewhere(lives, kill_and_wait, self._first.pidfd, END_TIMEOUT_S)
+            _close(self._first.pidfd)
+        await _somewhere(self._confined.slow, self._confined.end)
         kill_unreaped(self._process)
         await self._process.wait()
         os.close(self._status)
@@ -184,35 +201,10 @@ class _Boxed:
     def exceeded(self) -> tuple[str, ...]:
         return self._confined.exceeded()
 
-    # ── what blocks ──
 
-    def _begin(self, go: int, prepare: Callable[[], Confined]) -> None:
-        """Confine the namespace's PID 1 while it is held, then let it go. What confines it is made while bubblewrap
-        makes the namespaces. Raises: OSError where it can't be confined: it is killed then, before it may go.
-        """
-        try:
-            self._confined = prepare()
-            self._first = _first_inside(self._status)
-            if self._first is not None:
-                with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and says why
-                    self._confined.hold(self._first.pid)
-        except OSError:
-            self._first = self._first or _first_inside(self._status)
-            if self._first is not None:
-                kill_and_wait(self._first.pidfd, END_TIMEOUT_S)
-            raise
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(go, b".")
-            _close(go)
-
-    def _end(self) -> bool:
-        gone = True
-        if self._first is not None:
-            gone = kill_and_wait(self._first.pidfd, END_TIMEOUT_S)
-            _close(self._first.pidfd)
-        self._confined.end()
-        return gone
+async def _somewhere(slow: bool, act: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Do it here and now, or where it may block: to go there and back takes as long as all the rest."""
+    return await asyncio.to_thread(act, *arguments, **named) if slow else act(*arguments, **named)
 
 
 class _First(NamedTuple):
@@ -222,16 +214,26 @@ class _First(NamedTuple):
     pidfd: int
 
 
-def _first_inside(status: int) -> _First | None:
-    """From bubblewrap's report; it blocks until that is made, or bubblewrap has failed: then None."""
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(status, 1)):
-        line += byte
+async def _first_inside(status: int) -> _First | None:
+    """From bubblewrap's report, once that is made; None where bubblewrap has failed."""
+    told = b""
+    while b"\n" not in told and (more := await _read(status)):
+        told += more
     try:
-        pid = json.loads(line)["child-pid"]
+        pid = json.loads(told.partition(b"\n")[0])["child-pid"]
         return _First(pid, os.pidfd_open(pid))
     except (ValueError, KeyError, ProcessLookupError):
         return None
+
+
+async def _read(pipe: int) -> bytes:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pipe, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(pipe)
+    return os.read(pipe, 4096)
 
 
 def _close(*descriptors: int) -> None:

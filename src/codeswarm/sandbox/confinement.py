@@ -34,6 +34,10 @@ class Confinement:
         needed = Limits(limits.memory_mib, limits.cpus, None if self._counts else limits.pids)
         return () if needed == Limits() else self._cgroups.lacks(needed)
 
+    def slow(self, limits: Limits) -> bool:
+        """Whether it takes a group to hold a run to them, for which the kernel may let us wait."""
+        return Limits(limits.memory_mib, limits.cpus, None if self._counts else limits.pids) != Limits()
+
     def prepare(self, box: Box) -> Confined:
         """Whatever a run needs before there is one. Raises: OSError."""
         counted = box.limits.pids if self._counts else None
@@ -59,6 +63,10 @@ class Confined:
         self._group = group
         self._processes = processes
         self._exceeded: tuple[str, ...] = ()
+
+    @property
+    def slow(self) -> bool:
+        return self._group is not None
 
     def hold(self, pid: int) -> None:
         """Bind a process that has not begun yet, and all that it will start. Raises: OSError."""

@@ -32,13 +32,15 @@ def proc() -> tuple[str, ...]:
     takes no capability to write a setting of the kernel's, and one of them names a program that the host then starts.
     Source: what Docker masks, moby/oci/defaults.go.
     """
+    if os.getuid() != 0:
+        return ("--proc", "/proc")
     flags = ["--proc", "/proc"]
-    for name in ("bus", "driver", "fs", "irq", "sys", "sysrq-trigger", "mtrr"):
+    for name in ("acpi", "asound", "bus", "fs", "irq", "scsi", "sys"):
         if (path := Path("/proc", name)).exists():
             flags += ["--ro-bind", str(path), str(path)]
-    for name in ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "kallsyms"):
+    for name in ("keys", "latency_stats", "sched_debug", "timer_list"):
         if (path := Path("/proc", name)).exists():
-            flags += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", os.devnull, str(path)]
+            flags += ["--ro-bind", os.devnull, str(path)]
     return tuple(flags)
 
 
@@ -63,21 +65,21 @@ def _changed(folder: str, when_ns: int) -> bool:
 
 
 def _look_through(*, network: bool) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
+    """Each mount takes the kernel some time at every start, so what we could not read anyhow needs no mask."""
+    changed = [(folder, Path(folder).stat().st_mtime_ns) for folder, _, _ in os.walk("/etc")]  # before it is looked at
     flags = ["--ro-bind", "/etc", "/etc"]
-    seen = []
     for folder, folders, files in os.walk("/etc"):
-        seen.append((folder, Path(folder).stat().st_mtime_ns))
         for name in list(folders):
             path = Path(folder, name)
             if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH:
-                flags += ["--tmpfs", str(path)]
+                flags += ["--tmpfs", str(path)] if os.access(path, os.X_OK) else []
                 folders.remove(name)
         for name in files:
             path = Path(folder, name)
             info = path.lstat()
-            if stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IROTH:
-                flags += ["--ro-bind", "/dev/null", str(path)]
+            if stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IROTH and os.access(path, os.R_OK):
+                flags += ["--ro-bind", os.devnull, str(path)]
     resolver = Path("/etc/resolv.conf")
     if network and resolver.is_symlink() and resolver.exists():
         flags += ["--ro-bind", str(resolver.resolve()), str(resolver.resolve())]
-    return seen, tuple(flags)
+    return changed, tuple(flags)
