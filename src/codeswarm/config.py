@@ -314,6 +314,13 @@ class NotifyConfig(Section):
     """Of what: approval, suspended, finalized."""
 
 
+class RetentionConfig(Section):
+    """How long things are kept that nobody needs to go on."""
+
+    transcripts_days: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    """`codeswarm gc` throws away what agents were told and said, so long after their session ended; unset: never."""
+
+
 class TelemetryConfig(Section):
     """What others may measure."""
 
@@ -349,6 +356,7 @@ class Config(Section):
     forge: ForgeConfig = ForgeConfig()
     notify: NotifyConfig = NotifyConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    retention: RetentionConfig = RetentionConfig()
 
 
 @dataclass(frozen=True, slots=True)

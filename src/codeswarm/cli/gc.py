@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +13,13 @@ from codeswarm.cli.here import Here, run_async
 from codeswarm.cli.host import joined_or_hosting
 from codeswarm.cli.output import count, say, say_json
 
+if TYPE_CHECKING:
+    from codeswarm.ledger.sqlite import SqliteLedger
+    from codeswarm.worker.cleaning import Litter
+
 MOST_PACKS = 20
+FORGET = "forget"
+"""What is done with transcripts that are too old: by the router, which keeps them."""
 
 
 def gc(
@@ -19,7 +27,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
 ) -> None:
     """Remove workspaces, HOMEs, set-ups and shared checkouts that are not needed; what no ref holds is first brought
-    home, or stays.
+    home, or stays. Transcripts go where they are older than `retention.transcripts_days`.
 
     Example: codeswarm gc --dry-run
     """
@@ -38,7 +46,27 @@ def find_litter(here: Here) -> list[Any]:
     from codeswarm.worker.places import Places
 
     with here.ledger() as ledger:
-        return look(Places(here.home.workspaces), ledger)
+        return [*look(Places(here.home.workspaces), ledger), *_old_transcripts(here, ledger)]
+
+
+def _old_transcripts(here: Here, ledger: SqliteLedger) -> Iterator[Litter]:
+    """Transcripts of sessions that ended longer ago than the person wants to keep them."""
+    from codeswarm.config import load
+    from codeswarm.ledger.artifacts import Artifacts
+    from codeswarm.worker.cleaning import OVER, Litter
+
+    days = load(here.environment).config.retention.transcripts_days
+    if days is None:
+        return
+    artifacts = Artifacts(here.home.data.artifacts)
+    latest = (datetime.now(UTC) - timedelta(days=days)).timestamp() * 1000
+    for row in ledger.table("sessions"):
+        path = here.home.data.artifacts / "transcripts" / row["id"]
+        if row["status"] in OVER and row["ended_ms"] is not None and row["ended_ms"] < latest and path.is_dir():
+            rows = ledger.table("attempts", session=row["id"])
+            files = [artifacts.transcript_path(row["id"], each["ticket"], each["epoch"]) for each in rows]
+            size = sum(file.stat().st_size for file in files if file.is_file())
+            yield Litter(path, FORGET, f"the session ended more than {days:g} days ago", size)
 
 
 async def clean_up(here: Here, found: list[Any]) -> list[Any]:
@@ -64,7 +92,10 @@ async def clean_up(here: Here, found: list[Any]) -> list[Any]:
         gates = GateRunner(sandbox, clock, line.log)
         tools = Tools(line, clock, places, sandbox, maker, gates, Outbox(here.home.data.outbox))
         with closing(maker):
-            stays = await clean(found, tools)
+            stays = await clean([item for item in found if item.action != FORGET], tools)
+        for item in found:
+            if item.action == FORGET:
+                await client.post(f"/sessions/{item.path.name}/forget", {"by": here.by, "reason": item.why})
         if hosted is not None and hosted.engine.store.packs() > MOST_PACKS:
             await asyncio.to_thread(hosted.engine.store.tidy)
         return stays

@@ -205,6 +205,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     ),
     "SessionFinalized": lambda d: f"finalized: {d['outcome']}" + (f": {d['reason']}" if d["reason"] else ""),
     "SessionCancelled": lambda d: f"cancelled by {d['by']}",
+    "TranscriptsForgotten": lambda d: f"what agents were told and said was thrown away by {d['by']}: {d['reason']}",
     "PlanningRequested": lambda d: f"a planner is asked: {_PURPOSES.get(d['purpose'], d['purpose'])}",
     "PlanningFinished": lambda d: "planning done" + (f": {_first_line(d['result'])[:100]}" if d["result"] else ""),
     "PlanProposed": lambda d: f"plan {d['plan']} proposed: {count(len(d['tickets']), 'ticket')}",

@@ -87,6 +87,11 @@ class CancelSession(Command):
     reason: str = ""
 
 
+class ForgetTranscripts(Command):
+    by: str
+    reason: str
+
+
 class AddTickets(Command):
     """More tickets on top of the accepted plan; each may wait for old and new ones. All are added, or none."""
 

@@ -33,6 +33,7 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.SuspendSession: lifecycle.suspend,
     cmd.ResumeSession: lifecycle.resume,
     cmd.CancelSession: lifecycle.cancel,
+    cmd.ForgetTranscripts: lifecycle.forget_transcripts,
     cmd.TimeIsUp: until.time_is_up,
     cmd.ParkAgent: parking.hear,
     cmd.UnparkAgent: parking.unpark,
@@ -79,8 +80,8 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.RefuseSave: saving.refuse,
 }
 
-_AFTER_THE_END = (cmd.CompleteAttempt, cmd.RecordSalvage, cmd.RecordCommits, cmd.Note)
-"""A late result, found files and a remark are still kept when a session is over."""
+_AFTER_THE_END = (cmd.CompleteAttempt, cmd.RecordSalvage, cmd.RecordCommits, cmd.Note, cmd.ForgetTranscripts)
+"""A late result, found files and a remark are still kept when a session is over; what agents said may go then."""
 
 
 def decide(session: Session, command: cmd.Command, now_ms: int) -> Decision:

@@ -162,7 +162,13 @@ class Audit:
 
     def see(self, event: ev.Event) -> None:
         if self._over and not isinstance(
-            event, ev.LateResultKept | ev.WorkSalvaged | ev.CommitsKept | ev.Noted | ev.CommandRejected
+            event,
+            ev.LateResultKept
+            | ev.WorkSalvaged
+            | ev.CommitsKept
+            | ev.Noted
+            | ev.CommandRejected
+            | ev.TranscriptsForgotten,
         ):
             self.problems.append(f"{event.kind} after the session was over")
         match event:

@@ -12,7 +12,7 @@ from codeswarm.domain.planning.asking import again, request
 from codeswarm.domain.policy import plan_approval, unanswered
 from codeswarm.domain.rejection import Rejection, invalid, known_names, unknown, wrong_state
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import SETTLED_TICKET, Purpose, SessionStatus, TicketStatus
+from codeswarm.domain.states import FINAL_SESSION, SETTLED_TICKET, Purpose, SessionStatus, TicketStatus
 from codeswarm.domain.until import after_resume, too_late
 
 Decision = list[ev.Event] | Rejection
@@ -135,6 +135,13 @@ def cancel(session: Session, command: cmd.CancelSession, now_ms: int) -> Decisio
     if session.landing is not None:
         events += bounce_events(session, session.landing, "held", "the session was cancelled")
     return [*events, ev.SessionCancelled(by=command.by, reason=command.reason)]
+
+
+def forget_transcripts(session: Session, command: cmd.ForgetTranscripts, now_ms: int) -> Decision:
+    if session.status not in FINAL_SESSION:
+        why = "what agents say is needed until a session is over"
+        return wrong_state(f"session {session.id} is {session.status}", f"codeswarm status {session.id}", why)
+    return [] if session.forgotten else [ev.TranscriptsForgotten(by=command.by, reason=command.reason)]
 
 
 def send_message(session: Session, command: cmd.SendMessage, now_ms: int) -> Decision:

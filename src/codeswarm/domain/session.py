@@ -431,6 +431,8 @@ class Session:
     to_be_started: bool = False
     """In draft until a person resumes it."""
     sources: list[KeptSource] = field(default_factory=list)
+    forgotten: bool = False
+    """What its agents were told and said was thrown away."""
     base_ready: bool = False
     """The gate on the base is green, or was waived."""
     base_failing: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from codeswarm.clock import Clock
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId
 from codeswarm.domain.prices import Prices
+from codeswarm.domain.results import Report
 from codeswarm.domain.states import STOPS
 from codeswarm.engine.attempts import Attempts
 from codeswarm.engine.data import Data
@@ -111,6 +112,18 @@ class Engine:
         except (CodeswarmError, OSError) as error:
             if not disk_full(error):  # the next start publishes what has landed
                 raise
+
+    async def forget_transcripts(self, session: SessionId, by: str, reason: str) -> None:
+        """Throw away what a session's agents were told and said. Idempotent; said before it is done.
+
+        Raises: Refused (a session that is not over).
+        """
+        await self.ask(session, cmd.ForgetTranscripts(by=by, reason=reason))
+        digests: set[str] = set()
+        for record in self.kernel.ledger.history(session):
+            report = getattr(record.event, "report", None)
+            digests |= {getattr(record.event, "told", ""), report.transcript if isinstance(report, Report) else ""}
+        await in_thread(self.artifacts.forget, session, digests - {""})
 
     async def _reconcile(self) -> None:
         """Begin where the ledger stands; on a full disk as soon as there is room."""

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -135,6 +136,12 @@ class Artifacts:
             fresh = data[size - offset :]
             file.write(fresh)
             return size + len(fresh)
+
+    def forget(self, session: str, digests: Iterable[str]) -> None:
+        """Throw away a session's transcripts and these artifacts. Idempotent."""
+        for digest in digests:
+            self.path(digest).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "transcripts" / session, ignore_errors=True)
 
     def sync_transcript(self, session: str, ticket: str, epoch: int) -> None:
         """Make a transcript durable, before an event names its digest. None at all is no error."""

@@ -114,13 +114,15 @@ def _stands_on(seen: _Seen, ids: tuple[str, ...], tree: Tree, where: str, what: 
 def artifact_problems(records: Iterable[Recorded], artifacts: Artifacts) -> Iterator[Problem]:
     """Gates' logs, tickets' sources and closed transcripts that are missing or not what their digests were made of."""
     logs: dict[str, str] = {}
+    records = list(records)
+    forgotten = {record.session for record in records if isinstance(record.event, ev.TranscriptsForgotten)}
     for record in records:
         for name, digest in _logs(record.event):
             logs.setdefault(digest, f"the log of gate {name} (event {record.seq})")
         if isinstance(record.event, ev.SourceKept):
             logs.setdefault(record.event.source.digest, f"the file that tickets came from (event {record.seq})")
         report = getattr(record.event, "report", None)
-        if isinstance(report, Report) and report.transcript:
+        if isinstance(report, Report) and report.transcript and record.session not in forgotten:
             yield from _transcript(record, report, artifacts)
     for digest, what in logs.items():
         yield from _log(digest, what, artifacts)

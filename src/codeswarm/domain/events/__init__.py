@@ -28,6 +28,7 @@ from codeswarm.domain.events.care import (
     CommandRejected,
     Noted,
     SlotRestarted,
+    TranscriptsForgotten,
 )
 from codeswarm.domain.events.landing import (
     CaughtUp,
@@ -132,6 +133,7 @@ __all__ = [
     "MessageDelivered",
     "MessageSent",
     "Noted",
+    "TranscriptsForgotten",
     "PlanAccepted",
     "PlanProposed",
     "PlanRejected",

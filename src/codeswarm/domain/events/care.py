@@ -13,6 +13,13 @@ class SlotRestarted(Event):
     reason: str
 
 
+class TranscriptsForgotten(Event):
+    """What its agents were told and said is thrown away; the rest stays. The ledger no longer misses it."""
+
+    by: str
+    reason: str
+
+
 class CommandRejected(Event):
     """A person's command was refused. Kept, because nothing fails silently."""
 

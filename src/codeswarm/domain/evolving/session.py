@@ -151,6 +151,11 @@ def _source_kept(session: Session, event: ev.SourceKept, at_ms: int) -> None:
     session.sources.append(event.source)
 
 
+@on(ev.TranscriptsForgotten)
+def _transcripts_forgotten(session: Session, event: ev.TranscriptsForgotten, at_ms: int) -> None:
+    session.forgotten = True
+
+
 @on(ev.TicketEdited)
 def _ticket_edited(session: Session, event: ev.TicketEdited, at_ms: int) -> None:
     graph.rewrite(session, event.spec, at_ms)

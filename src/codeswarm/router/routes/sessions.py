@@ -76,6 +76,15 @@ class SessionCommand(BaseModel):
                 return cmd.RequestSave(by=self.by, to=self.to, into=self.into)
 
 
+class Forget(BaseModel):
+    """What agents were told and said in a session that is over is not wanted any more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str
+    reason: str = Field(min_length=1, max_length=500)
+
+
 class TicketCommand(BaseModel):
     """A person's command to a ticket. Which other keys count depends on `command`."""
 
@@ -158,6 +167,12 @@ def command_routes(engine: Engine, sessions: Sessions) -> APIRouter:
         if body.command in ("stop", "cancel") and (body.now or body.command == "cancel"):
             engine.desk.cancel_all(f"{body.command} was asked for by {body.by}", id_)
         return {"session": id_, "events": [views.wire(record) for record in records]}
+
+    @routes.post("/sessions/{session}/forget")
+    async def forget(session: str, body: Forget) -> dict[str, Any]:
+        id_ = SessionId(_find(engine, session)["id"])
+        await engine.forget_transcripts(id_, body.by, body.reason)
+        return {"session": id_}
 
     @routes.post("/sessions/{session}/tickets", status_code=201)
     async def add_tickets(session: str, body: TicketsRequest) -> dict[str, Any]:
