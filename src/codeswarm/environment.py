@@ -19,11 +19,12 @@ KEYS = (
     "CODEX_API_KEY",
     "GEMINI_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
-    "CLAUDE_CODE_EXECUTABLE",
-    "CODEX_PATH",
 )
 """Every variable of the person's that any agent may be given; each gets those of its own vendor."""
 
+PROGRAMS = ("CLAUDE_CODE_EXECUTABLE", "CODEX_PATH")
+"""Which CLI a bridge is to drive."""
+NAMED = "CODESWARM_ACP_VARIABLES"
 CREDENTIALS = tuple(name for name in KEYS if not name.endswith("_URL"))
 """Those of them that nobody may see."""
 
@@ -38,6 +39,8 @@ class Login:
     """Whatever of `KEYS` is set."""
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the person named in `CODESWARM_ACP_VARIABLES`, for agents of whom we know nothing."""
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Whatever of `PROGRAMS` is set."""
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Those of `names` that are set."""
@@ -113,8 +116,16 @@ class Environment:
         claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
         if claude and self.variables.get(CLAUDE_ENDPOINT):
             claude[CLAUDE_ENDPOINT] = self.variables[CLAUDE_ENDPOINT]
-        named = (self.variables.get("CODESWARM_ACP_VARIABLES") or "").split()
-        return Login(self.path, claude, self._set(KEYS), self._set(named))
+        return Login(self.path, claude, self._set(KEYS), self._set(self._named), self._set(PROGRAMS))
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of all variables here that log somebody in."""
+        return (*CREDENTIALS, *self._named)
+
+    @property
+    def _named(self) -> list[str]:
+        return (self.variables.get(NAMED) or "").split()
 
     def _set(self, names: Iterable[str]) -> dict[str, str]:
         return {name: self.variables[name] for name in names if self.variables.get(name)}

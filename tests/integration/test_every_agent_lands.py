@@ -29,36 +29,52 @@ class Kind:
 
     spec: str
     environment: Callable[[ModelServer], dict[str, str]]
+    program: str
+    """What its process is known by."""
 
 
 def acp(kind: str, model: str) -> object:
     """A bridge, as a person has it who also has the CLI beneath it."""
-    beside = Kind(f"acp:{command(kind, model)}", lambda server: variables(kind, server))
+    beside = Kind(f"acp:{command(kind, model)}", lambda server: variables(kind, server), f"{kind}-")
     return pytest.param(beside, marks=needs(kind), id=f"acp, {kind}")
 
 
 KINDS = [
-    pytest.param(Kind("claude:sonnet", lambda server: server.environment("claude")), marks=needs_claude, id="claude"),
-    pytest.param(Kind("codex:gpt-5.5", lambda server: server.environment("codex")), marks=needs_codex, id="codex"),
-    pytest.param(Kind("api:anthropic/m-1", lambda server: server.environment("claude")), id="api, Anthropic's"),
-    pytest.param(Kind("api:openai/m-1", lambda server: server.environment("codex")), id="api, OpenAI's"),
+    pytest.param(
+        Kind("claude:sonnet", lambda server: server.environment("claude"), "claude"), marks=needs_claude, id="claude"
+    ),
+    pytest.param(
+        Kind("codex:gpt-5.5", lambda server: server.environment("codex"), "codex"), marks=needs_codex, id="codex"
+    ),
+    pytest.param(
+        Kind("api:anthropic/m-1", lambda server: server.environment("claude"), "loop/"), id="api, Anthropic's"
+    ),
+    pytest.param(Kind("api:openai/m-1", lambda server: server.environment("codex"), "loop/"), id="api, OpenAI's"),
     *(acp(kind, model) for kind, model in (("claude", "sonnet"), ("codex", "gpt-5.5"))),
 ]
 
 
-def cli_of(ticket: str, program: str) -> int:
-    """The process of the CLI that works on a ticket, as the host sees it."""
-    wanted = f"CODESWARM_TICKET={ticket}".encode()
+def cli_of(run: int, program: str) -> int:
+    """The process of the CLI that works beneath a run, as the host sees it."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (entry / "cmdline").read_bytes().split(b"\0")
-            ours = wanted in (entry / "environ").read_bytes().split(b"\0")
-            if ours and b"bwrap" not in command[0] and any(program.encode() in word for word in command[:2]):
+            ours = b"CODESWARM_TICKET=t1" in (entry / "environ").read_bytes().split(b"\0")
+            known = ours and b"bwrap" not in command[0] and any(program.encode() in word for word in command[:5])
+            if known and run in ancestors(int(entry.name)):
                 return int(entry.name)
-    raise AssertionError(f"no {program} works on {ticket}")
+    raise AssertionError(f"no {program} works beneath {run}")
 
 
-@pytest.mark.parametrize("kind", KINDS[1:2])
+def ancestors(pid: int) -> set[int]:
+    found: set[int] = set()
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        found.add(pid)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
 async def test_one_that_is_killed_goes_on_in_its_conversation(tmp_path: Path, kind: Kind) -> None:
     place = Place(tmp_path)
     place.begin(LIBRARY)
@@ -69,15 +85,16 @@ async def test_one_that_is_killed_goes_on_in_its_conversation(tmp_path: Path, ki
             "run", "--tickets", str(place.tickets(tickets)), "--agent", kind.spec, env=kind.environment(server)
         )
         await server.hanging()
-        os.kill(cli_of("t1", kind.spec.partition(":")[0]), signal.SIGKILL)
+        os.kill(cli_of(run.process.pid, kind.program), signal.SIGKILL)
         server.release()
         code = await run.end()
     kinds = [event["kind"] for event in run.events]
     assert (code, script.refused, script.went_on) == (0, [], True), (run.error, kinds[-10:])
-    names = [event["data"] for event in run.events if event["kind"] == "ConversationNamed"]
     resumed = [event["data"] for event in run.events if event["kind"] == "AttemptStarted" and event["data"]["resumed"]]
     assert len(resumed) == 1
-    assert resumed[0]["conversation"] in {name["conversation"] for name in names if name["epoch"] < resumed[0]["epoch"]}
+    begun = [event["data"] for event in run.events if event["kind"] in ("AttemptStarted", "ConversationNamed")]
+    known = {one["conversation"] for one in begun if one["epoch"] < resumed[0]["epoch"]}
+    assert resumed[0]["conversation"] in known
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -74,7 +74,7 @@ class AcpAgent:
             ask=task.ask,
         )
         conversation = AcpConversation(Path(self._name()).name, self.bridge, stage, terms)
-        running = f"exec {command}" if _is_simple(command) else command
+        running = f"exec env {command}" if _is_simple(command) else command
         argv = ["/bin/sh", "-c", f"{self.bridge.before} && {running}" if self.bridge.before else running]
         await conversation.open(argv, environment, (*visible, *self.bridge.shown, *self._shown(environment)))
         return conversation
@@ -92,7 +92,7 @@ class AcpAgent:
         found = (
             which(self._name(), self._login.path) if "/" not in self._name() else str(self._directory / self._name())
         )
-        named = [environment[name] for name in ("CLAUDE_CODE_EXECUTABLE", "CODEX_PATH") if name in environment]
+        named = [path for name, path in self._login.programs.items() if name in environment]
         paths = [Path(path) for path in (found, *named) if path]
         return tuple(
             shown for path in paths if path.exists() for shown in (*shown_for(path), *shown_for(path.resolve()))
@@ -108,4 +108,4 @@ def _words(command: str) -> list[str]:
 
 def _is_simple(command: str) -> bool:
     """Whether a shell may become the program: signals then reach it, and its exit code is its own."""
-    return not _ASSIGNMENT.match(command) and not set(command) & set(";&|<>()`\n")
+    return not set(command) & set(";&|<>()`\n")

@@ -82,14 +82,15 @@ class Bridge:
     method: str = ""
     """How it is logged in by the variables, where it must be told."""
     failures: Table = GENERIC
-    can: Capabilities = Capabilities(resume=True, turns=True, ask=True)
+    can: Capabilities = Capabilities(name=True, turns=True, ask=True)
+    """Of one that is not known: whether it takes up a session is seen too late to count on it."""
     counts: bool = False
     """It counts tokens whatever happens: a turn of none had no answer."""
 
 
 def _claude(login: Login, stage: Stage) -> dict[str, str]:
     given = credentials(login.of((*CLAUDE_VARIABLES, CLAUDE_ENDPOINT)), stage)
-    return {**FIXED_ENVIRONMENT, **given, **login.of(("CLAUDE_CODE_EXECUTABLE",))}
+    return {**FIXED_ENVIRONMENT, **given, **_beneath(login, "CLAUDE_CODE_EXECUTABLE")}
 
 
 def _claude_session(trusted: bool) -> dict[str, Any]:
@@ -104,7 +105,12 @@ def _codex(login: Login, stage: Stage) -> dict[str, str]:
     config = {"analytics": {"enabled": False}, **({"model_providers": {PROVIDER: provider}} if provider else {})}
     # Codex's own sandbox makes `.git` read-only, and it says nothing of it: ours stands around it.
     told = {"CODEX_CONFIG": json.dumps(config), "INITIAL_AGENT_MODE": "agent-full-access", "NO_BROWSER": "1"}
-    return {**told, **({"MODEL_PROVIDER": PROVIDER} if provider else {}), **key, **login.of(("CODEX_PATH",))}
+    return {**told, **({"MODEL_PROVIDER": PROVIDER} if provider else {}), **key, **_beneath(login, "CODEX_PATH")}
+
+
+def _beneath(login: Login, variable: str) -> dict[str, str]:
+    """The CLI that a bridge is to drive, where the person names another than its own."""
+    return {variable: login.programs[variable]} if variable in login.programs else {}
 
 
 def _gemini(login: Login, stage: Stage) -> dict[str, str]:
@@ -122,7 +128,7 @@ CLAUDE = Bridge(
     environment=_claude,
     session=_claude_session,
     failures=CLAUDE_FAILURES,
-    can=Capabilities(resume=True, turns=True, inject=True, ask=True, cost=True, context_tokens=200_000),
+    can=Capabilities(resume=True, name=True, turns=True, inject=True, ask=True, cost=True, context_tokens=200_000),
 )
 CODEX = Bridge(
     programs=("codex-acp",),
@@ -130,7 +136,7 @@ CODEX = Bridge(
     variables=CODEX_KEYS,
     environment=_codex,
     failures=CODEX_FAILURES,
-    can=Capabilities(resume=True, turns=True, inject=True),
+    can=Capabilities(resume=True, name=True, turns=True, inject=True),
     counts=True,
 )
 GEMINI = Bridge(
@@ -142,7 +148,7 @@ GEMINI = Bridge(
     shown=(GEMINI_SETTINGS,),
     method="gemini-api-key",
     # It keeps a conversation in a file named by the minute, and one that is taken up within that minute empties it.
-    can=Capabilities(turns=True, ask=True),
+    can=Capabilities(name=True, turns=True, ask=True),
     counts=True,
 )
 ANY = Bridge(programs=(), agent="")

@@ -16,7 +16,7 @@ from codeswarm.agents.account import accounts
 from codeswarm.agents.factory import make_agent
 from codeswarm.awake import AwakeClock
 from codeswarm.clock import SystemClock
-from codeswarm.environment import CREDENTIALS, Environment
+from codeswarm.environment import Environment
 from codeswarm.process import this_process
 from codeswarm.redaction import Secrets, secrets_of
 from codeswarm.router_client import RouterClient
@@ -51,7 +51,7 @@ class WorkerOrder(BaseModel):
 
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
-    secrets = Secrets(secrets_of(environment.variables, CREDENTIALS))
+    secrets = Secrets(secrets_of(environment.variables, environment.credentials))
     clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox, secrets)
     client_of = RouterClient.open(order.socket, secrets=secrets)
     async with client_of as client, contextlib.AsyncExitStack() as at_the_end:
