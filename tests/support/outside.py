@@ -13,6 +13,7 @@ from codeswarm.egress.addresses import Dialler
 from codeswarm.egress.base import Denied, Endpoint, Limits
 from codeswarm.egress.endpoints import Upstream
 from codeswarm.egress.hosts import AllowList
+from codeswarm.egress.parent import Parent
 from codeswarm.egress.proxy import Proxy
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -132,6 +133,7 @@ async def way(
     clock: Clock | None = None,
     limits: Limits | None = None,
     trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    parent: Parent | None = None,
 ) -> AsyncIterator[Way]:
     """`names`: what the resolver knows, and nothing else."""
 
@@ -143,7 +145,7 @@ async def way(
     ticking = clock or SystemClock()
     denied: list[Denied] = []
     limits = limits or replace(Limits(), connect_s=10.0)
-    dialler = Dialler(ticking, limits.connect_s, resolve)
+    dialler = Dialler(ticking, limits.connect_s, resolve, parent)
     proxy = Proxy(AllowList.of(allowed, shipped), dialler, ticking, denied.append, trust, limits)
     async with contextlib.AsyncExitStack() as stack:
         ports = []

@@ -15,6 +15,7 @@ from typing import Any
 
 from codeswarm.clock import Clock
 from codeswarm.egress.hosts import Pattern, Target
+from codeswarm.egress.parent import Parent
 from codeswarm.egress.patience import timely
 from codeswarm.egress.refusals import FORBIDDEN_ADDRESS, UNREACHABLE, UNRESOLVED, Refused, to_list
 
@@ -37,15 +38,36 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 class Dialler:
     """Opens connections to what a list allows, and to nothing else."""
 
-    def __init__(self, clock: Clock, connect_s: float, resolving: Resolve = resolve) -> None:
+    def __init__(
+        self, clock: Clock, connect_s: float, resolving: Resolve = resolve, parent: Parent | None = None
+    ) -> None:
+        """`parent`: by which this machine reaches the world; what it leads to it resolves by itself."""
+        self._parent = parent
         self._clock = clock
         self._connect_s = connect_s
         self._resolving = resolving
 
     async def dial(self, target: Target, listed: Pattern) -> socket.socket:
         """A connected socket that does not block. Raises: Refused."""
+        if self._parent is not None and self._parent.is_for(target):
+            return await self._dial_parent(self._parent, target)
+        return await self._dial(target, await self._addresses(target, listed))
+
+    async def _dial_parent(self, parent: Parent, target: Target) -> socket.socket:
+        found = await self._dial(parent.at, await self._addresses(parent.at, Pattern(parent.at.host)))
+        try:
+            await timely(self._clock, self._connect_s, parent.lead(found, target))
+        except BaseException as error:
+            found.close()
+            if isinstance(error, OSError):
+                what = f"the proxy of this machine ({parent.at}) does not lead there: {error}"
+                raise Refused(UNREACHABLE, what, host=str(target)) from error
+            raise
+        return found
+
+    async def _dial(self, target: Target, addresses: list[Address]) -> socket.socket:
         last = OSError(errno.EHOSTUNREACH, "it has no address")
-        for address in (await self._addresses(target, listed))[:MOST_ADDRESSES]:
+        for address in addresses[:MOST_ADDRESSES]:
             try:
                 return await timely(self._clock, self._connect_s, _connected(address, target.port))
             except OSError as error:

@@ -14,6 +14,7 @@ from codeswarm.egress.base import KEPT_OUTSIDE, Denied, Endpoint, Limits, Reache
 from codeswarm.egress.door import Door
 from codeswarm.egress.endpoints import Upstream
 from codeswarm.egress.hosts import AGENT, REGISTRIES, AllowList
+from codeswarm.egress.parent import Parent
 from codeswarm.egress.proxy import Proxy
 
 PORT = 18118
@@ -48,6 +49,8 @@ class Outlook:
     """What the person's own clients use in their stead."""
     certificates: tuple[Path, ...] = ()
     """Of authorities that the person trusts beside the system's."""
+    parent: Parent | None = None
+    """The person's own proxy, where they have one."""
     resolving: Resolve = resolve
     limits: Limits = Limits()
 
@@ -79,7 +82,7 @@ class WayOut:
             self._shipped += outlook.registries
         self._folder = folder
         self._clock = clock
-        dialler = Dialler(clock, outlook.limits.connect_s, outlook.resolving)
+        dialler = Dialler(clock, outlook.limits.connect_s, outlook.resolving, outlook.parent)
         self._proxy = Proxy(self._allowed(), dialler, clock, denied, outlook.trust, outlook.limits)
         self._doors: list[Door] = []
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.egress.parent import Parent
 from codeswarm.egress.way_out import Outlook
 from codeswarm.environment import Environment
 from codeswarm.git.checkout import lay_out
@@ -71,7 +72,9 @@ class WorkspaceMaker:
         self._registries = registries(environment.home, environment.variables)
         self._setup = SetupCache(places.setup, sandbox)
         self.overlays = Overlays(places, sandbox)
-        self.outlook = Outlook(HOSTS, self._registries.mirrors(), self._registries.certificates())
+        self.outlook = Outlook(
+            HOSTS, self._registries.mirrors(), self._registries.certificates(), Parent.of(environment.variables)
+        )
 
     async def make(
         self,
