@@ -63,7 +63,7 @@ class Updates:
             told = True
         if ended:
             self._calls.pop(id_, None)
-            found.append(Activity("command_completed", text=output_of(update)[:SHOWN]))
+            found.append(Activity("command_completed", text=output_of(update)[:SHOWN], data=_id(update)))
         elif len(self._calls) < CALLS_MAX:
             self._calls[id_] = told
         return found or [Activity("output", text=f"[{str(update.get('title') or 'a tool')[:200]}]")]
@@ -82,7 +82,14 @@ def begun(update: Json) -> Activity:
     if kind in _CHANGES:
         return Activity("file_change", text=", ".join(_paths(update)) or title, data={"tool": kind})
     command = given.get("command")
-    return Activity("command_started", text=str(command or title)[:SHOWN], data={"tool": kind or title[:80]})
+    return Activity(
+        "command_started", text=str(command or title)[:SHOWN], data={"tool": kind or title[:80], **_id(update)}
+    )
+
+
+def _id(update: Json) -> dict[str, str]:
+    """By which the end of a command is known for that of its beginning."""
+    return {"id": str(update["toolCallId"])[:200]} if update.get("toolCallId") else {}
 
 
 def _paths(update: Json) -> list[str]:
