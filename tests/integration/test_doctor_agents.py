@@ -17,7 +17,7 @@ GOOD = {"codex": "codex-cli 0.163.0", "gemini": "0.61.0"}
 OLD = {"codex": "codex-cli 0.42.0", "gemini": "0.9.0"}
 PACKAGES = {"codex": "@openai/codex", "gemini": "@google/gemini-cli"}
 ADDRESS = {"codex": "OPENAI_BASE_URL", "gemini": "GOOGLE_GEMINI_BASE_URL"}
-each = pytest.mark.parametrize("kind", ["codex"])
+each = pytest.mark.parametrize("kind", ["codex", "gemini"])
 
 
 @pytest.fixture

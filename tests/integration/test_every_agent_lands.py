@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ import pytest
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer
 from tests.support.acp_agents import command, needs, variables
-from tests.support.real_clis import needs_claude, needs_codex
-from tests.support.runs import Place
+from tests.support.real_clis import CLIS, needs_claude, needs_codex, path_with_node
+from tests.support.runs import SYSTEM_PATH, Place
 from tests.support.swarm_script import LIBRARY, SwarmScript, acceptance
 
 PROBE = probe()
@@ -39,6 +40,12 @@ def acp(kind: str, model: str) -> object:
     return pytest.param(beside, marks=needs(kind), id=f"acp, {kind}")
 
 
+def gemini(server: ModelServer) -> dict[str, str]:
+    """Its program is on the PATH of who uses it, and so is node."""
+    ours = Path(sys.executable).parent
+    return {**server.environment("gemini"), "PATH": f"{ours}:{CLIS}:{path_with_node()}:{SYSTEM_PATH}"}
+
+
 KINDS = [
     pytest.param(
         Kind("claude:sonnet", lambda server: server.environment("claude"), "claude"), marks=needs_claude, id="claude"
@@ -52,6 +59,8 @@ KINDS = [
     pytest.param(Kind("api:openai/m-1", lambda server: server.environment("codex"), "loop/"), id="api, OpenAI's"),
     *(acp(kind, model) for kind, model in (("claude", "sonnet"), ("codex", "gpt-5.5"))),
 ]
+GEMINI = pytest.param(Kind("gemini:2.5-pro", gemini, "gemini"), marks=needs("gemini"), id="gemini")
+"""Apart, for it goes on in no earlier conversation."""
 
 
 def cli_of(run: int, program: str) -> int:
@@ -97,7 +106,7 @@ async def test_one_that_is_killed_goes_on_in_its_conversation(tmp_path: Path, ki
     assert resumed[0]["conversation"] in known
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, GEMINI])
 async def test_it_lands_three_tickets(tmp_path: Path, kind: Kind) -> None:
     place = Place(tmp_path)
     place.begin(LIBRARY)

@@ -58,6 +58,7 @@ CODEX_FAILURES: Table = (
 )
 GEMINI_SETTINGS = Path(__file__).parent / "gemini_settings.json"
 """What Gemini CLI takes from a file alone: how to log in, and to let others do the trying again."""
+GEMINI_FAILURES: Table = (Row(FailureClass.AUTH, words=("api key not valid", "api key is missing")), *GENERIC)
 CLAUDE_FAILURES: Table = (Row(FailureClass.CRASHED, words=("output token maximum",)), *GENERIC)
 
 
@@ -147,6 +148,7 @@ GEMINI = Bridge(
     before=f'mkdir -p "$HOME/.gemini" && cp {shlex.quote(str(GEMINI_SETTINGS))} "$HOME/.gemini/settings.json"',
     shown=(GEMINI_SETTINGS,),
     method="gemini-api-key",
+    failures=GEMINI_FAILURES,
     # It keeps a conversation in a file named by the minute, and one that is taken up within that minute empties it.
     can=Capabilities(name=True, turns=True, ask=True),
     counts=True,

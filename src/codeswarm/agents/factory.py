@@ -10,8 +10,7 @@ from codeswarm.agents.base import Agent, AgentSpec
 from codeswarm.environment import Login
 from codeswarm.errors import ConfigError
 
-KINDS = ("claude", "codex", "acp", "api", "command", "replay")
-PLANNED = ("gemini",)
+KINDS = ("claude", "codex", "gemini", "acp", "api", "command", "replay")
 
 
 def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Agent:
@@ -19,17 +18,12 @@ def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Ag
     makers: dict[str, Callable[[], Agent]] = {
         "claude": lambda: _class("claude", "ClaudeAgent")(spec, login),
         "codex": lambda: _class("codex", "CodexAgent")(spec, login),
+        "gemini": lambda: _class("gemini", "GeminiAgent")(spec, directory, home, login),
         "acp": lambda: _class("acp", "AcpAgent")(spec, directory, home, login),
         "api": lambda: _class("api", "ApiAgent")(spec, login),
         "command": lambda: _class("command", "CommandAgent")(spec, directory, home),
         "replay": lambda: _class("replay", "ReplayAgent")(spec, directory),
     }
-    if spec.kind in PLANNED:
-        raise ConfigError(
-            f"the agent kind {spec.kind!r} is not part of this version",
-            f"known are {', '.join(KINDS)}",
-            "--agent claude   # or any program: codeswarm example agent",
-        )
     if spec.kind not in makers:
         raise ConfigError(f"there is no agent kind {spec.kind!r}", f"known are {', '.join(KINDS)}", "--agent claude")
     return makers[spec.kind]()

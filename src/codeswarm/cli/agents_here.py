@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from codeswarm.cli.here import Here
 from codeswarm.cli.output import say
 
-_DRIVEN = ("codex",)
+_DRIVEN = ("codex", "gemini")
 """Beside Claude Code, which is told of even where it is missing: it is the agent where none is named."""
-_OTHERS = ("gemini",)
 ANY_PROGRAM = "any program can be an agent: codeswarm example agent   # prints one that is no model, to try with"
 
 
@@ -34,9 +33,6 @@ def agents_here(here: Here) -> list[AgentHere]:
         health = make_agent(AgentSpec(kind), here.directory, here.environment.home, login).check()
         if kind == "claude" or health.works or which(kind, here.environment.path):
             found.append(AgentHere(kind, health.works, health.what, health.fix))
-    for kind in _OTHERS:
-        if path := which(kind, here.environment.path):
-            found.append(AgentHere(kind, False, f"{kind} ({path}) is not driven by this version", ANY_PROGRAM))
     return found
 
 
@@ -47,7 +43,7 @@ def usable(agents: Sequence[AgentHere]) -> bool:
 def tell_agents(agents: Sequence[AgentHere]) -> None:
     for agent in agents:
         say(f"agent    {agent.what}")
-        if not agent.works and agent.kind not in _OTHERS:
+        if not agent.works:
             say(f"         {agent.fix}")
     if not usable(agents):
         say(f"         {ANY_PROGRAM}")
