@@ -22,7 +22,7 @@ from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer, QuotaExhausted, Request, Say, Shell, Unauthorized, UnknownModel
 from tests.support.held_agent import held_place, let_go
 from tests.support.runs import Place, Started
-from tests.support.small_swarm import agent_of, ticket
+from tests.support.small_swarm import agent_of, small_place, ticket
 
 PROBE = probe()
 pytestmark = [
@@ -31,6 +31,7 @@ pytestmark = [
 ]
 
 RESET_S = 4
+MEND = "mend it: codeswarm doctor   # what is wrong with each agent, and the command"
 FIRST, BIG = "claude:sonnet", "claude:opus"
 
 
@@ -62,6 +63,7 @@ class Model:
 def place(tmp_path: Path) -> Place:
     place = held_place(tmp_path)
     place.environment["CODESWARM_POLICY_PARK_BASE_S"] = str(RESET_S)
+    place.environment["CODESWARM_GATES_FAST"] = "true"
     return place
 
 
@@ -73,9 +75,13 @@ async def start(place: Place, server: ModelServer, *agents: str, names: tuple[st
     tickets = [ticket(name, *names[:i][-1:], pipeline="single") for i, name in enumerate(names)]
     choices = [word for agent in agents for word in ("--agent", agent)]
     words = ["run", "--tickets", str(place.tickets(tickets)), *choices, "--workers", "1"]
+    return await place.start(*words, env=run_with(server))
+
+
+def run_with(server: ModelServer) -> dict[str, str]:
+    """A login of an account, for only to such a one the CLI tells of its windows."""
     key = server.environment("claude")
-    login = {"ANTHROPIC_BASE_URL": key["ANTHROPIC_BASE_URL"], "CLAUDE_CODE_OAUTH_TOKEN": key["ANTHROPIC_API_KEY"]}
-    return await place.start(*words, env=login)
+    return {"ANTHROPIC_BASE_URL": key["ANTHROPIC_BASE_URL"], "CLAUDE_CODE_OAUTH_TOKEN": key["ANTHROPIC_API_KEY"]}
 
 
 def told(run: Started, *kinds: str) -> list[tuple[Any, ...]]:
@@ -144,12 +150,11 @@ async def test_a_refused_login_suspends_says_what_mends_it_and_resume_goes_on(pl
         report = place.run("report").out
         assert "codeswarm doctor" in report
         assert f"codeswarm resume {session}" in report
+        again = await asyncio.to_thread(place.run, "resume", env=run_with(server))
+        assert again.code == 4
+        assert again.out.splitlines()[-2:] == [MEND, f"next: codeswarm resume {session}"]
         model.spent_at = ""
-        login = {
-            "ANTHROPIC_BASE_URL": server.url,
-            "CLAUDE_CODE_OAUTH_TOKEN": server.environment("claude")["ANTHROPIC_API_KEY"],
-        }
-        done = await asyncio.to_thread(place.run, "resume", env=login)
+        done = await asyncio.to_thread(place.run, "resume", env=run_with(server))
     assert done.code == 0, done.err
     assert "is back, says" in place.run("timeline").out
 
@@ -179,3 +184,41 @@ async def test_a_model_that_nobody_has_is_named_and_the_next_choice_works(place:
         assert await run.end() == 0, (run.error, run.told[-5:])
     (parked,) = [event["data"] for event in run.events if event["kind"] == "AgentParked"]
     assert (parked["agent"], parked["why"], parked["until_ms"]) == (FIRST, "unknown_model", None)
+
+
+WEAK = """\
+import os, pathlib
+
+name = os.environ["CODESWARM_TICKET"]
+test = f"import mod_{name}\\n\\n\\ndef test_it():\\n    assert mod_{name}.VALUE == 7\\n"
+pathlib.Path(f"tests/test_{name}.py").write_text(test)
+pathlib.Path(f"mod_{name}.py").write_text("VALUE = 6  # nearly\\n")
+print("I believe that six is right.")
+"""
+STRONG = """\
+import json, os, pathlib, sys
+
+name, prompt = os.environ["CODESWARM_TICKET"], sys.stdin.read()
+bundle = json.load(open(os.environ["CODESWARM_BUNDLE"]))
+assert "You take over from another agent" in prompt, prompt
+assert "+VALUE = 6  # nearly" in prompt, "what it changed"
+assert "assert 6 == 7" in prompt, "what the gate said"
+assert bundle["escalated"]["source"].endswith("weak.py"), bundle["escalated"]
+module = pathlib.Path(f"mod_{name}.py")
+module.write_text(module.read_text().replace("6  # nearly", "7"))
+"""
+
+
+async def test_a_red_gate_hands_the_work_with_all_that_was_found_to_the_next_agent(tmp_path: Path) -> None:
+    place = small_place(tmp_path)
+    for name, text in (("weak.py", WEAK), ("strong.py", STRONG)):
+        (place.root / "agent" / name).write_text(text)
+    weak, strong = (f"command:python {place.root / 'agent' / name}.py" for name in ("weak", "strong"))
+    tickets = place.tickets([ticket("a", pipeline="single")])
+    words = ("run", "--tickets", str(tickets), "--role", f"implementer={weak},{strong}")
+    run = await place.start(*words, env={"CODESWARM_POLICY_ESCALATE": "true"})
+    assert await run.end() == 0, (run.error, [e["data"] for e in run.events if e["kind"] == "AttemptFailed"])
+    (up,) = [event["data"] for event in run.events if event["kind"] == "TicketEscalated"]
+    assert (up["agent"], up["instead_of"], up["rung"]) == (strong, weak, 1)
+    assert [agent for *_, agent in told(run, "AttemptLeased")] == [weak, strong]
+    assert f"goes up to {strong}" in place.run("timeline").out

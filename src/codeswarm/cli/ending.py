@@ -14,7 +14,7 @@ from codeswarm.detection.base import FILE
 from codeswarm.domain.events import GateFinished
 from codeswarm.domain.results import GateOutcome, GateRun
 from codeswarm.domain.session import Session
-from codeswarm.domain.states import SessionStatus, TicketStatus, WaitReason
+from codeswarm.domain.states import SessionStatus, SuspendReason, TicketStatus, WaitReason
 from codeswarm.errors import RouterUnreachable
 from codeswarm.plain import money
 from codeswarm.router_client import RouterClient
@@ -184,7 +184,10 @@ def _next_steps(session: Session, rest: Rest) -> list[str]:
     if session.status is SessionStatus.SUSPENDED:
         from codeswarm.report.outcome import going_on
 
-        return [f"{rest.reason}", f"next: {going_on(session)}"]
+        mend = ["mend it: codeswarm doctor   # what is wrong with each agent, and the command"]
+        if session.suspend_reason is not SuspendReason.NO_AGENT:
+            mend = []
+        return [f"{rest.reason}", *mend, f"next: {going_on(session)}"]
     if session.open_approvals:
         waits = [
             f"waits for a person: codeswarm approve {id_}/{a}   (codeswarm approvals)" for a in session.open_approvals

@@ -16,6 +16,7 @@ from codeswarm.domain.session import Attempt, Feedback, Message, Session, Ticket
 
 MAX_FEEDBACK = 24_000
 MAX_DIFF = 40_000
+MAX_SUMMARY = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Material:
     contract_diff: str = ""
     reference_diff: str = ""
     work_diff: str = ""
-    """For a reviewer: what the ticket changes against the integration tip."""
+    """For a reviewer, and for an agent that takes over after a red gate: what the ticket changes against the tip."""
     conflicts: tuple[str, ...] = ()
     instructions: Instructions = Instructions("")
     fresh: bool = False
@@ -49,6 +50,7 @@ def build_bundle(session: Session, ticket: Ticket, attempt: Attempt, material: M
         "conflicts": list(material.conflicts),
         "reference": _reference(ticket, material),
         "work": {"source": "implementer", "diff": cut(material.work_diff, MAX_DIFF)} if material.work_diff else None,
+        "escalated": _escalated(ticket, attempt),
         "agreements": [item for id_ in ticket.spec.blocked_by for item in _agreement(session.tickets[id_])],
         "blockers": [_blocker(session.tickets[id_]) for id_ in ticket.spec.blocked_by if id_ not in session.plannings],
         "messages": [_message(message) for message in unseen_messages(session, ticket)],
@@ -98,6 +100,19 @@ def _reference(ticket: Ticket, material: Material) -> dict[str, Any] | None:
         return None
     why = "the ticket's work before it came into conflict" if material.fresh else "what an interrupted attempt left"
     return {"source": why, "commit": ticket.reference, "diff": cut(material.reference_diff, MAX_DIFF)}
+
+
+def taken_over(ticket: Ticket, attempt: Attempt) -> Attempt | None:
+    """The attempt of another agent whose work was red, and is gone on with; None where an agent has its own."""
+    if not ticket.rungs.get(attempt.phase):
+        return None
+    before = [a for a in ticket.attempts.values() if a.phase == attempt.phase and a.epoch < attempt.epoch and a.agent]
+    return before[-1] if before and before[-1].agent != attempt.agent else None
+
+
+def _escalated(ticket: Ticket, attempt: Attempt) -> dict[str, Any] | None:
+    before = taken_over(ticket, attempt)
+    return None if before is None else {"source": before.agent, "summary": cut(before.summary, MAX_SUMMARY)}
 
 
 def _agreement(ticket: Ticket) -> list[dict[str, Any]]:

@@ -32,9 +32,10 @@ def _sections(bundle: Bundle) -> Iterator[str]:
     yield _plan(bundle["plan"])
     yield from (_agreement(item) for item in bundle["agreements"])
     yield _conflicts(bundle)
+    yield _escalated(bundle)
     yield from (_feedback(item) for item in bundle["feedback"])
     yield _reference(bundle["reference"])
-    yield _work(bundle["work"])
+    yield "" if bundle["escalated"] else _work(bundle["work"])
     yield _blockers(bundle["blockers"])
     yield from (f"# A word from {m['by']}, who watches over this work\n{m['text']}" for m in bundle["messages"])
     yield _result(bundle)
@@ -106,6 +107,20 @@ def _conflicts(bundle: Bundle) -> str:
         "`codeswarm-integration` is what has landed, `codeswarm-ticket-…` is this ticket's work. Keep what both sides "
         "mean, and leave no marker."
     )
+
+
+def _escalated(bundle: Bundle) -> str:
+    if bundle["escalated"] is None:
+        return ""
+    parts = [
+        "# You take over from another agent\nIts work is in your files, and the gate is red on it; what the gate said "
+        "stands below. Keep what is right, and mend or replace the rest."
+    ]
+    if said := bundle["escalated"]["summary"].strip():
+        parts.append(f"Its last words:\n{said}")
+    if bundle["work"] is not None:
+        parts.append(f"What it changed:\n```diff\n{bundle['work']['diff'].strip()}\n```")
+    return "\n\n".join(parts)
 
 
 def _feedback(item: Bundle) -> str:

@@ -8,6 +8,7 @@ whose agents one can be used is never without.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.pipeline import Role
@@ -23,6 +24,7 @@ ESCALATES = frozenset({FailureClass.GATE_RED, FailureClass.CONTRACT_PASSES, Fail
 """The gate says that the work is not good enough: another model may do better."""
 
 
+@lru_cache(maxsize=256)
 def kind_of(spec: str) -> str:
     return spec.partition(":")[0]
 

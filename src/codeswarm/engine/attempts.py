@@ -15,7 +15,7 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from codeswarm.clock import Clock
-from codeswarm.context.bundle import Material, build_bundle, unseen_messages
+from codeswarm.context.bundle import Material, build_bundle, taken_over, unseen_messages
 from codeswarm.context.instructions import READ, Instructions, read_instructions
 from codeswarm.context.prompt import build_prompt
 from codeswarm.context.trust import TRUSTED, digest_of
@@ -173,7 +173,8 @@ class Attempts:
 
     def _material(self, session: Session, ticket: Ticket, attempt: Attempt, beginning: _Beginning) -> Material:
         store, contract = self._store, ticket.contract
-        judged = ticket.phase.role is Role.REVIEWER and ticket.work is not None
+        shown = ticket.phase.role is Role.REVIEWER or taken_over(ticket, attempt) is not None
+        judged = shown and ticket.work is not None
         return Material(
             instructions=self._instructions(session, ticket, attempt),
             contract_diff=store.diff(contract.base, contract.commit, paths=contract.files) if contract else "",

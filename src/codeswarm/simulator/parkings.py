@@ -22,6 +22,10 @@ PERSONS = frozenset({FailureClass.AUTH, FailureClass.UNKNOWN_MODEL, FailureClass
 BACK = (ev.ChangesRequested, ev.ContractDisputed, ev.LandingBounced, ev.TicketRetried, ev.PlanRejected, ev.TicketEdited)
 """After these a phase may have to be done again."""
 
+OF_OTHERS = frozenset({ev.AgentParked, ev.AgentUnparked, ev.AttemptLeased, ev.AttemptStarted})
+OF_AGENTS = OF_OTHERS | {ev.AttemptSucceeded, ev.AttemptFailed, ev.TicketEscalated, *BACK}
+"""Kinds of events that are worth a look; most are not."""
+
 Agent = tuple[str, str]
 
 
@@ -40,6 +44,8 @@ class AgentBooks:
     """Phases that are finished."""
     leased: dict[tuple[TicketId, int], ev.AttemptLeased] = field(default_factory=dict)
     rungs: dict[tuple[TicketId, str], int] = field(default_factory=dict)
+    told: dict[Agent, int] = field(default_factory=dict)
+    """The reset that an agent's own attempt has just met."""
 
     def look(self, event: ev.Event, at_ms: int) -> Iterator[str]:
         match event:
@@ -51,6 +57,9 @@ class AgentBooks:
                     yield f"attempt {event.ticket}:{event.epoch} was started with {lease.agent}, which is {parked}"
             case ev.AttemptSucceeded():
                 self.done.setdefault(event.ticket, set()).add(self.leased[event.ticket, event.epoch].phase)
+            case ev.AttemptFailed() if event.failure.failure_class is FailureClass.QUOTA:
+                lease = self.leased[event.ticket, event.epoch]
+                self.told[lease.agent, lease.account] = event.failure.retry_at_ms or 0
             case ev.AgentParked():
                 yield from self._parked(event)
             case ev.AgentUnparked():
@@ -75,8 +84,13 @@ class AgentBooks:
         self.parked[event.agent, event.account] = event
         if (event.until_ms is None) != (event.why in PERSONS):
             yield f"{event.agent} is parked for {event.why} until {event.until_ms}"
-        if event.until_ms is not None and event.until_ms - event.since_ms > LONGEST_MS:
+        if event.until_ms is None:
+            return
+        if event.until_ms - event.since_ms > LONGEST_MS:
             yield f"{event.agent} is parked for longer than eight days"
+        told_ms = 0 if event.told_by else self.told.pop((event.agent, event.account), 0)
+        if event.until_ms < min(told_ms, event.since_ms + LONGEST_MS):
+            yield f"{event.agent} is parked until {event.until_ms}, but its quota is back at {told_ms}"
 
     def _unparked(self, event: ev.AgentUnparked, at_ms: int) -> Iterator[str]:
         parked = self.parked.pop((event.agent, event.account), None)

@@ -19,7 +19,7 @@ from codeswarm.domain.policy import matches
 from codeswarm.domain.results import FailureClass, GateCommand
 from codeswarm.domain.settings import Settings
 from codeswarm.domain.ticket import TicketSpec
-from codeswarm.simulator.parkings import AgentBooks
+from codeswarm.simulator.parkings import OF_AGENTS, AgentBooks
 
 Key = tuple[str, int]
 
@@ -115,7 +115,7 @@ class Promises:
             self._tell(problem)
         for problem in self._look(event, at_ms):
             self._tell(problem)
-        for problem in self._agents.look(event, at_ms):
+        for problem in self._agents.look(event, at_ms) if type(event) in OF_AGENTS else ():
             self._tell(problem)
 
     def _look(self, event: ev.Event, at_ms: int) -> Iterator[str]:
