@@ -167,10 +167,13 @@ async def test_claude_is_metered_within_its_turn_and_hands_back_in_one_more(plac
             "run", "--tickets", str(path), "--agent", "claude:sonnet", env={**server.environment("claude"), **env}
         )
         code = await run.end()
+        asked, told = script.asked, server.environment("claude")
+        assert (await asyncio.to_thread(place.run, "ticket", "release", "t1")).code == 0
+        done = await asyncio.to_thread(lambda: place.run("--json", "resume", env=told))
     assert code == 3, (run.error, run.told[-5:])
     (breach,) = of_kind(run, "BudgetBreached")
     assert re.search(r"30\d{4} of 250000 tokens of the ticket", breach["detail"])
-    assert script.asked == 1
+    assert asked == 1
     (failed,) = of_kind(run, "AttemptFailed")
     assert failed["failure"]["failure_class"] == "over_budget"
     assert "The first half is done; the second is left." in failed["failure"]["message"]
@@ -178,4 +181,12 @@ async def test_claude_is_metered_within_its_turn_and_hands_back_in_one_more(plac
     usage = failed["report"]["usage"]
     assert 300_000 < usage["input_tokens"] + usage["output_tokens"] < 310_000
     assert usage["cost_usd"] > 0
+    assert done.code == 0, done.err
+    begun = [event["data"] for event in done.lines() if event.get("kind") == "AttemptStarted"]
+    assert [attempt["resumed"] for attempt in begun] == [False, True]
+    (ended,) = [event["data"] for event in done.lines() if event.get("kind") == "AttemptSucceeded"]
+    last = ended["report"]["usage"]["cost_usd"]
+    assert last > usage["cost_usd"], "the conversation tells the whole of itself"
+    cost = (await asyncio.to_thread(place.run, "--json", "status")).json["session"]["cost_usd"]
+    assert cost == pytest.approx(last), "and each of its attempts is charged its own share"
     assert left_behind(place.root) == []
