@@ -45,7 +45,7 @@ class Outbox:
         temporary = letter.file.with_suffix(f".{os.getpid()}.new")
         try:
             with temporary.open("w", encoding="utf-8") as handle:
-                json.dump({"path": path, "body": body}, handle)
+                json.dump({"path": path, "body": letter.body}, handle)
                 handle.flush()
                 os.fsync(handle.fileno())
         except OSError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.redaction import HIDDEN, Secrets
 from codeswarm.worker.outbox import Letter, Outbox
 
 BODY = {"epoch": 3, "report": {"summary": "ü→"}}
@@ -101,3 +102,10 @@ def test_a_letter_is_whole_on_disk_when_put_returns_however_its_worker_ends(tmp_
 
 def test_a_letter_names_its_file(outbox: Outbox, tmp_path: Path) -> None:
     assert outbox.put("n", "/p", {}) == Letter(tmp_path / "outbox" / "n.json", "/p", {})
+
+
+def test_a_letter_holds_no_secret_on_disk_either(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", Secrets(["canary-7f3ab9c1d9e8"]))
+    letter = outbox.put("s1.t1.1", "/leases/x/complete", {"summary": "the key is canary-7f3ab9c1d9e8"})
+    assert "canary" not in letter.file.read_text()
+    assert [kept.body for kept in outbox.letters()] == [letter.body] == [{"summary": f"the key is {HIDDEN}"}]
