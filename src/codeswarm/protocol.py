@@ -13,7 +13,7 @@ from codeswarm.domain.ids import Commit, Tree
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import GateCommand, GateRun, LeftOut, Report, Usage, UsageWindow, Work
 from codeswarm.domain.settings import Patience, WorkspaceSettings
-from codeswarm.domain.states import AgentState
+from codeswarm.domain.states import AgentState, Handover
 
 
 class Wire(BaseModel):
@@ -128,6 +128,8 @@ class Heartbeat(Wire):
     """Of the subscription that pays for the agent, if one does."""
     handing_back: bool = False
     """Its agent was told to hand back."""
+    attending: bool = False
+    """It lets a person in, or has."""
     vital: VitalSign | None = None
 
 
@@ -171,6 +173,8 @@ class PulseOut(Wire):
     messages: tuple[MessageOut, ...] = ()
     hand_back: HandBackOut | None = None
     """Told until it is said that it is heard."""
+    attach: str = ""
+    """Who wants to take the attempt over; told until that is attended to."""
 
 
 class PrepareRequest(Wire):
@@ -285,6 +289,16 @@ class AskRequest(Wire):
     cwd: str = ""
     reason: str = ""
     wait_s: float = Field(0.0, ge=0, le=60)
+
+
+class VisitRequest(Wire):
+    """A person is in, or has left."""
+
+    epoch: int
+    to: str = ""
+    """What they were let in to; empty: they have left."""
+    how: Handover = Handover.HAND_BACK
+    note: str = Field("", max_length=10_000)
 
 
 class AnswerOut(Wire):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.egress.base import Endpoint, Reached
@@ -225,6 +225,24 @@ class Conversation(Protocol):
 
         Returns: what its end tells against its last turn, an exit status, say, that is none of success.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """How a person goes on with an agent's conversation: the agent's own program, on a terminal."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    visible: tuple[Path, ...] = ()
+
+
+@runtime_checkable
+class Attachable(Protocol):
+    """An agent whose conversations a person can go on with. Where one can't, they have a shell in its workspace."""
+
+    def by_hand(self, task: Task, stage: Stage) -> ByHand:
+        """`task.conversation` is what to go on with. Raises: AgentUnavailable."""
         ...
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
+from codeswarm.agents.base import Activity, AgentSpec, ByHand, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.claude_asking import FLAGS, ClaudeAsking
+from codeswarm.agents.claude_by_hand import ready_for_a_person
 from codeswarm.agents.claude_usage import Figures, usage_of
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
@@ -110,6 +111,15 @@ class ClaudeAgent:
         conversation = ClaudeConversation(task.conversation, stage, task.used, str(task.inside.workspace))
         await conversation.start([str(executable), *self._flags(task)], environment, visible)
         return conversation
+
+    def by_hand(self, task: Task, stage: Stage) -> ByHand:
+        executable = self._executable()
+        given = credentials(self._login.claude, stage)
+        argv = [str(executable), "--resume", task.conversation, "--model", self.spec.argument or DEFAULT_MODEL]
+        argv += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
+        ready = ready_for_a_person(str(task.inside.workspace), given.get("ANTHROPIC_API_KEY", ""))
+        environment = {**FIXED_ENVIRONMENT, **given, **task.environment()}
+        return ByHand((*ready, *argv), environment, () if is_system(executable) else (executable,))
 
     def _executable(self) -> Path:
         program = find_claude(self._login.path)

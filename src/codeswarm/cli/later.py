@@ -9,7 +9,6 @@ NO_ROUTER = "shared routers and workers on other machines don't exist yet"
 RUN = "codeswarm run --help   # --workers: agents at once; --detach: in the background"
 
 LATER: dict[str, tuple[str, str]] = {
-    "attach": ("an agent's conversation can't be taken over yet; a word reaches it", "codeswarm message --help"),
     "rollback": ("your branch is moved back with git; each save leaves a tag", "codeswarm checkpoints"),
     "revert": ("each landed ticket is one commit, which git can take back", "codeswarm report   # tells how, of each"),
     "blame": ("what a commit was made for, and its proof, stand in the report", "codeswarm report"),

@@ -46,6 +46,7 @@ VERBS = {
     "cancel": Verb("steer:cancel", "Cancel a session for good."),
     "message": Verb("steer:message", "Say something to a ticket's agent, or to all agents of a session."),
     "delegate": Verb("steer:delegate", "Give a session more work, in words."),
+    "attach": Verb("attach:attach", "Take over an agent's conversation and workspace by hand."),
     "approvals": Verb("approvals:approvals", "List what waits for an answer, in every session here."),
     "approve": Verb("approvals:approve", "Say yes; to a plan also in another form, with --edit."),
     "reject": Verb("approvals:reject", "Say no, and why."),
@@ -70,7 +71,7 @@ VERBS = {
 GROUPS = {
     "Working": ("init", "example", "run", "resume", "plan", "delegate", "simulate", "demo"),
     "Looking": ("status", "watch", "timeline", "report", "logs", "diff", "work", "session", "checkpoints", "triage"),
-    "Steering": ("pause", "stop", "cancel", "message", "approvals", "approve", "reject", "ticket", "save"),
+    "Steering": ("pause", "stop", "cancel", "message", "attach", "approvals", "approve", "reject", "ticket", "save"),
     "Care": ("doctor", "config", "trust", "ledger", "gc", "du", "bug-report", "uninstall"),
 }
 """The headings of the list of verbs, and of the reference, with the verbs below each."""

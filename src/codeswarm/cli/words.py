@@ -193,6 +193,12 @@ _PURPOSES = {
     "answer": "for the final answer",
 }
 
+_LEFT = {
+    "hand_back": "the agent goes on",
+    "complete": "its work goes to the gate",
+    "discard": "discarded, and begun anew",
+}
+
 _TELLERS: dict[str, Callable[[Data], str]] = {
     "SessionStarted": _started,
     "SessionActivated": lambda d: "active: work may be claimed",
@@ -276,6 +282,12 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "ApprovalExpired": lambda d: f"approval {d['approval']} expired",
     "ApprovalUsed": lambda d: f"attempt {d['epoch']} was told the answer to approval {d['approval']}",
     "ApprovalVoided": lambda d: f"approval {d['approval']} voided: {d['reason']}",
+    "AttachRequested": lambda d: f"{d['by']} wants to take over attempt {d['epoch']}",
+    "PersonAttached": lambda d: f"{d['by']} has taken over attempt {d['epoch']} ({d['to']})",
+    "PersonDetached": lambda d: (
+        f"{d['by']} has left attempt {d['epoch']}: {_LEFT[d['how']]}"
+        + (f": {_first_line(d['note'])}" if d["note"] else "")
+    ),
     "MessageSent": lambda d: f"message {d['message']} from {d['by']}: {_first_line(d['text'])[:100]}",
     "MessageDelivered": lambda d: f"message {d['message']} {d['how']}",
     "SlotRestarted": lambda d: f"{d['worker']} restarted a slot: {_first_line(d['reason'])}",

@@ -12,7 +12,7 @@ from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import FailureClass, Finding, GateRun, LeftOut, Receipt, Report, Usage, UsageWindow
 from codeswarm.domain.settings import Caps, Settings, Until
-from codeswarm.domain.states import SuspendReason
+from codeswarm.domain.states import Handover, SuspendReason
 from codeswarm.domain.ticket import KeptSource, TicketSpec
 
 
@@ -155,6 +155,13 @@ class CancelTicket(Command):
     reason: str = ""
 
 
+class AttachPerson(Command):
+    """A person wants to take over the agent at work on a ticket."""
+
+    ticket: TicketId
+    by: str
+
+
 class GiveApproval(Command):
     approval: ApprovalId
     by: str
@@ -288,6 +295,21 @@ class CompleteGate(Command):
     epoch: int
     runs: tuple[GateRun, ...]
     receipts: tuple[Receipt, ...]
+
+
+class BeginVisit(Command):
+    """The agent is interrupted, and the person can come in."""
+
+    ticket: TicketId
+    epoch: int
+    to: str
+
+
+class EndVisit(Command):
+    ticket: TicketId
+    epoch: int
+    how: Handover
+    note: str = ""
 
 
 class AskPermission(Command):

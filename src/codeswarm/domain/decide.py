@@ -21,6 +21,7 @@ from codeswarm.domain import (
     saving,
     tickets,
     until,
+    visits,
 )
 from codeswarm.domain.rejection import Rejection, wrong_state
 from codeswarm.domain.session import Session
@@ -54,6 +55,9 @@ _DECIDERS: dict[type[cmd.Command], Callable[[Session, Any, int], Decision]] = {
     cmd.GiveApproval: policy.give,
     cmd.RejectApproval: policy.reject,
     cmd.ExpireApproval: policy.expire,
+    cmd.AttachPerson: visits.attach,
+    cmd.BeginVisit: visits.begin,
+    cmd.EndVisit: visits.end,
     cmd.AskPermission: executions.ask,
     cmd.Claim: leasing.claim,
     cmd.PrepareAttempt: leasing.prepare,

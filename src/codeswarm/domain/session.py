@@ -29,6 +29,7 @@ from codeswarm.domain.states import (
     SessionStatus,
     SuspendReason,
     TicketStatus,
+    Visit,
     WaitReason,
 )
 from codeswarm.domain.ticket import KeptSource, TicketSpec
@@ -110,6 +111,11 @@ class Attempt:
     summary: str = ""
     denied: tuple[str, ...] = ()
     """Hosts that it asked for in vain."""
+    visit: Visit = Visit.NONE
+    visitor: str = ""
+    """The person who has taken it over, or wants to."""
+    discarded: bool = False
+    """A person has: nothing of it is gone on with."""
     questions: int = 0
     """How often its agent has asked before it ran something."""
 

@@ -60,6 +60,25 @@ class AgentState(StrEnum):
     """Its process has ended, and nobody was told."""
 
 
+class Visit(StrEnum):
+    """Whether a person has taken over an attempt."""
+
+    NONE = ""
+    ASKED = "asked"
+    ATTACHED = "attached"
+
+
+class Handover(StrEnum):
+    """How a person leaves an attempt that they had taken over."""
+
+    HAND_BACK = "hand_back"
+    """The agent goes on in its conversation."""
+    COMPLETE = "complete"
+    """The work goes to its gate as it stands."""
+    DISCARD = "discard"
+    """The attempt ends, and the next one begins anew; the work is kept in refs."""
+
+
 class SuspendReason(StrEnum):
     PAUSED = "paused"
     STOPPED = "stopped"

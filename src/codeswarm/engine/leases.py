@@ -14,11 +14,12 @@ from math import inf
 
 from codeswarm.clock import Clock, within
 from codeswarm.domain import commands as cmd, events as ev
-from codeswarm.domain.ids import SessionId, Subject, WorkerId, is_gate
+from codeswarm.domain.ids import SessionId, Subject, TicketId, WorkerId, is_gate
 from codeswarm.domain.prices import Prices
 from codeswarm.domain.rejection import Rejection, stale
 from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.domain.session import Message, Session
+from codeswarm.domain.states import Visit
 from codeswarm.engine.gathering import Submitted
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.meter import Key, Meter
@@ -76,6 +77,8 @@ class Pulse:
     cancel: str | None
     messages: tuple[Message, ...]
     hand_back: HandBack | None = None
+    attach: str = ""
+    """Who wants to take the attempt over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -210,11 +213,13 @@ class LeaseDesk:
         usage: Usage | None = None,
         windows: tuple[UsageWindow, ...] = (),
         handing_back: bool = False,
+        attending: bool = False,
         vital: VitalSign | None = None,
     ) -> Pulse:
         """Renew a lease and wait up to `wait_s` for something to tell its holder: a cancellation, a message, a cap.
 
         `usage`: the newest figures of the attempt's conversation. `handing_back`: its agent was told to.
+        `attending`: it lets a person in, or has.
         Raises: Refused (stale) where the lease is over.
         """
         held = self._held.get((session, subject, epoch))
@@ -226,8 +231,9 @@ class LeaseDesk:
             self.meter.tell((session, subject, epoch), usage)
         if windows and not is_gate(subject):
             self.meter.tell_windows((session, subject, epoch), windows)
-        pulse = self._pulse(session, subject, held, seen, handing_back=handing_back)
-        if wait_s <= 0 or pulse.cancel or pulse.messages or pulse.hand_back:
+        known = {"handing_back": handing_back, "attending": attending}
+        pulse = self._pulse(session, subject, held, seen, **known)
+        if wait_s <= 0 or pulse.cancel or pulse.messages or pulse.hand_back or pulse.attach:
             return pulse
         held.news.clear()
         news = asyncio.ensure_future(held.news.wait())
@@ -237,17 +243,21 @@ class LeaseDesk:
             news.cancel()
         if (session, subject, epoch) not in self._held:
             raise Refused(_over(session, subject, epoch))
-        return self._pulse(session, subject, held, seen, handing_back=handing_back)
+        return self._pulse(session, subject, held, seen, **known)
 
-    def _pulse(self, session_id: SessionId, subject: Subject, held: Held, seen: int, *, handing_back: bool) -> Pulse:
+    def _pulse(
+        self, session_id: SessionId, subject: Subject, held: Held, seen: int, *, handing_back: bool, attending: bool
+    ) -> Pulse:
         if held.cancel is None and held.hand_back_by <= self._clock.monotonic():
             held.cancel = "it did not hand back in time after it came to a cap"
         if is_gate(subject):
             return Pulse(held.cancel, ())
-        messages = tuple(
-            message for message in self._kernel.session(session_id).messages[seen:] if message.ticket in (None, subject)
-        )
-        return Pulse(held.cancel, messages, None if handing_back else held.hand_back)
+        session = self._kernel.session(session_id)
+        messages = tuple(message for message in session.messages[seen:] if message.ticket in (None, subject))
+        live = session.tickets[TicketId(subject)].live
+        wanted = live is not None and live.visit is Visit.ASKED and not attending
+        attach = live.visitor if live is not None and wanted else ""
+        return Pulse(held.cancel, messages, None if handing_back else held.hand_back, attach)
 
     def cancel_all(self, reason: str, session: SessionId | None = None) -> int:
         """Tell every holder to end now. Returns how many leases are live."""
@@ -316,6 +326,9 @@ class LeaseDesk:
             case ev.BudgetBreached():
                 in_session = self._kernel.session(record.session)
                 self._tell_to_hand_back(in_session, event.ticket, event.epoch, event.detail)
+            case ev.AttachRequested():
+                if (asked := self._held.get((record.session, event.ticket, event.epoch))) is not None:
+                    asked.news.set()
             case ev.MessageSent():
                 for (session, subject, _), held in self._held.items():
                     if session == record.session and event.ticket in (None, subject):

@@ -28,6 +28,7 @@ from codeswarm.protocol import (
     RestartRequest,
     SnapshotAnswer,
     StartRequest,
+    VisitRequest,
     WorkAnswer,
     WorkerHello,
 )
@@ -118,6 +119,9 @@ class Line:
             lambda: self._client.post(f"/leases/{lease}/ask", body, timeout_s=body.wait_s + 30)
         )
         return AnswerOut.model_validate(answer)
+
+    async def visit(self, lease: str, body: VisitRequest) -> None:
+        await self._patiently(lambda: self._client.post(f"/leases/{lease}/visit", body))
 
     async def restarted(self, body: RestartRequest) -> None:
         await self._patiently(lambda: self._client.post("/workers/restarts", body))

@@ -15,6 +15,7 @@ from typing import Any
 from codeswarm.agents.base import Agent, Conversation, Ending, Task
 from codeswarm.agents.recording import Recorder, recording_path
 from codeswarm.domain.results import Failure, FailureClass, LeftOut, Usage
+from codeswarm.domain.states import Handover
 from codeswarm.egress.way_out import WayOut
 from codeswarm.errors import AgentUnavailable, CodeswarmError
 from codeswarm.failpoints import reach
@@ -26,11 +27,13 @@ from codeswarm.worker.asking import ask_router
 from codeswarm.worker.beneath import replace_left
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.denials import Denials
+from codeswarm.worker.door import Left
 from codeswarm.worker.snapshots import Limits, Snapshotter
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost, Tools
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.turns import Turns
+from codeswarm.worker.visits import Visits, again, prompt_after
 from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.watch import Stop, Watch, beating
 from codeswarm.worker.workspace import Workspace
@@ -89,6 +92,7 @@ class Play:
             tools.secrets,
             (lambda question: ask_router(tools.line, offer, question)) if offer.ask else None,
         )
+        self._visits = Visits(offer, agent, self._stage, tools.line, tools.clock, workspace.place)
         self._turns = Turns(self._stage, tools.clock, STOP_GRACE_S, more=agent.can.turns)
 
     async def play(self) -> Played:
@@ -178,6 +182,7 @@ class Play:
             say=self._say,
             received=self._stage.received,
             hand_back=self._turns.tell,
+            attach=self._visits.see_to,
         )
         talking = asyncio.create_task(self._talk(task))
         watching = asyncio.create_task(watch.run())
@@ -199,9 +204,37 @@ class Play:
         conversation = self._conversation = await self._agent.open(task, self._stage)
         self._stage.vitals.started(self._tools.clock.monotonic())
         await self._tell_name(conversation.id)
-        ending = await self._turns.run(conversation, task.prompt)
+        ending = await self._turn(conversation, task.prompt)
+        while self._visits.wanted.is_set():
+            await self._close(conversation)
+            task = again(task, conversation.id, resume=self._agent.can.resume)
+            left = await self._visits.receive(dataclasses.replace(task, used=self._stage.usage))
+            if left.how is not Handover.HAND_BACK:
+                return self._left_by_hand(left)
+            conversation = self._conversation = await self._agent.open(task, self._stage)
+            ending = await self._turn(conversation, prompt_after(task, left))
         at_its_end = await self._close(conversation)
         return ending if ending.failure is not None else dataclasses.replace(ending, failure=at_its_end)
+
+    async def _turn(self, conversation: Conversation, prompt: str) -> Ending:
+        """A turn to its end, which a person who wants to take over brings about."""
+        turning = asyncio.ensure_future(self._turns.run(conversation, prompt))
+        wanted = asyncio.ensure_future(self._visits.wanted.wait())
+        try:
+            await asyncio.wait({turning, wanted}, return_when=asyncio.FIRST_COMPLETED)
+            if not turning.done():
+                await self._bring_to_an_end(turning, STOP_GRACE_S)
+            return await turning
+        finally:
+            for task in (turning, wanted):
+                task.cancel()
+            await asyncio.gather(turning, wanted, return_exceptions=True)
+
+    def _left_by_hand(self, left: Left) -> Ending:
+        """What a person who has taken over makes of the attempt."""
+        if left.how is Handover.DISCARD:
+            return Ending.failed(FailureClass.CANCELLED, "a person who had taken it over has discarded it")
+        return Ending(usage=self._stage.usage, summary=left.note or "completed by hand")
 
     async def _tell_name(self, name: str) -> None:
         """What an agent calls its conversation is known before it does anything. Whatever is no name is none."""

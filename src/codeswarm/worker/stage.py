@@ -88,14 +88,20 @@ class WorkerStage:
         return None if self._way_out is None else self._way_out.received
 
     async def start(
-        self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        visible: Sequence[Path] = (),
+        *,
+        stdin: int | None = None,
+        stderr: int | None = None,
     ) -> Running:
         box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
         environment = {**self._environment, **env}
         if self._way_out is not None:
             box, argv = _through(self._way_out.door(), box, argv)
             environment = told(environment)
-        running = await start(self._sandbox, box, argv, environment, stderr=stderr)
+        running = await start(self._sandbox, box, argv, environment, stdin=stdin, stderr=stderr)
         self._running.append(running)
         self.vitals.started(self._clock.monotonic())
         reach("worker.agent_started")

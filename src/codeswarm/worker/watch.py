@@ -60,12 +60,15 @@ async def keep_alive(
     usage: Callable[[], Usage | None] = lambda: None,
     windows: Callable[[], tuple[UsageWindow, ...]] = tuple,
     hand_back: HandBack | None = None,
+    attach: Callable[[str], bool] | None = None,
 ) -> Stop:
     """Renew a lease by long heartbeats until it is lost or the router wants it ended; `hear` gets people's words.
 
     `usage`, `windows`: the newest figures, told with each heartbeat. `hand_back` is told once, at a cap.
+    `attach` is told who wants to take the attempt over, and answers whether somebody is seen to.
     """
     heard = False
+    seen_to = attach or (lambda by: True)
     while True:
         body = Heartbeat(
             epoch=offer.epoch,
@@ -75,6 +78,7 @@ async def keep_alive(
             usage=usage(),
             windows=windows(),
             handing_back=heard,
+            attending=seen_to(""),
         )
         try:
             pulse = await line.heartbeat(offer.id, body)
@@ -86,6 +90,8 @@ async def keep_alive(
             heard = True
             if hand_back is not None:
                 await hand_back(pulse.hand_back)
+        if pulse.attach:
+            seen_to(pulse.attach)
         for message in pulse.messages:
             seen = message.number
             if hear is not None:
@@ -147,6 +153,7 @@ class Watch:
         say: Callable[[str], Awaitable[bool]],
         received: Callable[[], int | None] = lambda: None,
         hand_back: HandBack | None = None,
+        attach: Callable[[str], bool] | None = None,
     ) -> None:
         """`received`: how many bytes its model has sent so far, where something knows that."""
         self._offer = offer
@@ -158,6 +165,7 @@ class Watch:
         self._say = say
         self._received = received
         self._hand_back = hand_back
+        self._attach = attach
         self._began = clock.monotonic()
 
     async def run(self) -> Stop:
@@ -186,6 +194,7 @@ class Watch:
             usage=usage,
             windows=lambda: tuple(self._stage.windows.values()),
             hand_back=self._hand_back,
+            attach=self._attach,
         )
 
     def _vital_sign(self) -> VitalSign:

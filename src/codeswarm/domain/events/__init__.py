@@ -50,8 +50,11 @@ from codeswarm.domain.events.people import (
     ApprovalRequested,
     ApprovalUsed,
     ApprovalVoided,
+    AttachRequested,
     MessageDelivered,
     MessageSent,
+    PersonAttached,
+    PersonDetached,
 )
 from codeswarm.domain.events.planning import (
     BlockersChanged,
@@ -102,6 +105,9 @@ __all__ = [
     "ApprovalRequested",
     "ApprovalUsed",
     "ApprovalVoided",
+    "AttachRequested",
+    "PersonAttached",
+    "PersonDetached",
     "AttemptCancelled",
     "AttemptFailed",
     "AttemptGating",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from codeswarm.domain.events.base import Event
 from codeswarm.domain.ids import ApprovalId, TicketId
+from codeswarm.domain.states import Handover
 
 
 class ApprovalRequested(Event):
@@ -102,3 +103,33 @@ class MessageDelivered(Event):
     epoch: int
     how: str
     """injected into a running turn · prompt of a new attempt"""
+
+
+class AttachRequested(Event):
+    """A person wants to take over an attempt; its agent is interrupted."""
+
+    ticket: TicketId
+    epoch: int
+    by: str
+
+
+class PersonAttached(Event):
+    """The person has the workspace, and supervision waits for them."""
+
+    ticket: TicketId
+    epoch: int
+    by: str
+    to: str
+    """conversation (the agent's own, by its own program) · shell"""
+
+
+class PersonDetached(Event):
+    """The person has left it again."""
+
+    ticket: TicketId
+    epoch: int
+    by: str
+    how: Handover
+    """hand_back: the agent goes on · complete: its work goes to the gate · discard: the attempt ends"""
+    note: str = ""
+    """What they said of it, or why they were taken to have left."""

@@ -11,7 +11,7 @@ from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import take
 from codeswarm.domain.results import BURSTS, RESTARTS, Contract, FailureClass, Report, Work
 from codeswarm.domain.session import Attempt, Breach, ContractRef, Draft, Feedback, Session, Spending, Ticket
-from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus
+from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, Handover, TicketStatus, Visit
 
 
 @on(ev.AttemptLeased)
@@ -83,6 +83,24 @@ def _attempt_gating(session: Session, event: ev.AttemptGating, at_ms: int) -> No
     _, attempt = _attempt(session, event.ticket, event.epoch)
     _set_attempt(attempt, AttemptStatus.GATING)
     attempt.head = event.commit
+
+
+@on(ev.AttachRequested)
+def _attach_requested(session: Session, event: ev.AttachRequested, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.visit, attempt.visitor = Visit.ASKED, event.by
+
+
+@on(ev.PersonAttached)
+def _person_attached(session: Session, event: ev.PersonAttached, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.visit = Visit.ATTACHED
+
+
+@on(ev.PersonDetached)
+def _person_detached(session: Session, event: ev.PersonDetached, at_ms: int) -> None:
+    _, attempt = _attempt(session, event.ticket, event.epoch)
+    attempt.visit, attempt.discarded = Visit.NONE, event.how is Handover.DISCARD
 
 
 @on(ev.SnapshotTaken)
@@ -252,6 +270,9 @@ def _attempt_cancelled(session: Session, event: ev.AttemptCancelled, at_ms: int)
 
 def _interrupted(ticket: Ticket, attempt: Attempt) -> None:
     ticket.interruptions += 1
+    if attempt.discarded:
+        ticket.conversation_epoch = None
+        return
     ticket.reference = attempt.snapshot or ticket.reference
     ticket.conversation_epoch = attempt.epoch if attempt.conversation else None
 

@@ -85,6 +85,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             usage=body.usage,
             windows=body.windows,
             handing_back=body.handing_back,
+            attending=body.attending,
             vital=body.vital,
         )
         pulse = await unless_gone(request, waiting)
@@ -93,7 +94,7 @@ def lease_routes(engine: Engine) -> APIRouter:
         messages = tuple(MessageOut(number=m.number, by=m.by, text=m.text) for m in pulse.messages)
         back = pulse.hand_back
         hand_back = None if back is None else HandBackOut(why=back.why, seconds=back.seconds, tokens=back.tokens)
-        return PulseOut(cancel=pulse.cancel, messages=messages, hand_back=hand_back)
+        return PulseOut(cancel=pulse.cancel, messages=messages, hand_back=hand_back, attach=pulse.attach)
 
     @routes.post("/leases/{lease}/prepare")
     async def prepare(lease: str, body: PrepareRequest) -> Preparation:

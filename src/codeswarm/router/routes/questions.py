@@ -1,4 +1,4 @@
-"""For workers: what their agents ask, and the answers."""
+"""For workers: what their agents ask and who takes them over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from codeswarm.domain import commands as cmd
 from codeswarm.engine.engine import Engine
-from codeswarm.protocol import AnswerOut, AskRequest
+from codeswarm.protocol import AnswerOut, AskRequest, VisitRequest
 from codeswarm.router.routes.leases import unless_gone
 from codeswarm.router.routes.naming import attempt_lease
 
@@ -24,5 +24,12 @@ def question_routes(engine: Engine) -> APIRouter:
         if answer is None:
             return AnswerOut(answered=False)
         return AnswerOut(answered=True, allowed=answer.allowed, by=answer.by, why=answer.why)
+
+    @routes.post("/leases/{lease}/visit", status_code=204)
+    async def visit(lease: str, body: VisitRequest) -> None:
+        session, ticket = attempt_lease(lease, body.epoch)
+        key = {"ticket": ticket, "epoch": body.epoch}
+        begun = cmd.BeginVisit(**key, to=body.to) if body.to else None
+        await engine.kernel.execute(session, begun or cmd.EndVisit(**key, how=body.how, note=body.note))
 
     return routes

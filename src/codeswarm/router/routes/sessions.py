@@ -90,7 +90,7 @@ class TicketCommand(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    command: Literal["hold", "release", "retry", "cancel", "edit", "split", "link", "unlink"]
+    command: Literal["hold", "release", "retry", "cancel", "edit", "split", "link", "unlink", "attach"]
     by: str
     reason: str = ""
     changes: dict[str, Any] = {}
@@ -113,6 +113,8 @@ class TicketCommand(BaseModel):
                 return cmd.ReleaseTicket(ticket=ticket, by=self.by)
             case "retry":
                 return cmd.RetryTicket(ticket=ticket, by=self.by)
+            case "attach":
+                return cmd.AttachPerson(ticket=ticket, by=self.by)
             case "cancel":
                 return cmd.CancelTicket(ticket=ticket, by=self.by, reason=self.reason)
 
