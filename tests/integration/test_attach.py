@@ -30,7 +30,7 @@ def model(request: Request) -> object:
     """Hangs until a person has been there."""
     if request.is_side_call:
         return Say("ok")
-    if "WELCOME" in request.prompt:
+    if "WELCOME" in request.last_user_text:
         return Say("GLAD-TO-SEE-YOU")
     if "worked in this workspace by hand" in request.text or "Attempt 2" in request.text:
         return Say("Done.") if "IT-IS-THERE" in request.text else Shell(MAKE)
@@ -116,28 +116,29 @@ async def test_on_a_terminal_the_cli_itself_goes_on_and_its_end_is_asked_about(
     run = await begin(place, server)
     terminal = Terminal(place, "attach", "t1")
     try:
-        await terminal.until("Make it")
+        await terminal.until("manual mode on")
         terminal.type("WELCOME")
         await terminal.until("WELCOME")
         terminal.type("\r")
         await terminal.until("GLAD-TO-SEE-YOU")
         terminal.type("/exit")
-        await terminal.until("/exit")
+        await terminal.until("Exit the CLI")
         terminal.type("\r")
         await terminal.until("hand back / complete / discard")
-        terminal.type("complete\n")
+        terminal.type("hand back\n")
         assert await terminal.end() == 0
     finally:
         terminal.close()
-    assert (await run.until("PersonDetached"))["data"]["how"] == "complete"
+    assert (await run.until("PersonDetached"))["data"]["how"] == "hand_back"
     assert await run.end() == 0
 
 
 async def test_whoever_is_cut_off_comes_in_again(place: Place, server: ModelServer) -> None:
     run = await begin(place, server)
-    terminal = Terminal(place, "attach", "t1", "--", "sh", "-c", "echo I-AM-IN; touch mine.txt; sleep 1000")
+    terminal = Terminal(place, "attach", "t1", "--", "sh", "-c", "touch mine.txt; echo I-AM-IN; sleep 1000")
     await terminal.until("I-AM-IN")
     terminal.process.send_signal(signal.SIGKILL)
+    await terminal.end()
     await run.until("PersonAttached")
     assert place.run("attach", "t1", "--complete").code == 0
     terminal.close()

@@ -117,6 +117,7 @@ class ClaudeAgent:
         given = credentials(self._login.claude, stage)
         argv = [str(executable), "--resume", task.conversation, "--model", self.spec.argument or DEFAULT_MODEL]
         argv += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
+        argv += ["--permission-mode", "default"]  # the person is there to be asked
         ready = ready_for_a_person(str(task.inside.workspace), given.get("ANTHROPIC_API_KEY", ""))
         environment = {**FIXED_ENVIRONMENT, **given, **task.environment()}
         return ByHand((*ready, *argv), environment, () if is_system(executable) else (executable,))

@@ -164,7 +164,9 @@ class _Visit:
 
     def _not_started(self, said: bytes) -> UsageError:
         problem = str(read_json(said).get("problem") or "")
-        return UsageError("nothing could be started in there", problem, f"codeswarm attach {self._session}/{self._ticket}")
+        return UsageError(
+            "nothing could be started in there", problem, f"codeswarm attach {self._session}/{self._ticket}"
+        )
 
     def _cut_off(self) -> UsageError:
         return UsageError(
