@@ -42,9 +42,9 @@ def attach(
     discard: Annotated[bool, typer.Option("--discard", help="At the end the attempt is ended.")] = False,
     note: Annotated[str, typer.Option(help="A word to the agent, and for the timeline.")] = "",
 ) -> None:
-    """Take over an agent's conversation and workspace; then hand it back, complete it or discard it.
+    """Take over an agent's conversation and workspace by hand; then hand it back.
 
-    The agent is interrupted, and its own program goes on with the conversation on your terminal, inside the same walls.
+    Or complete it, or discard it. The agent is interrupted, and its own program goes on with the conversation on your terminal, inside the same walls.
     A COMMAND that fails hands back, whatever was asked for.
 
     Example: codeswarm attach parser

@@ -46,7 +46,7 @@ VERBS = {
     "cancel": Verb("steer:cancel", "Cancel a session for good."),
     "message": Verb("steer:message", "Say something to a ticket's agent, or to all agents of a session."),
     "delegate": Verb("steer:delegate", "Give a session more work, in words."),
-    "attach": Verb("attach:attach", "Take over an agent's conversation and workspace by hand."),
+    "attach": Verb("attach:attach", "Take over an agent's conversation and workspace by hand; then hand it back."),
     "approvals": Verb("approvals:approvals", "List what waits for an answer, in every session here."),
     "approve": Verb("approvals:approve", "Say yes; to a plan also in another form, with --edit."),
     "reject": Verb("approvals:reject", "Say no, and why."),
