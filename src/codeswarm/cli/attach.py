@@ -44,8 +44,8 @@ def attach(
 ) -> None:
     """Take over an agent's conversation and workspace by hand; then hand it back.
 
-    Or complete it, or discard it. The agent is interrupted, and its own program goes on with the conversation on your terminal, inside the same walls.
-    A COMMAND that fails hands back, whatever was asked for.
+    Or complete it, or discard it. The agent is interrupted, and its own program goes on with the conversation on your
+    terminal, inside the same walls. A COMMAND that fails hands back, whatever was asked for.
 
     Example: codeswarm attach parser
     """
