@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,3 +136,55 @@ async def test_a_crash_leaves_no_core_and_wakes_no_keeper_of_cores(tmp_path: Pat
     out, _ = await running.process.communicate(b"")
     assert await running.end() == ()
     assert out.split() == [b"0", b"0"], "one byte, which a shell counts in blocks"
+
+
+# ── version 2, as far as the kernel lets us have it ──────────────────────────────────────────────────────────
+
+OPEN_UP = """
+import os, sys
+from pathlib import Path
+from codeswarm.sandbox import cgroups
+
+group, offered = Path(sys.argv[1]), sys.argv[2]
+cgroups.CONTROLLERS = (cgroups.Controller(offered, offered, ()),)
+(group / "cgroup.procs").write_text(str(os.getpid()))
+print(repr(cgroups._open_up(group)), repr(cgroups._open_up(group)), cgroups._read(group, "subtree"))
+print(Path("/proc/self/cgroup").read_text().split("0::")[1].strip().rpartition("/")[2])
+"""
+
+
+@pytest.fixture
+def second() -> Iterator[Path]:
+    """A group of version 2's tree, and below it all that a test makes."""
+    own = cgroups._ours("")
+    if own is None or not os.access(own, os.W_OK):
+        pytest.skip("version 2's tree of control groups is not ours to write")
+    group = own / f"codeswarm@test@{os.getpid()}.0"
+    group.mkdir()
+    yield group
+    for folder in sorted(group.glob("**/"), reverse=True):
+        cgroups.Group({folder: 2}, Limits()).end()
+
+
+async def test_all_that_is_in_a_group_of_version_2_is_killed_at_once(second: Path) -> None:
+    many = BOMB.replace("while True", "for _ in range(6)") + "import time; time.sleep(1000)"
+    process = await asyncio.create_subprocess_exec("python3", "-c", many, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    group = cgroups.Group({second: 2}, Limits())
+    group.add(process.pid)
+    await process.stdout.readline()
+    await asyncio.to_thread(group.end)
+    assert await process.wait() == -9
+    assert not second.exists()
+
+
+def test_a_group_of_version_2_is_opened_up_by_whoever_is_alone_in_it(second: Path) -> None:
+    offered = (second / "cgroup.controllers").read_text().split()
+    if not offered:
+        pytest.skip("version 2's tree has no controllers here")
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_UP, str(second), offered[0]], capture_output=True, text=True, check=True
+    )
+    outcome, leaf = done.stdout.splitlines()
+    assert outcome == f"'' '' ['{offered[0]}']"
+    assert leaf.startswith("codeswarm@worker@")
