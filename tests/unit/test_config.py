@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from codeswarm.config import FILE, Config, Loaded, check, from_variables, load
+from codeswarm.config import FILE, Config, Loaded, Source, check, from_variables, load
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
 from codeswarm.tightening import tighten
@@ -503,3 +503,34 @@ def test_colour_is_for_terminals_that_want_it() -> None:
     assert Environment({}).colour
     assert not Environment({"NO_COLOR": "1"}).colour
     assert not Environment({"TERM": "dumb"}).colour
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "counts", "ignored"),
+    [
+        ('["@agent"]', None, ["@agent"], ()),
+        ("[]", None, [], ()),
+        ('["@agent", "evil.example"]', None, ["@agent", "@registries"], ("evil.example",)),
+        ('["*"]', None, ["@agent", "@registries"], ("*",)),
+        ('["a.corp.example"]', '["@agent", "*.corp.example"]', ["a.corp.example"], ()),
+        ('["*.corp.example:22"]', '["*.corp.example"]', ["*.corp.example"], ("*.corp.example:22",)),
+    ],
+)
+def test_a_repository_only_takes_hosts_away(
+    home: Path, theirs: str, ours: str | None, counts: list[str], ignored: tuple[str, ...]
+) -> None:
+    """Also from those that the person's own file has."""
+    own = "" if ours is None else f"[sandbox]\nnetwork = {ours}\n"
+    loaded = from_repository(f"[sandbox]\nnetwork = {theirs}\n", home, own)
+    assert loaded.config.sandbox.network == counts
+    assert [entry for entry in ignored if not any(entry in what for what in loaded.ignored)] == []
+    assert len(loaded.ignored) == len(ignored)
+
+
+def test_an_entry_that_is_no_host_says_what_is_wrong_with_it() -> None:
+    with pytest.raises(ConfigError, match="settings that can't be used") as found:
+        check(Source("flags", {"sandbox": {"network": ["https://example.com"]}}))
+    assert "sandbox.network.0" in found.value.why
+    with pytest.raises(ConfigError) as found:
+        check(Source("flags", {"sandbox": {"network": ["@everything"]}}))
+    assert "@agent and @registries" in found.value.why

@@ -289,3 +289,23 @@ def test_files_are_still_kept_when_the_session_is_over() -> None:
     swarm.do(cmd.CancelSession(by="ada"))
     found = cmd.RecordSalvage(ticket=A, epoch=1, commit=commit("found"), files=3)
     assert [event.kind for event in swarm.do(found)] == ["WorkSalvaged"]
+
+
+# ── hosts ──
+
+
+def test_a_denied_host_is_told_once_for_each_attempt_and_only_so_many_are() -> None:
+    swarm = Swarm("a")
+    swarm.begin("a")
+    epoch = swarm.session.tickets[A].epoch
+
+    def denied(host: str) -> list[str]:
+        report = cmd.ReportDenied(ticket=A, epoch=epoch, host=host, why="it is not listed", hint="list it")
+        return [event.kind for event in swarm.do(report)]
+
+    assert denied("evil.example:443") == ["HostDenied"]
+    assert denied("evil.example:443") == [], "a report that comes twice is no second fact"
+    told = [denied(f"h{number}.example:443") for number in range(leasing.MOST_DENIED + 5)]
+    assert told.count(["HostDenied"]) == leasing.MOST_DENIED - 1
+    event = swarm.of_kind(ev.HostDenied)[0]
+    assert (event.host, event.reason, event.next_step) == ("evil.example:443", "it is not listed", "list it")
