@@ -36,6 +36,7 @@ from codeswarm.worker.turns import Turns
 from codeswarm.worker.visits import Visits, again, prompt_after
 from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.watch import Stop, Watch, beating
+from codeswarm.worker.words import Words, prompt_of
 from codeswarm.worker.workspace import Workspace
 
 STOP_GRACE_S = 10.0
@@ -92,6 +93,7 @@ class Play:
             tools.secrets,
             (lambda question: ask_router(tools.line, offer, question)) if offer.ask else None,
         )
+        self._words = Words(offer, tools.line, self._say)
         self._visits = Visits(offer, agent, self._stage, tools.line, tools.clock, workspace.place)
         self._turns = Turns(self._stage, tools.clock, STOP_GRACE_S, more=agent.can.turns)
 
@@ -183,6 +185,7 @@ class Play:
             received=self._stage.received,
             hand_back=self._turns.tell,
             attach=self._visits.see_to,
+            words=self._words,
         )
         talking = asyncio.create_task(self._talk(task))
         watching = asyncio.create_task(watch.run())
@@ -204,7 +207,7 @@ class Play:
         conversation = self._conversation = await self._agent.open(task, self._stage)
         self._stage.vitals.started(self._tools.clock.monotonic())
         await self._tell_name(conversation.id)
-        ending = await self._turn(conversation, task.prompt)
+        ending = await self._turns_from(conversation, task.prompt)
         while self._visits.wanted.is_set():
             await self._close(conversation)
             task = again(task, conversation.id, resume=self._agent.can.resume)
@@ -212,9 +215,24 @@ class Play:
             if left.how is not Handover.HAND_BACK:
                 return self._left_by_hand(left)
             conversation = self._conversation = await self._agent.open(task, self._stage)
-            ending = await self._turn(conversation, prompt_after(task, left))
+            ending = await self._turns_from(conversation, prompt_after(task, left))
         at_its_end = await self._close(conversation)
         return ending if ending.failure is not None else dataclasses.replace(ending, failure=at_its_end)
+
+    async def _turns_from(self, conversation: Conversation, prompt: str) -> Ending:
+        """A turn, and further ones for what people said that it did not take."""
+        ending = await self._turn(conversation, prompt)
+        while ending.failure is None and self._agent.can.turns and not self._visits.wanted.is_set():
+            if not (messages := self._words.take()):
+                break
+            further = asyncio.ensure_future(self._turn(conversation, prompt_of(messages)))
+            try:
+                await self._words.said(messages)
+                ending = await further
+            finally:
+                further.cancel()
+                await asyncio.gather(further, return_exceptions=True)
+        return ending
 
     async def _turn(self, conversation: Conversation, prompt: str) -> Ending:
         """A turn to its end, which a person who wants to take over brings about."""

@@ -16,13 +16,14 @@ from codeswarm.clock import Clock
 from codeswarm.domain.results import Evidence, FailureClass, Usage, UsageWindow
 from codeswarm.domain.states import AgentState
 from codeswarm.errors import CodeswarmError, RouterUnreachable
-from codeswarm.protocol import DeliveredRequest, HandBackOut, Heartbeat, MessageOut, Offer, VitalSign
+from codeswarm.protocol import HandBackOut, Heartbeat, MessageOut, Offer, VitalSign
 from codeswarm.router_client import RouterRefused
 from codeswarm.worker.line import Line
 from codeswarm.worker.processes import blocked_in
 from codeswarm.worker.stage import WorkerStage
 from codeswarm.worker.tools import LeaseLost
 from codeswarm.worker.vitals import ACTED_ON, Vital, in_words
+from codeswarm.worker.words import Words
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ async def keep_alive(
     `attach` is told who wants to take the attempt over, and answers whether somebody is seen to.
     """
     heard = False
-    seen_to = attach or (lambda by: True)
+    asked = False
     while True:
         body = Heartbeat(
             epoch=offer.epoch,
@@ -78,7 +79,7 @@ async def keep_alive(
             usage=usage(),
             windows=windows(),
             handing_back=heard,
-            attending=seen_to(""),
+            attending=asked if attach is None else attach(""),
         )
         try:
             pulse = await line.heartbeat(offer.id, body)
@@ -91,7 +92,9 @@ async def keep_alive(
             if hand_back is not None:
                 await hand_back(pulse.hand_back)
         if pulse.attach:
-            seen_to(pulse.attach)
+            asked = True
+            if attach is not None:
+                attach(pulse.attach)
         for message in pulse.messages:
             seen = message.number
             if hear is not None:
@@ -154,6 +157,7 @@ class Watch:
         received: Callable[[], int | None] = lambda: None,
         hand_back: HandBack | None = None,
         attach: Callable[[str], bool] | None = None,
+        words: Words | None = None,
     ) -> None:
         """`received`: how many bytes its model has sent so far, where something knows that."""
         self._offer = offer
@@ -162,7 +166,7 @@ class Watch:
         self._clock = clock
         self._snapshot = snapshot
         self._seen = messages_seen
-        self._say = say
+        self._words = Words(offer, line, say) if words is None else words
         self._received = received
         self._hand_back = hand_back
         self._attach = attach
@@ -204,10 +208,7 @@ class Watch:
 
     async def _hear(self, message: MessageOut) -> None:
         """A word into the running turn. What the agent takes none of now stands in the next prompt."""
-        if await self._say(f"A word from {message.by}, who watches over this work:\n\n{message.text}"):
-            how = "injected into the running turn"
-            body = DeliveredRequest(epoch=self._offer.epoch, message=message.number, how=how)
-            await self._line.delivered(self._offer.id, body)
+        await self._words.hear(message)
 
     async def _snapshots(self) -> Stop:
         """One at the end of every turn and at every heartbeat; none where nothing changed."""
