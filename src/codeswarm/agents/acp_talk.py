@@ -184,8 +184,8 @@ class AcpConversation:
         asking = asyncio.ensure_future(self._connection.send_request(method, dict(params)))
         try:
             if not await self._program.answered(asking):
-                raise Gone
-            answer = asking.result()
+                self._line.end()  # what it said last the library may not have come to yet
+            answer = await asking
         except ConnectionError as error:
             raise Gone from error
         finally:
@@ -271,6 +271,8 @@ class AcpConversation:
         message = None if cut else read_object(line)
         if message is None:
             await self._stage.emit(Activity("output", text=line[:SHOWN]))
+            if cut and '"session/update"' not in line[:SHOWN]:
+                self._line.end()  # an answer that is too long to be read will not come again
         elif is_update(message):
             update = message["params"].get("update")
             for activity in self._updates.read(update if isinstance(update, dict) else {}, line):

@@ -167,8 +167,25 @@ def _agents(here: Here) -> Iterator[Finding]:
     for agent in found:
         if agent.works and agent.kind in ENDPOINTS:
             yield _endpoint(agent.kind, here.environment.login.keys)
+    yield from _without_a_cli(here)
     if not usable(found):
         yield Finding("agent command", True, ANY_PROGRAM)
+
+
+def _without_a_cli(here: Here) -> Iterator[Finding]:
+    """ACP bridges that are installed, and the APIs that a model can be asked by."""
+    from codeswarm.agents.api import VARIABLES
+    from codeswarm.agents.base import AgentSpec
+    from codeswarm.agents.factory import make_agent
+
+    login = here.environment.login
+    for name in BRIDGES:
+        if here.environment.has(name):
+            health = make_agent(AgentSpec("acp", name), here.directory, here.environment.home, login).check()
+            yield Finding(f"agent acp:{name}", health.works, health.what, health.fix, needed=False)
+    for wire, variables in VARIABLES.items():
+        if given := login.of(variables):
+            yield Finding(f"agent api:{wire}", True, f"any model of its API, login from {', '.join(sorted(given))}")
 
 
 def _claude_login(home: Path, *, works: bool) -> Iterator[Finding]:
@@ -194,6 +211,7 @@ def _claude_file(home: Path) -> dict[str, Any]:
     return {}
 
 
+BRIDGES = ("claude-agent-acp", "codex-acp")
 ENDPOINTS = {
     "claude": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
     "codex": ("OPENAI_BASE_URL", "https://api.openai.com"),

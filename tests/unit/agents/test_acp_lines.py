@@ -133,6 +133,12 @@ async def test_an_end_that_is_no_good_one_is_a_failure(tmp_path: Path, end: list
     assert ending.failure.failure_class is class_
 
 
+async def test_an_end_that_is_too_long_to_be_read_is_none_of_success(tmp_path: Path) -> None:
+    end = answer(2, result={"stopReason": "end_turn", "_meta": {"x": "y" * (MAX_LINE + 10)}})
+    ending, _ = await played(tmp_path, [TURN[1], end, NEXT])
+    assert ending.failure is not None
+
+
 async def test_a_good_end_without_a_word_before_is_none(tmp_path: Path) -> None:
     ending, _ = await played(tmp_path, [TURN[-1]])
     assert ending.failure is not None
