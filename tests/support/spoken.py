@@ -66,7 +66,7 @@ class Spoken(QuietStage):
         for line in self._left.splitlines(keepends=True):
             end += len(line)
             found = read_object(line.decode(errors="replace").strip())
-            if found is not None and found.get("id") == number and "method" not in found:
+            if found is not None and found.get("id") == number and _is_answer(found):
                 return end
         return len(self._left)
 
@@ -85,3 +85,10 @@ class Spoken(QuietStage):
         if not self._ended.is_set():
             self._out.feed_eof()
             self._ended.set()
+
+
+def _is_answer(found: Mapping[str, Any]) -> bool:
+    """Whether a message answers anything; behind one that is garbled the rest is said at once, and waits for nobody."""
+    error = found.get("error")
+    refused = isinstance(error, dict) and isinstance(error.get("code"), int) and isinstance(error.get("message"), str)
+    return "method" not in found and (refused if "error" in found else isinstance(found.get("result"), dict))
