@@ -92,8 +92,7 @@ MUTANTS = (
     Mutant("a refused login suspends nobody", settle._out_of_agents, "if why else []", "if False else []"),
     Mutant("others hear nothing", Parkings._is_news, "new = known is None or", "new = False and"),
     Mutant("a new session hears nothing", lifecycle.start, "parking.concerns(", "False and parking.concerns("),
-    Mutant("a red gate goes up for ever", cascade.escalated,
-           "rung <= ticket.rungs.get(attempt.phase, 0) or", "False or"),
+    Mutant("a red gate goes up beyond the list", cascade.escalated, "or rung >= len(specs)", "or False"),
     Mutant("a finished phase is done again", attempt._attempt_succeeded,
            "enter_phase(ticket, ticket.phase_index + 1)", "enter_phase(ticket, ticket.phase_index)"),
 )  # fmt: skip

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.budget import roles_as_much_again
-from codeswarm.domain.cascade import kind_of
 from codeswarm.domain.ids import ApprovalId, Commit, SessionId, TicketId
 from codeswarm.domain.session import Parking, Session, Ticket
 from codeswarm.domain.states import SessionStatus, SuspendReason, TicketStatus, WaitReason
@@ -61,7 +60,7 @@ class People:
 
     async def _look(self, session: Session) -> None:
         await self._disturb(session)
-        if session.status is SessionStatus.SUSPENDED or self._worth_resuming(session):
+        if session.status is SessionStatus.SUSPENDED or any(map(self._is_far, session.parked.values())):
             await self._resume(session)
         for id_ in list(session.open_approvals):
             await self._answer(session, id_)
@@ -89,16 +88,8 @@ class People:
         more = budget is not None and session.suspend_reason is SuspendReason.BUDGET
         usd = session.spending.usd + MORE_USD if more else None
         roles = roles_as_much_again(session) if session.suspend_reason is SuspendReason.BUDGET else {}
-        buys = any(self._is_far(parking) for parking in session.parked.values())
+        buys = any(map(self._is_far, session.parked.values()))
         await self._do(session.id, cmd.ResumeSession(by="ada", budget_usd=usd, role_budgets=roles, unpark=buys))
-
-    def _worth_resuming(self, session: Session) -> bool:
-        """Whether an agent of a session that goes on can be used again by a person's word."""
-        refused = self._world.agents.refused
-        return any(
-            self._is_far(parking) or (parking.until_ms is None and (kind_of(agent), account) not in refused)
-            for (agent, account), parking in session.parked.items()
-        )
 
     def _is_far(self, parking: Parking) -> bool:
         return (parking.until_ms or 0) > self._world.clock.now_ms() + MOST_HOURS * 3_600_000
