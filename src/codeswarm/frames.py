@@ -40,7 +40,7 @@ def read_json(data: bytes) -> dict[str, Any]:
     """What a frame says; nothing where that is no object."""
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
