@@ -34,6 +34,7 @@ from codeswarm.domain.results import (
     Work,
 )
 from codeswarm.domain.session import Attempt, Gate, Session, Ticket
+from codeswarm.domain.settings import Caps
 from codeswarm.domain.states import FINAL_SESSION, SessionStatus, SuspendReason
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.simulator.plans import fake_id, make_plan, make_settings
@@ -441,7 +442,8 @@ class History:
     def _calm_move(self) -> bool:
         session = self.session
         if session.status is SessionStatus.SUSPENDED:
-            return self._did(cmd.ResumeSession(by="ada", budget_usd=1e6))
+            roles = dict.fromkeys(session.settings.budget.roles, Caps(usd=1e6))
+            return self._did(cmd.ResumeSession(by="ada", budget_usd=1e6, role_budgets=roles))
         for id_ in session.open_approvals:
             by = next(p for p in PEOPLE if p not in session.approvals[id_].given_by)
             return self._did(cmd.GiveApproval(approval=id_, by=by))
