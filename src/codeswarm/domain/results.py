@@ -12,6 +12,7 @@ from codeswarm.domain.model import MOST, Frozen
 from codeswarm.domain.states import AgentState
 
 MOST_USD = 1e9
+MOST_SECONDS = 1e9
 LONGEST_MODEL = 200
 """Characters of a model's name."""
 Count = Annotated[int, Field(ge=0, le=MOST)]
@@ -191,7 +192,7 @@ class GateCommand(Frozen):
     """fast · full · contract · ticket"""
     command: str
     """As the shell gets it."""
-    timeout_s: float = 900.0
+    timeout_s: Annotated[float, Field(ge=0, le=MOST_SECONDS)] = 900.0
     """It is ended, and red, after that."""
     red_may_pass: bool = False
     """The base was red and a person allowed it: the router tells which reds count, so what stands behind this command
