@@ -164,6 +164,7 @@ LEASE_BODIES: dict[str, dict[str, Any]] = {
     "gating": {"epoch": 1, "commit": "1" * 40},
     "denied": {"epoch": 1, "host": "evil.example:443", "why": "it is not listed"},
     "ask": {"epoch": 1, "call": "c-1", "command": "make"},
+    "visit": {"epoch": 1, "to": "shell"},
     "delivered": {"epoch": 1, "message": 1, "how": "prompt"},
     "complete": {"epoch": 1, "report": {"failure": {"failure_class": "crashed", "message": "x"}}},
     "fail": {"epoch": 1, "reason": "x"},
@@ -297,7 +298,7 @@ async def test_an_attempt_goes_from_its_claim_to_its_end(face: Face) -> None:
     text = await face.client.get(f"/attempts/{lease}/transcript", offset=2)
     assert (text["text"], text["next"]) == ('text": "hello"}\n', 18)
     pulse = await face.client.post(f"/leases/{lease}/heartbeat", {"epoch": 1})
-    assert pulse == {"cancel": None, "messages": [], "hand_back": None}
+    assert pulse == {"cancel": None, "messages": [], "hand_back": None, "attach": ""}
     report = CompleteRequest.model_validate(LEASE_BODIES["complete"])
     assert await face.client.post(f"/leases/{lease}/complete", report) is None
     assert await face.client.post(f"/leases/{lease}/complete", report) is None, "said twice, it counts once"

@@ -285,7 +285,7 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "AttachRequested": lambda d: f"{d['by']} wants to take over attempt {d['epoch']}",
     "PersonAttached": lambda d: f"{d['by']} has taken over attempt {d['epoch']} ({d['to']})",
     "PersonDetached": lambda d: (
-        f"{d['by']} has left attempt {d['epoch']}: {_LEFT[d['how']]}"
+        f"{d['by']} has left attempt {d['epoch']}: {_LEFT.get(d['how'], d['how'])}"
         + (f": {_first_line(d['note'])}" if d["note"] else "")
     ),
     "MessageSent": lambda d: f"message {d['message']} from {d['by']}: {_first_line(d['text'])[:100]}",
