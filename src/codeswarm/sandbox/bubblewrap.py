@@ -191,10 +191,11 @@ class _Boxed:
         if self._first is not None:
             lives = not wait_gone(self._first.pidfd, 0)
             gone = await _somewhere(lives, kill_and_wait, self._first.pidfd, END_TIMEOUT_S)
-            _close(self._first.pidfd)
         await _somewhere(self._confined.slow, self._confined.end)
         kill_unreaped(self._process)
         await self._process.wait()
+        if self._first is not None:
+            self._first.collect()
         os.close(self._status)
         return () if gone else (f"the processes in the sandbox of pid {self._process.pid}",)
 
@@ -212,6 +213,12 @@ class _First(NamedTuple):
 
     pid: int
     pidfd: int
+
+    def collect(self) -> None:
+        """Bubblewrap ends without waiting for it: where orphans come to us, it would be a zombie as long as we live."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        _close(self.pidfd)
 
 
 async def _first_inside(status: int) -> _First | None:
