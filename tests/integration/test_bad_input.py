@@ -202,7 +202,7 @@ def test_a_dirty_checkout_is_allowed_named_and_untouched(place: Place) -> None:
     ("words", "told"),
     [
         (["--agent", "cloude"], ["no agent kind 'cloude'"]),
-        (["--agent", "gemini"], ["not part of this version"]),
+        (["--agent", "llama"], ["there is no agent kind 'llama'"]),
         (["--agent", "replay:/nowhere"], ["no folder of recordings"]),
         (["--agent", ""], ["is not an agent"]),
         (["--role", "implementer"], ["not KEY=VALUE"]),

@@ -42,7 +42,10 @@ class Prey:
         below = ("home", "project", "other", "machine", "tools", "runtime", "heard")
         self.places = {name: self.root / name for name in below}
         self.places["data"] = self.places["project"] / ".git" / "codeswarm"
-        Repository.make(self.places["project"], {"main.py": "x = 1\n", ".gitignore": ".env\n"})
+        project = Repository.make(self.places["project"])
+        for key, value in (("user.name", "Ada"), ("user.email", "ada@example.invalid")):
+            project.git("config", key, value)
+        project.commit({"main.py": "x = 1\n", ".gitignore": ".env\n"})
         self.store = Store.open(self.places["data"] / "store.git")
         self.start = commit_files(self.store.path, {"main.py": "x = 1\n"})
         for key, *names in paths.READ.values():

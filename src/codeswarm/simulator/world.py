@@ -393,7 +393,9 @@ def _lost(session: Session, ticket: Ticket) -> str:
     if session.status is SessionStatus.CANCELLED or session.target_reached:
         return ""
     for_money = ticket.waiting is WaitReason.BUDGET
-    if ticket.status in (TicketStatus.IN_PROGRESS, TicketStatus.LANDING, TicketStatus.WAITING) and not for_money:
+    never_begun = ticket.waiting is WaitReason.QUOTA and not session.landed  # over with its base's red gate
+    waits = ticket.status is TicketStatus.WAITING and not (for_money or never_begun)
+    if ticket.status in (TicketStatus.IN_PROGRESS, TicketStatus.LANDING) or waits:
         return f"it is {ticket.status}"
     if ticket.status is TicketStatus.READY and not ticket.open_blockers and session.landed:
         return "it is ready, and nobody works on it"
