@@ -131,7 +131,7 @@ class AcpConversation:
         )
         if self._bridge.method in offered:
             await self._request("authenticate", AuthenticateRequest(method_id=self._bridge.method))
-        session = await self._take_up() if self._terms.session else await self._new()
+        session = await (self._gone_on() if self._terms.session else self._new())
         if not self._terms.model:
             return
         try:
@@ -146,6 +146,14 @@ class AcpConversation:
         session = await self._request("session_new", request)
         self.id = str(session.get("sessionId") or "")
         return session
+
+    async def _gone_on(self) -> Json:
+        """The earlier session, or a new one: an agent that was killed early has kept none."""
+        try:
+            return await self._take_up()
+        except RequestError:
+            self._read = self._written = 0
+            return await self._new()
 
     async def _take_up(self) -> Json:
         """An earlier session, without its being told again where the agent can do that."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "c
 """What the CLI asks by itself with a token of an account."""
 UNKNOWN = Usage()
 BYPASS = ("--permission-mode", "bypassPermissions")
+NAME, RESUME = "--session-id", "--resume"
+FORGOTTEN = "No conversation found"
+"""It was killed before it wrote down what was said to it."""
 INTERRUPT = "codeswarm-interrupt"
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 MINIMUM = (2, 0, 0)
@@ -109,13 +112,21 @@ class ClaudeAgent:
         visible = () if is_system(executable) else (executable,)
         environment = {**FIXED_ENVIRONMENT, **credentials(self._login.claude, stage), **task.environment()}
         conversation = ClaudeConversation(task.conversation, stage, task.used, str(task.inside.workspace))
-        await conversation.start([str(executable), *self._flags(task)], environment, visible)
+
+        async def start(flag: str) -> None:
+            await conversation.start(
+                [str(executable), *self._flags(task), flag, task.conversation], environment, visible
+            )
+
+        await start(RESUME if task.resume else NAME)
+        if task.resume:
+            conversation.anew = lambda: start(NAME)
         return conversation
 
     def by_hand(self, task: Task, stage: Stage) -> ByHand:
         executable = self._executable()
         given = credentials(self._login.claude, stage)
-        argv = [str(executable), "--resume", task.conversation, "--model", self.spec.argument or DEFAULT_MODEL]
+        argv = [str(executable), RESUME, task.conversation, "--model", self.spec.argument or DEFAULT_MODEL]
         argv += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
         argv += ["--permission-mode", "default"]  # the person is there to be asked
         ready = ready_for_a_person(str(task.inside.workspace), given.get("ANTHROPIC_API_KEY", ""))
@@ -133,7 +144,7 @@ class ClaudeAgent:
         flags = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
         flags += ["--model", model, *(FLAGS if task.ask else BYPASS)]
         flags += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
-        return [*flags, "--resume" if task.resume else "--session-id", task.conversation]
+        return flags
 
 
 def credentials(given: Mapping[str, str], stage: Stage) -> dict[str, str]:
@@ -167,6 +178,8 @@ class ClaudeConversation:
         self._said = ""
         self._rate_limit: Mapping[str, Any] = {}
         self._closed: asyncio.Task[Failure | None] | None = None
+        self.anew: Callable[[], Awaitable[None]] | None = None
+        """Starts the CLI with nothing to remember: for one that was to go on, until it has."""
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path]) -> None:
         self._program = await Program.start("claude", self._stage, argv, env, visible, self.hear)
@@ -180,6 +193,16 @@ class ClaudeConversation:
         return self.program.write(message)
 
     async def turn(self, prompt: str) -> Ending:
+        ending = await self._turn(prompt)
+        anew, self.anew = self.anew, None
+        if anew is None or ending.failure is None or FORGOTTEN not in ending.failure.message:
+            return ending
+        await self.program.finish()
+        self._figures = Figures(UNKNOWN)
+        await anew()
+        return await self._turn(prompt)
+
+    async def _turn(self, prompt: str) -> Ending:
         answer = self._answer = asyncio.get_running_loop().create_future()
         self.program.write(_user(prompt))
         try:

@@ -76,11 +76,8 @@ class CodexThread:
         terms = self._terms
         params = {"cwd": terms.folder, "model": terms.model, "approvalPolicy": terms.approval, "sandbox": "read-only"}
         resumed = {"threadId": terms.thread, "excludeTurns": True}
-        result = (
-            await self._answer_to("thread/resume", {**params, **resumed})
-            if terms.thread
-            else await self._answer_to("thread/start", params)
-        )
+        result = await self._answer_to("thread/resume", {**params, **resumed}) if terms.thread else None
+        result = result or await self._answer_to("thread/start", params)  # killed early it has no thread to go on with
         thread = (result or {}).get("thread")
         self.id = str(thread.get("id") or "") if isinstance(thread, dict) else ""
 

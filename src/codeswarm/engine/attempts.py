@@ -389,8 +389,6 @@ class Attempts:
         records = await self._kernel.execute(session_id, command)
         reach("attempts.completed")
         await self._close_transcript(session_id, ticket_id, epoch)
-        if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
-            await in_thread(self._move_task_branch, session, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
 
     def _priced(self, attempt: Attempt, report: Report) -> Report:
@@ -414,11 +412,6 @@ class Attempts:
             what = f"{work.commit} is not the work commit of this attempt"
             raise Refused(invalid(what, "codeswarm ledger verify", "a worker's word is checked against the store"))
         return work.tree
-
-    def _move_task_branch(self, session: Session, ticket_id: TicketId) -> None:
-        ticket = session.tickets[ticket_id]
-        if ticket.work is not None:
-            self._store.set_ref(refs.task(session.id, ticket_id), ticket.work)
 
     async def complete_gate(self, session_id: SessionId, gate_id: GateId, epoch: int, request: CompleteRequest) -> None:
         """Record the end of a gate of the queue. Raises: Refused (stale)."""

@@ -21,6 +21,7 @@ from codeswarm.domain.prices import Prices
 from codeswarm.domain.results import Report
 from codeswarm.domain.states import STOPS
 from codeswarm.engine.attempts import Attempts
+from codeswarm.engine.branches import TaskBranches
 from codeswarm.engine.data import Data
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.labels import LabelWatch
@@ -79,6 +80,7 @@ class Engine:
         self.saver = Saver(self.kernel, store, project, signer, clock, turn, self.room)
         self.rescuer = Rescuer(self.kernel, self.desk, clock, self.room)
         self.parkings = Parkings(self.kernel, clock, self.room)
+        self._branches = TaskBranches(self.kernel, store, self.room)
         registry = Registry(data.workers)
         self.workers = WorkerSupervisor(registry, self.desk, self.kernel, clock, worker_order, data.logs, self.room)
         self._labels = LabelWatch(self.kernel, self.workers, self.room)
@@ -96,7 +98,7 @@ class Engine:
         self.desk.start()
         await self._reconcile()
         movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self.parkings.run()]
-        movers += [self._labels.run(), self.room.run()]
+        movers += [self._branches.run(), self._labels.run(), self.room.run()]
         movers += [start() for start in also]
         if slots:
             movers.append(self.workers.run(slots))
@@ -108,9 +110,10 @@ class Engine:
                 for task in running:
                     task.cancel()
         try:
+            await self._branches.move()
             await self.lander.publish_all()
         except (CodeswarmError, OSError) as error:
-            if not disk_full(error):  # the next start publishes what has landed
+            if not disk_full(error):  # the next start moves them and publishes what has landed
                 raise
 
     async def forget_transcripts(self, session: SessionId, by: str, reason: str) -> None:

@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _one(options: argparse.Namespace) -> int:
     only = None if options.only is None else frozenset(filter(None, options.only.split(",")))
-    order = Order(options.seed, options.events, only, options.tickets, options.sessions)
+    order = Order(options.seed, options.events, only, options.tickets, sessions=options.sessions)
     history = simulate(order)
     if not history.problem:
         faults = f"{len(history.struck)} faults in {history.lasted_s:.0f} simulated seconds"

@@ -88,12 +88,14 @@ class AgentBooks:
             return
         if event.until_ms - event.since_ms > LONGEST_MS:
             yield f"{event.agent} is parked for longer than eight days"
-        told_ms = 0 if event.told_by else self.told.pop((event.agent, event.account), 0)
+        of_quota = not event.told_by and event.why is FailureClass.QUOTA
+        told_ms = self.told.pop((event.agent, event.account), 0) if of_quota else 0
         if event.until_ms < min(told_ms, event.since_ms + LONGEST_MS):
             yield f"{event.agent} is parked until {event.until_ms}, but its quota is back at {told_ms}"
 
     def _unparked(self, event: ev.AgentUnparked, at_ms: int) -> Iterator[str]:
         parked = self.parked.pop((event.agent, event.account), None)
+        self.told.pop((event.agent, event.account), None)  # met while it was parked for longer: that is over, too
         if parked is None:
             yield f"{event.agent} is back and was not away"
         elif not event.by and (parked.until_ms is None or at_ms < parked.until_ms):

@@ -209,6 +209,18 @@ class AgentContract:
         assert await again.close() is None
         assert director.knows("The first word.")
 
+    async def test_a_conversation_that_was_never_kept_is_begun_anew(
+        self, agent: Agent, stage: OpenStage, director: Director
+    ) -> None:
+        """Whoever was killed at its first word has written nothing down."""
+        if not agent.can.resume:
+            pytest.skip(f"{agent.spec} does not go on in an earlier conversation")
+        director.writes("made.txt", "as told\n")
+        conversation = await agent.open(stage.task(conversation=CONVERSATION, resume=True), stage)
+        assert (await asyncio.wait_for(conversation.turn("Do ticket 7."), LIMIT_S)).failure is None
+        assert await asyncio.wait_for(conversation.close(), LIMIT_S) is None
+        assert (stage.box.workspace / "made.txt").read_text() == "as told\n"
+
     async def test_what_is_allowed_is_asked_about_once_and_done(
         self, agent: Agent, stage: OpenStage, director: Director
     ) -> None:
