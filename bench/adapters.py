@@ -18,11 +18,11 @@ from pathlib import Path
 
 from bench.figure import Figure, Missing, Scale
 from bench.stand_in import EVENTS
-from codeswarm.agents.acp import AcpAgent
-from codeswarm.agents.api import ApiAgent
+from codeswarm.agents.acp.agent import AcpAgent
+from codeswarm.agents.api.agent import ApiAgent
 from codeswarm.agents.base import Activity, Agent, AgentSpec
-from codeswarm.agents.claude import ClaudeAgent
-from codeswarm.agents.codex import CodexAgent
+from codeswarm.agents.claude.agent import ClaudeAgent
+from codeswarm.agents.codex.agent import CodexAgent
 from codeswarm.agents.command import CommandAgent
 from codeswarm.agents.lines import read_lines
 from codeswarm.environment import Login
@@ -152,7 +152,7 @@ async def _bare(kind: Kind, agent: Agent, stage: Deaf, folder: Path, events: int
 
 
 async def _talk_bare_loop(stage: Deaf) -> None:
-    from codeswarm.agents.api import LOOP  # noqa: PLC0415
+    from codeswarm.agents.api.agent import LOOP  # noqa: PLC0415
 
     environment = {"CODESWARM_API": "openai/m-1", "CODESWARM_CONVERSATION": "c", "HOME": str(stage.box.home)}
     running = await stage.start([sys.executable, "-I", "-S", str(LOOP / "__main__.py")], environment)

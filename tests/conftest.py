@@ -9,6 +9,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")  # machines may be slow
 
 _begun: WeakKeyDictionary[BaseSubprocessTransport, object] = WeakKeyDictionary()
 """Subprocesses that a loop looks after, and what they run."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from codeswarm.agents.base import Agent, AgentSpec
-from codeswarm.agents.claude import ClaudeAgent
+from codeswarm.agents.claude.agent import ClaudeAgent
 from codeswarm.agents.command import CommandAgent
-from codeswarm.agents.recording import recording_path
-from codeswarm.agents.replay import ReplayAgent
+from codeswarm.agents.replay.agent import ReplayAgent
+from codeswarm.agents.replay.recording import recording_path
 from codeswarm.environment import Login
 from codeswarm.testing.agent_contract import LIMIT_S, AgentContract, Director, ModelDirector
 

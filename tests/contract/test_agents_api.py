@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codeswarm.agents.api import ApiAgent
+from codeswarm.agents.api.agent import ApiAgent
 from codeswarm.agents.base import Agent, AgentSpec
 from codeswarm.environment import Login
 from codeswarm.testing.agent_contract import AgentContract, ModelDirector

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from codeswarm.agents.base import AgentSpec
-from codeswarm.agents.codex import ENDPOINT, KEYS, CodexAgent
+from codeswarm.agents.codex.agent import ENDPOINT, KEYS, CodexAgent
 from codeswarm.environment import Login
 from codeswarm.testing.agent_contract import AgentContract, ModelDirector
 from tests.support.real_clis import needs_codex

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.api import ApiAgent, ApiConversation
+from codeswarm.agents.api.agent import ApiAgent, ApiConversation
 from codeswarm.agents.base import AgentSpec, Ending
 from codeswarm.domain.results import FailureClass as F
 from codeswarm.environment import Login

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents.claude import find_claude
+from codeswarm.agents.claude.agent import find_claude
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import HangBeforeHeaders, ModelServer, Request, Say, Shell
 from tests.support.controlling_terminal import Terminal

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.claude import find_claude
+from codeswarm.agents.claude.agent import find_claude
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import HangInStream, ModelServer, Request, Say, Shell, Turn
 from codeswarm.testing.model_server.reply import Tokens

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents.claude import find_claude
+from codeswarm.agents.claude.agent import find_claude
 from codeswarm.redaction import forms_of
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer, Request, Say, Shell, conversation

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.claude import find_claude
+from codeswarm.agents.claude.agent import find_claude
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer, QuotaExhausted, Request, Say, Shell, Unauthorized, UnknownModel
 from tests.support.held_agent import held_place, let_go

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents import codex_thread
 from codeswarm.agents.base import AgentSpec, Permission
-from codeswarm.agents.codex import ENDPOINT, KEYS, CodexAgent
+from codeswarm.agents.codex import thread
+from codeswarm.agents.codex.agent import ENDPOINT, KEYS, CodexAgent
 from codeswarm.domain.results import FailureClass as F
 from codeswarm.environment import Login
 from codeswarm.testing import model_server as model
@@ -84,7 +84,7 @@ async def test_a_dropped_stream_is_tried_again(stage: OpenStage) -> None:
 
 
 async def test_a_model_that_can_not_be_reached_ends_the_turn(stage: OpenStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codex_thread, "WAITS", 1)
+    monkeypatch.setattr(thread, "WAITS", 1)
     server = ModelServer(Say("nobody hears this"))
     await server.start()
     agent = codex_of(server)
@@ -171,17 +171,6 @@ async def test_the_repository_s_rules_are_told_by_the_prompt_alone_and_its_progr
     assert (workspace / "wrote").exists()
     assert (workspace / "started").exists() == trusted
     assert not (stage.box.home / ".codex" / "config.toml").exists(), "trust is not for good"
-
-
-async def test_a_conversation_that_is_gone_is_a_failed_turn(stage: OpenStage) -> None:
-    async with ModelServer(Say("hello")) as server:
-        gone = stage.task(conversation="2b6f4c1e-6f0a-4c39-9a57-6f2f1a8f6f01", resume=True)
-        talk = await codex_of(server).open(gone, stage)
-        ending = await talk.turn("Go on.")
-        assert await talk.close() is None
-    assert ending.failure is not None
-    assert ending.failure.failure_class is F.CRASHED
-    assert "no rollout found" in ending.failure.message
 
 
 async def test_a_killed_server_is_a_lost_attempt(stage: OpenStage) -> None:

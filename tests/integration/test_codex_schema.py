@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.codex_thread import CodexThread, Terms
-from codeswarm.agents.codex_words import FAILURES, UNASKED
+from codeswarm.agents.codex.thread import CodexThread, Terms
+from codeswarm.agents.codex.words import FAILURES, UNASKED
 from tests.support import real_clis
 from tests.support.spoken import Spoken
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.claude import find_claude
+from codeswarm.agents.claude.agent import find_claude
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer, Request, Say, Shell
 from tests.support.processes import of as processes_of, with_environment

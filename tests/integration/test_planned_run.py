@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents.claude import find_claude
+from codeswarm.agents.claude.agent import find_claude
 from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer
 from tests.integration.test_claude_swarm import LIBRARY

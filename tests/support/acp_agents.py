@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents.acp import AcpAgent
+from codeswarm.agents.acp.agent import AcpAgent
 from codeswarm.agents.base import AgentSpec
 from codeswarm.environment import Environment
 from codeswarm.testing.model_server import ModelServer

@@ -16,13 +16,13 @@ KINDS = ("claude", "codex", "gemini", "acp", "api", "command", "replay")
 def make_agent(spec: AgentSpec, directory: Path, home: Path, login: Login) -> Agent:
     """The adapter for a spec; `directory` is where relative names in it are looked up. Raises: ConfigError."""
     makers: dict[str, Callable[[], Agent]] = {
-        "claude": lambda: _class("claude", "ClaudeAgent")(spec, login),
-        "codex": lambda: _class("codex", "CodexAgent")(spec, login),
+        "claude": lambda: _class("claude.agent", "ClaudeAgent")(spec, login),
+        "codex": lambda: _class("codex.agent", "CodexAgent")(spec, login),
         "gemini": lambda: _class("gemini", "GeminiAgent")(spec, directory, home, login),
-        "acp": lambda: _class("acp", "AcpAgent")(spec, directory, home, login),
-        "api": lambda: _class("api", "ApiAgent")(spec, login),
+        "acp": lambda: _class("acp.agent", "AcpAgent")(spec, directory, home, login),
+        "api": lambda: _class("api.agent", "ApiAgent")(spec, login),
         "command": lambda: _class("command", "CommandAgent")(spec, directory, home),
-        "replay": lambda: _class("replay", "ReplayAgent")(spec, directory),
+        "replay": lambda: _class("replay.agent", "ReplayAgent")(spec, directory),
     }
     if spec.kind not in makers:
         raise ConfigError(f"there is no agent kind {spec.kind!r}", f"known are {', '.join(KINDS)}", "--agent claude")

@@ -13,8 +13,8 @@ import re
 import shlex
 from pathlib import Path
 
-from codeswarm.agents.acp import AcpAgent
-from codeswarm.agents.acp_bridges import GEMINI
+from codeswarm.agents.acp.agent import AcpAgent
+from codeswarm.agents.acp.bridges import GEMINI
 from codeswarm.agents.base import AgentSpec, Conversation, Health, Stage, Task
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable

@@ -174,7 +174,7 @@ def _agents(here: Here) -> Iterator[Finding]:
 
 def _without_a_cli(here: Here) -> Iterator[Finding]:
     """ACP bridges that are installed, and the APIs that a model can be asked by."""
-    from codeswarm.agents.api import VARIABLES
+    from codeswarm.agents.api.agent import VARIABLES
     from codeswarm.agents.base import AgentSpec
     from codeswarm.agents.factory import make_agent
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.recording import content_of, recording_path
+from codeswarm.agents.replay.recording import content_of, recording_path
 from codeswarm.domain import events as ev
 from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.results import Report

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Agent, Conversation, Ending, Task
-from codeswarm.agents.recording import Recorder, recording_path
+from codeswarm.agents.replay.recording import Recorder, recording_path
 from codeswarm.domain.results import Failure, FailureClass, LeftOut, Usage
 from codeswarm.domain.states import Handover
 from codeswarm.egress.way_out import WayOut

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, Permission, Question
-from codeswarm.agents.recording import Recorder
+from codeswarm.agents.replay.recording import Recorder
 from codeswarm.agents.usage import newest
 from codeswarm.clock import Clock
 from codeswarm.domain.results import Usage, UsageWindow

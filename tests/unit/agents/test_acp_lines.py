@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.acp import AcpAgent
-from codeswarm.agents.acp_bridges import ANY, CLAUDE, CODEX, GEMINI, bridge_in
-from codeswarm.agents.acp_words import Updates, failure_told, model_option, models_of, tokens_of
+from codeswarm.agents.acp.agent import AcpAgent
+from codeswarm.agents.acp.bridges import ANY, CLAUDE, CODEX, GEMINI, bridge_in
+from codeswarm.agents.acp.words import Updates, failure_told, model_option, models_of, tokens_of
 from codeswarm.agents.base import AgentSpec, Ending, Permission
 from codeswarm.agents.lines import MAX_LINE
 from codeswarm.domain.results import FailureClass

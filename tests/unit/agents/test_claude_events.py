@@ -16,7 +16,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from codeswarm.agents.base import Agent, AgentSpec, Ending, Task
-from codeswarm.agents.claude import ClaudeAgent, ClaudeConversation, activities, failure_of, usage_of
+from codeswarm.agents.claude.agent import ClaudeAgent
+from codeswarm.agents.claude.conversation import ClaudeConversation
+from codeswarm.agents.claude.usage import usage_of
+from codeswarm.agents.claude.words import activities, failure_of
 from codeswarm.domain.results import FailureClass, ModelUsage, Usage
 from codeswarm.environment import Login
 from tests.support.garbled import fit_to_be_reported, garble

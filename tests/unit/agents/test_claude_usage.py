@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from codeswarm.agents.claude_usage import MOST_OPEN, Figures, usage_of
+from codeswarm.agents.claude.usage import MOST_OPEN, Figures, usage_of
 from codeswarm.domain.results import ModelUsage, Usage
 
 

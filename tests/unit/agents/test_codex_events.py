@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from codeswarm.agents.base import Ending
-from codeswarm.agents.codex_thread import CodexThread, Terms
-from codeswarm.agents.codex_words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
+from codeswarm.agents.codex.thread import CodexThread, Terms
+from codeswarm.agents.codex.words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
 from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
 from tests.support.garbled import fit_to_be_reported, garble
 from tests.support.spoken import Spoken

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents import codex
 from codeswarm.agents.base import AgentSpec
-from codeswarm.agents.codex import ADDRESS, INSTALL, CodexAgent, provider_of
+from codeswarm.agents.codex import agent as codex
+from codeswarm.agents.codex.agent import ADDRESS, INSTALL, CodexAgent, provider_of
 from codeswarm.agents.installed import shown_for
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable

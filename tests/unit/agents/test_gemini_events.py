@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents.acp_bridges import GEMINI
-from codeswarm.agents.acp_talk import AcpConversation, Terms
+from codeswarm.agents.acp.bridges import GEMINI
+from codeswarm.agents.acp.talk import AcpConversation, Terms
 from codeswarm.agents.base import AgentSpec, Ending
 from codeswarm.agents.gemini import GeminiAgent, model_of, version_of
 from codeswarm.domain.results import FailureClass as F, Usage

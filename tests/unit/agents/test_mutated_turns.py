@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from codeswarm.agents import program
-from codeswarm.agents.acp import AcpAgent
-from codeswarm.agents.api import ApiAgent
+from codeswarm.agents.acp.agent import AcpAgent
+from codeswarm.agents.api.agent import ApiAgent
 from codeswarm.agents.base import Agent, AgentSpec, Ending
 from codeswarm.environment import Login
 from codeswarm.sandbox.base import Running

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents import player
 from codeswarm.agents.base import Activity
 from codeswarm.agents.command import TYPES, activity_of
-from codeswarm.agents.recording import Recorder, recording_path
+from codeswarm.agents.replay import player
+from codeswarm.agents.replay.recording import Recorder, recording_path
 from codeswarm.testing.clock import VirtualClock
 
 

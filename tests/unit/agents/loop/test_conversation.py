@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from codeswarm.agents.loop.answer import Answer
-from codeswarm.agents.loop.conversation import Conversation, result
+from codeswarm.agents.api.loop.answer import Answer
+from codeswarm.agents.api.loop.conversation import Conversation, result
 
 
 def with_results(file: Path, sizes: list[int], window: int = 10_000) -> Conversation:

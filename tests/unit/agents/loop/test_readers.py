@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from codeswarm.agents.loop import endpoint
-from codeswarm.agents.loop.answer import Answer, Trouble
-from codeswarm.agents.loop.endpoint import Endpoint, Reader, events
-from codeswarm.agents.loop.wire_anthropic import AnthropicReader, AnthropicWire
-from codeswarm.agents.loop.wire_openai import OpenAIReader, OpenAIWire
+from codeswarm.agents.api.loop import endpoint
+from codeswarm.agents.api.loop.answer import Answer, Trouble
+from codeswarm.agents.api.loop.endpoint import Endpoint, Reader, events
+from codeswarm.agents.api.loop.wire_anthropic import AnthropicReader, AnthropicWire
+from codeswarm.agents.api.loop.wire_openai import OpenAIReader, OpenAIWire
 from codeswarm.testing.model_server import Say, Shell, Think, Tokens, Turn
 from codeswarm.testing.model_server.anthropic import AnthropicWire as ScriptedAnthropic
 from codeswarm.testing.model_server.openai_chat import OpenAIChatWire as ScriptedOpenAI

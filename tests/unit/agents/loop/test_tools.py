@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.agents.loop.answer import Interrupted
-from codeswarm.agents.loop.tools import OUTPUT_MAX, Refused, Shell, edit, read_arguments
+from codeswarm.agents.api.loop.answer import Interrupted
+from codeswarm.agents.api.loop.tools import OUTPUT_MAX, Refused, Shell, edit, read_arguments
 
 
 @pytest.fixture(autouse=True)

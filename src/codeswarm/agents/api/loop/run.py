@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.loop.answer import Answer, Call, Interrupted, Trouble
-from codeswarm.agents.loop.conversation import Conversation, result
-from codeswarm.agents.loop.endpoint import Endpoint
-from codeswarm.agents.loop.patience import PAUSES_S, Patience
-from codeswarm.agents.loop.talk import Ear, Voice, tell
-from codeswarm.agents.loop.tools import TOOLS, Refused, Shell, edit, read_arguments
+from codeswarm.agents.api.loop.answer import Answer, Call, Interrupted, Trouble
+from codeswarm.agents.api.loop.conversation import Conversation, result
+from codeswarm.agents.api.loop.endpoint import Endpoint
+from codeswarm.agents.api.loop.patience import PAUSES_S, Patience
+from codeswarm.agents.api.loop.talk import Ear, Voice, tell
+from codeswarm.agents.api.loop.tools import TOOLS, Refused, Shell, edit, read_arguments
 
 ANSWERS_MAX = 250
 """Of the model, in one turn."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codeswarm.agents.loop.answer import Answer, Message, Trouble, mapping, mappings, whole_number, words
-from codeswarm.agents.loop.wire_anthropic import Heard
+from codeswarm.agents.api.loop.answer import Answer, Message, Trouble, mapping, mappings, whole_number, words
+from codeswarm.agents.api.loop.wire_anthropic import Heard
 
 _STOPS = {
     "stop": "done",

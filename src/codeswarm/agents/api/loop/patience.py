@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from codeswarm.agents.loop.answer import Trouble
-from codeswarm.agents.loop.talk import tell
+from codeswarm.agents.api.loop.answer import Trouble
+from codeswarm.agents.api.loop.talk import tell
 
 PAUSES_S = (1.0, 4.0)
 """Before the second try and before the third; there is no fourth."""

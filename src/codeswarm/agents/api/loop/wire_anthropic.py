@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from codeswarm.agents.loop.answer import Answer, Message, Trouble, mapping, whole_number, words
+from codeswarm.agents.api.loop.answer import Answer, Message, Trouble, mapping, whole_number, words
 
 OUTPUT_TOKENS = 8192
 """The most of one answer: what every model of the last years can do. What is cut off goes on in the next."""

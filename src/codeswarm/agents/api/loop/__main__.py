@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Alone it runs, without site-packages; its own package is four folders up.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-    from codeswarm.agents.loop.run import main
+    # Alone it runs, without site-packages; its own package is five folders up.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
+    from codeswarm.agents.api.loop.run import main
 
     sys.exit(main(dict(os.environ)))

@@ -17,7 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeswarm.agents.acp_bridges import Bridge, bridge_in
+from codeswarm.agents.acp.bridges import Bridge, bridge_in
 from codeswarm.agents.base import AgentSpec, Health, Stage, Task
 from codeswarm.agents.command import program_missing
 from codeswarm.agents.installed import shown_for
@@ -25,7 +25,7 @@ from codeswarm.environment import Login
 from codeswarm.host import program, which
 
 if TYPE_CHECKING:
-    from codeswarm.agents.acp_talk import AcpConversation
+    from codeswarm.agents.acp.talk import AcpConversation
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 MODEL = "CODESWARM_MODEL"
@@ -60,7 +60,7 @@ class AcpAgent:
         return Health(works=True, what=f"acp: {self.spec.argument}, given {login}")
 
     async def open(self, task: Task, stage: Stage) -> AcpConversation:
-        from codeswarm.agents.acp_talk import AcpConversation, Terms  # noqa: PLC0415 - see above: the library is slow
+        from codeswarm.agents.acp.talk import AcpConversation, Terms  # noqa: PLC0415 - see above: the library is slow
 
         command, visible = program(self.spec.argument, self._directory, self._home)
         told = self.bridge.environment(self._login, stage)

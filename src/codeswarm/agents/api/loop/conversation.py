@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.loop.answer import Answer, Message, mapping, mappings, whole_number, words
+from codeswarm.agents.api.loop.answer import Answer, Message, mapping, mappings, whole_number, words
 
 FULL, EMPTIED = 0.8, 0.5
 """Of the window: where older output is left out, and down to where, so that it is seldom done."""

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from codeswarm.agents.base import AgentSpec, Capabilities, Health, Stage, Task
-from codeswarm.agents.codex_thread import CodexThread, Terms
+from codeswarm.agents.codex.thread import CodexThread, Terms
 from codeswarm.agents.installed import shown_for, version_of
 from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents import player
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.command import TYPES, activity_of, ending_of, usage_of
 from codeswarm.agents.lines import read_lines
 from codeswarm.agents.program import end_with_main
-from codeswarm.agents.recording import recording_path
+from codeswarm.agents.replay import player
+from codeswarm.agents.replay.recording import recording_path
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.host import interpreter
 

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents import loop
+from codeswarm.agents.api import loop
+from codeswarm.agents.api.loop.endpoint import WIRES
+from codeswarm.agents.api.loop.patience import PAUSES_S
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
-from codeswarm.agents.loop.endpoint import WIRES
-from codeswarm.agents.loop.patience import PAUSES_S
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.egress.base import Endpoint

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from codeswarm.agents.loop.answer import mapping, words
+from codeswarm.agents.api.loop.answer import mapping, words
 
 PIECE = 1000
 """Characters that are told at once, where they come faster than once in `PAUSE_S`."""

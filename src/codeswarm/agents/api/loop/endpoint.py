@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from codeswarm.agents.loop.answer import Answer, Interrupted, Message, Trouble, mapping
-from codeswarm.agents.loop.wire_anthropic import AnthropicWire, Heard
-from codeswarm.agents.loop.wire_openai import OpenAIWire
+from codeswarm.agents.api.loop.answer import Answer, Interrupted, Message, Trouble, mapping
+from codeswarm.agents.api.loop.wire_anthropic import AnthropicWire, Heard
+from codeswarm.agents.api.loop.wire_openai import OpenAIWire
 
 SILENCE_S = 900.0
 """A local model may read a long prompt for minutes before its first word."""

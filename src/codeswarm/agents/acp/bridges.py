@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Capabilities, Stage
-from codeswarm.agents.claude import FIXED_ENVIRONMENT, credentials
-from codeswarm.agents.codex import ENDPOINT as CODEX_ENDPOINT, KEYS as CODEX_KEYS, PROVIDER, provider_of
+from codeswarm.agents.claude.agent import FIXED_ENVIRONMENT, credentials
+from codeswarm.agents.codex.agent import ENDPOINT as CODEX_ENDPOINT, KEYS as CODEX_KEYS, PROVIDER, provider_of
 from codeswarm.agents.failures import BY_STATUS, Row, Table
 from codeswarm.domain.results import FailureClass
 from codeswarm.egress.base import Endpoint

@@ -35,9 +35,9 @@ from acp.schema import (
 from acp.utils import serialize_params
 from pydantic import BaseModel, ValidationError
 
-from codeswarm.agents.acp_bridges import Bridge, bridge_called
-from codeswarm.agents.acp_line import AcpLine, is_update
-from codeswarm.agents.acp_words import Json, Updates, failure_told, mapping_in, model_option, models_of, tokens_of
+from codeswarm.agents.acp.bridges import Bridge, bridge_called
+from codeswarm.agents.acp.line import AcpLine, is_update
+from codeswarm.agents.acp.words import Json, Updates, failure_told, mapping_in, model_option, models_of, tokens_of
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.failures import Sign, classify
 from codeswarm.agents.lines import read_object

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from codeswarm.agents.loop.answer import Interrupted, words
+from codeswarm.agents.api.loop.answer import Interrupted, words
 
 OUTPUT_MAX = 30_000
 """Bytes of a command's output that the model gets to see: the first and the last half of it."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from codeswarm.agents.base import Activity, Ending, Question, Stage
-from codeswarm.agents.codex_words import UNASKED, Json, activities, command_of, failure_of, paths_of, usage_of
+from codeswarm.agents.codex.words import UNASKED, Json, activities, command_of, failure_of, paths_of, usage_of
 from codeswarm.agents.lines import read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.agents.rpc import Requests, error_of

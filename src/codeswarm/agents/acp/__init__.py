@@ -1,0 +1,1 @@
+"""`acp:COMMAND`: whatever speaks the Agent Client Protocol."""

@@ -1,0 +1,153 @@
+"""`claude[:MODEL]`: the Claude Code CLI, driven by stream-json both ways.
+
+Facts (seen with 2.1): the CLI takes user turns as JSON lines on standard input and answers each with a `result` line;
+it goes on in an earlier conversation by id, from the same folder and HOME; it retries refused keys for minutes when
+left alone, exits 0 when interrupted, and can say `success` with `is_error`. So its retries are turned down, its
+exit code is never believed alone, and what it claims is only a claim.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from codeswarm.agents.base import AgentSpec, ByHand, Capabilities, Health, Stage, Task
+from codeswarm.agents.claude.asking import FLAGS
+from codeswarm.agents.claude.by_hand import ready_for_a_person
+from codeswarm.agents.claude.conversation import ClaudeConversation
+from codeswarm.egress.base import Endpoint
+from codeswarm.environment import CLAUDE_ENDPOINT, Login
+from codeswarm.errors import AgentUnavailable
+from codeswarm.host import is_system, which
+from codeswarm.process import TimedOut, run_sync
+
+DEFAULT_MODEL = "sonnet"
+ENDPOINT = "https://api.anthropic.com"
+HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "claude.ai")
+"""What the CLI asks by itself with a token of an account."""
+BYPASS = ("--permission-mode", "bypassPermissions")
+NAME, RESUME = "--session-id", "--resume"
+INSTALL = "npm install -g @anthropic-ai/claude-code"
+MINIMUM = (2, 0, 0)
+"""1.0 does not know --setting-sources, and would end every attempt at once."""
+VERSION_S = 20.0
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+) \(Claude Code\)")
+
+FIXED_ENVIRONMENT = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_MAX_RETRIES": "2",
+    "IS_SANDBOX": "1",
+}
+
+
+def find_claude(path_variable: str) -> str | None:
+    """The CLI on the PATH, or the one that the `claude-agent-sdk` package bundles."""
+    if found := which("claude", path_variable):
+        return found
+    spec = importlib.util.find_spec("claude_agent_sdk")
+    if spec is None or spec.origin is None:
+        return None
+    bundled = Path(spec.origin).parent / "_bundled" / "claude"
+    return str(bundled) if bundled.exists() else None
+
+
+def version_of(executable: str, path_variable: str) -> tuple[int, ...] | None:
+    """What a CLI says of itself; None where it says nothing that we understand."""
+    env = {"PATH": path_variable, "HOME": "/nonexistent", "TERM": "dumb"}
+    try:
+        said = run_sync([executable, "--version"], cwd=Path("/"), env=env, timeout_s=VERSION_S).stdout
+    except (OSError, TimedOut):
+        return None
+    found = _VERSION.match(said.decode(errors="replace"))
+    return tuple(map(int, found.groups())) if found else None
+
+
+class ClaudeAgent:
+    can = Capabilities(
+        resume=True,
+        turns=True,
+        inject=True,
+        ask=True,
+        cost=True,
+        context_tokens=200_000,
+        models=("opus", "sonnet", "haiku"),
+    )
+
+    def __init__(self, spec: AgentSpec, login: Login) -> None:
+        self.spec = spec
+        self._login = login
+
+    def check(self) -> Health:
+        found = find_claude(self._login.path)
+        if found is None:
+            return Health(works=False, what="claude is not installed", fix=INSTALL)
+        if not self._login.claude:
+            return Health(
+                works=False,
+                what=f"claude ({found}) has no login that agents may use",
+                fix="claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…, or export ANTHROPIC_API_KEY=…",
+            )
+        version = version_of(found, self._login.path)
+        if version is not None and version < MINIMUM:
+            wanted, there = (".".join(map(str, numbers)) for numbers in (MINIMUM, version))
+            what = f"claude {there} ({found}) is too old: it is spoken to as {wanted} and later understand it"
+            return Health(works=False, what=what, fix=f"{INSTALL}@latest")
+        return Health(works=True, what=f"claude ({found}), login from {', '.join(sorted(self._login.claude))}")
+
+    async def open(self, task: Task, stage: Stage) -> ClaudeConversation:
+        executable = self._executable()
+        visible = () if is_system(executable) else (executable,)
+        environment = {**FIXED_ENVIRONMENT, **credentials(self._login.claude, stage), **task.environment()}
+        conversation = ClaudeConversation(task.conversation, stage, task.used, str(task.inside.workspace))
+
+        async def start(flag: str) -> None:
+            await conversation.start(
+                [str(executable), *self._flags(task), flag, task.conversation], environment, visible
+            )
+
+        await start(RESUME if task.resume else NAME)
+        if task.resume:
+            conversation.anew = lambda: start(NAME)
+        return conversation
+
+    def by_hand(self, task: Task, stage: Stage) -> ByHand:
+        executable = self._executable()
+        given = credentials(self._login.claude, stage)
+        argv = [str(executable), RESUME, task.conversation, "--model", self.spec.argument or DEFAULT_MODEL]
+        argv += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
+        argv += ["--permission-mode", "default"]  # the person is there to be asked
+        ready = ready_for_a_person(str(task.inside.workspace), given.get("ANTHROPIC_API_KEY", ""))
+        environment = {**FIXED_ENVIRONMENT, **given, **task.environment()}
+        return ByHand((*ready, *argv), environment, () if is_system(executable) else (executable,))
+
+    def _executable(self) -> Path:
+        program = find_claude(self._login.path)
+        if program is None:
+            raise AgentUnavailable("claude is not installed", "no program of that name is on the PATH", INSTALL)
+        return Path(program).resolve()
+
+    def _flags(self, task: Task) -> list[str]:
+        model = self.spec.argument or DEFAULT_MODEL
+        flags = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
+        flags += ["--model", model, *(FLAGS if task.ask else BYPASS)]
+        flags += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
+        return flags
+
+
+def credentials(given: Mapping[str, str], stage: Stage) -> dict[str, str]:
+    """What it logs in with. A key is put into its requests outside; a token of an account it wants itself."""
+    login = dict(given)
+    upstream = login.get(CLAUDE_ENDPOINT, ENDPOINT)
+    if token := login.get("ANTHROPIC_AUTH_TOKEN"):  # the CLI's own order
+        reached = stage.reach(Endpoint(upstream, "authorization", token, "Bearer"))
+        return {"ANTHROPIC_AUTH_TOKEN": reached.secret, CLAUDE_ENDPOINT: reached.url}
+    if key := login.get("ANTHROPIC_API_KEY"):
+        reached = stage.reach(Endpoint(upstream, "x-api-key", key))
+        return {"ANTHROPIC_API_KEY": reached.secret, CLAUDE_ENDPOINT: reached.url}
+    stage.allow(*HOSTS)
+    if CLAUDE_ENDPOINT in login:
+        login[CLAUDE_ENDPOINT] = stage.reach(Endpoint(upstream)).url
+    return login

@@ -1,0 +1,1 @@
+"""`codex[:MODEL]`: the Codex CLI, by its app server."""

@@ -1,0 +1,1 @@
+"""`replay:DIR`: attempts that were recorded, played again."""
