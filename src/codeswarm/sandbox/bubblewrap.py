@@ -131,7 +131,7 @@ class Bubblewrap:
         flags += ["--block-fd", held, *(("--seccomp", denied) if _filter() else ()), "--unsetenv", MARK]
         flags += [*system.folders(), *system.etc(network=box.network)]
         flags += ["--ro-bind-data", passwd, "/etc/passwd", "--ro-bind-data", group, "/etc/group"]
-        flags += [*system.proc(), "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/var"]
+        flags += [*system.proc(), "--dev", "/dev", "--dir", "/run", "--dir", "/var"]
         flags += ["--bind", str(box.tmp), str(TMP), "--symlink", str(TMP), "/var/tmp"]  # noqa: S108 - inside
         flags += shown(box)
         flags += ["--bind", str(box.home), str(HOME), "--bind", str(box.run), str(RUN)]

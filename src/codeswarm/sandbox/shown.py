@@ -33,6 +33,8 @@ def _bound(mount: Mount) -> list[str]:
 
 def _masking(masks: Sequence[Mask], mounts: Sequence[Mount]) -> Iterator[Step]:
     """Wherever masked paths appear inside, or would, by the system's folders and by mounts."""
+    if not masks:
+        return
     places = [(Path(top).resolve(), Path(top)) for top in ("/usr", "/opt", "/nix", "/snap", "/etc", *_own_system())]
     places += [(mount.source.resolve(), mount.inside) for mount in mounts if mount.source.is_dir()]
     hidden = dict.fromkeys(mask.folder.resolve() for mask in masks)

@@ -30,13 +30,14 @@ def folders() -> tuple[str, ...]:
 def proc() -> tuple[str, ...]:
     """/proc of its own. The kernel's own files in it belong to root, who is who we are inside where root runs us: it
     takes no capability to write a setting of the kernel's, and one of them names a program that the host then starts.
-    Source: what Docker masks, moby/oci/defaults.go.
+    Source: what Docker masks, moby/oci/defaults.go, but for bus, irq and sysrq-trigger, which bubblewrap covers itself
+    where they can be written (bubblewrap.c, cover_proc_dirs).
     """
     if os.getuid() != 0:
         return ("--proc", "/proc")
     flags = ["--proc", "/proc"]
-    for name in ("acpi", "asound", "bus", "fs", "irq", "scsi", "sys"):
-        if (path := Path("/proc", name)).exists():
+    for name in ("acpi", "asound", "fs", "scsi", "sys"):
+        if (path := Path("/proc", name)).exists() and any(path.iterdir()):
             flags += ["--ro-bind", str(path), str(path)]
     for name in ("keys", "latency_stats", "sched_debug", "timer_list"):
         if (path := Path("/proc", name)).exists():
