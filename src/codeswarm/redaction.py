@@ -95,6 +95,15 @@ class Secrets:
                 data = data.replace(form.encode(), HIDDEN.encode())
             return data
 
+    @property
+    def forms(self) -> tuple[bytes, ...]:
+        """How those that are known by value may stand in a file. None holds a line break."""
+        return tuple(form.encode() for form in self._forms if "\n" not in form)
+
+    def stand_in(self, data: bytes) -> bool:
+        """Whether one that is known by value stands in a file."""
+        return any(form in data for form in self.forms)
+
     def within(self, value: Any) -> Any:
         """Of every text in JSON, keys too."""
         if isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Desk:
     def __init__(self, root: Path, object_format: str = "sha1") -> None:
         self.store = Store.open(root / "store.git", object_format=object_format)
         self.start = commit_files(self.store.path, {"a": "x"})
-        self.place = Place(root / "attempt")
+        self.place = Place(root / f"attempt-{os.getpid()}")  # what runs in it is ended by this name
         self.place.create()
         lay_out(self.place.files, self.store.objects, self.start, "task/t", AGENT)
         self.agent = Repository(self.place.files)

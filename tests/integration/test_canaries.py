@@ -84,17 +84,28 @@ async def test_a_key_of_an_obedient_agent_is_nowhere_but_at_its_model(place: Pla
     assert CANARY not in str(run.error) + str(run.events)
 
 
-async def test_a_token_that_is_in_the_sandbox_is_taken_out_of_all_that_the_agent_says(
+COMMIT = """
+cat /proc/[0-9]*/environ 2> /dev/null | tr '\\0' '\\n' > env.txt
+mkdir sub && base64 -w0 env.txt > sub/encoded.bin
+git add -A -f && git -c user.name=a -c user.email=a@b commit -qm "all that I know: $(grep -m1 -o 'canary-.*' env.txt)"
+"""
+
+
+async def test_a_token_that_is_in_the_sandbox_is_taken_out_of_all_that_the_agent_says_and_makes(
     place: Place, tmp_path: Path
 ) -> None:
-    """Its own HOME, which the next attempt gets, and what it was told to commit are its own."""
+    """Its own HOME and its workspace, which stays where it is since it holds what was left out, have it still."""
     seen: list[str] = []
 
     def script(request: Request) -> object:
         seen.append(request.headers.get("authorization", ""))
         if request.is_side_call:
             return Say("ok")
-        steps = [Shell(f"{TELL}\nenv > leaked.txt"), Say(f"Done. The key is {CANARY}, I was told to say.")]
+        steps = [
+            Shell(f"{TELL}\nenv > leaked.txt"),
+            Shell(COMMIT),
+            Say(f"Done. The key is {CANARY}, I was told to say."),
+        ]
         return conversation(steps)(request)
 
     async with ModelServer(script) as server:
@@ -111,4 +122,6 @@ async def test_a_token_that_is_in_the_sandbox_is_taken_out_of_all_that_the_agent
     assert "‹secret›" in told
     assert CANARY not in told + str(run.error) + str(run.events)
     assert [event["data"]["host"] for event in run.events if event["kind"] == "HostDenied"]
-    assert sightings(tmp_path, but=("homes", "objects")) == []
+    assert sightings(tmp_path, but=("homes", "attempts")) == []
+    assert "env.txt" not in place.git("ls-tree", "-r", "--name-only", f"codeswarm/{run.events[0]['session']}")
+    assert "a credential of yours stands in it" in place.run("work", "one").out

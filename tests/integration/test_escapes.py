@@ -167,7 +167,7 @@ def box_for(site: Site, checkout: Checkout, *, path: str = "/usr/bin:/bin", read
     maker = WorkspaceMaker(site.places, site.sandbox, Environment({"PATH": path, "HOME": str(site.root)}))
     settings = WorkspaceSettings(kind="checkout", visible=read)
     order = WorkspaceOrder(repository=str(checkout.path), objects=str(checkout.objects), settings=settings)
-    place, home = Place(site.root / "attempt"), site.root / "home"
+    place, home = Place(site.root / f"attempt-{os.getpid()}"), site.root / "home"
     place.create()
     home.mkdir()
     return maker.box(place, View.of_checkout(place), order, home, network=True)

@@ -121,7 +121,7 @@ def _workspaces(here: Here, session: str, ticket: str) -> list[dict[str, str]]:
     for path in sorted((here.home.workspaces / ATTEMPTS).glob(f"{session}.*")):
         facts = Place(path).facts()
         if facts.get("ticket") == ticket:
-            left = ", ".join(item["path"] for item in facts.get("left_out") or [])
+            left = ", ".join(f"{item['path']} ({item['reason']})" for item in facts.get("left_out") or [])
             why = f"no ref holds {left}" if left else facts.get("salvage_failed") or "it is in use, or its worker died"
             found.append({"path": str(path), "why": why})
     return found

@@ -14,7 +14,7 @@ broken and none of it counts. Everything here is read as hostile.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -108,6 +108,17 @@ def read_changes(spool: BinaryIO) -> Changes:
         else:
             raise BrokenChanges(f"a snapshot has a frame that is not known: {op!r}"[:200])
     raise BrokenChanges("a snapshot ended before its end", "it was cut off on the way", "it is sent again")
+
+
+def leave_out(spool: BinaryIO, paths: Collection[bytes], reason: str, target: BinaryIO) -> None:
+    """Write a stream anew, in which the files at `paths` are left out. Raises: BrokenChanges."""
+    spool.seek(0)
+    for header in _frames(spool):
+        size = (_size(header) or 0) if header.get("op") == "put" else 0
+        content = spool.read(size)
+        if header.get("op") == "put" and _path(header) in paths:
+            header, content = {"op": "left_out", "path": header["path"], "reason": reason, "size": size}, b""
+        target.write(json.dumps(header).encode() + b"\n" + content)
 
 
 def _frames(spool: BinaryIO) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from codeswarm.errors import CodeswarmError
 from codeswarm.git.paths import as_bytes, shown
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.worker.beneath import read_left, size_left
@@ -22,8 +23,8 @@ from codeswarm.worker.places import Place
 from codeswarm.worker.run import run_to_end
 from codeswarm.worker.view import View
 
-NOTHING, BROKEN = 4, 5
-BUNDLE, NEVER, HOLDING = "commits.bundle", "never", "holding"
+NOTHING, BROKEN, SECRET = 4, 5, 6
+BUNDLE, NEVER, HOLDING, SECRETS = "commits.bundle", "never", "holding", "secrets"
 TIMEOUT_S = 120.0
 MAX_BYTES = 512 << 20
 MAX_NAMED, MAX_REFS = 1 << 16, 20
@@ -36,6 +37,8 @@ SCRIPT = f"""
 cat .git/HEAD > "$GIT_DIR/HEAD"
 count=$(git rev-list --count --all HEAD --not "$START") || exit {BROKEN}
 [ "$count" -eq 0 ] && exit {NOTHING}
+[ -s "$OUT/{SECRETS}" ] && git rev-list --objects --all HEAD --not "$START" | cut -d " " -f 1 |
+  git cat-file --batch --buffer | grep -qaF -f "$OUT/{SECRETS}" && exit {SECRET}
 holds() {{ [ -s "$OUT/{NEVER}" ] && [ "$(xargs -0 -s 100000 git rev-list --full-history --max-count=1 "$@" \
   --not "$START" -- < "$OUT/{NEVER}" 2>&1 | head -c 1)" ]; }}
 odd() {{ [ -s "$OUT/{NEVER}" ] &&
@@ -73,11 +76,12 @@ async def keep_commits(
     start: str,
     upload: Upload,
     never: Iterable[str] = (),
+    secrets: Secrets | None = None,
 ) -> str | None:
     """Send the commits that `start` does not reach, if there are any; why that was not possible for all, or None.
 
     `never`: paths that must reach no ref (copied secrets). A branch, tag or stash that holds one in any commit since
-    `start` is not sent.
+    `start` is not sent. `secrets`: where one of these stands in any of the commits, none is sent.
     """
     scratch = place.meta / "commits"
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)  # of a try that was killed
@@ -97,12 +101,15 @@ async def keep_commits(
     inside = sandbox.inside(box)
     _own_git(scratch / "run" / "git", inside.workspace / ".git", sha256=len(start) == 64)
     (scratch / "run" / NEVER).write_bytes(b"".join(as_bytes(path) + b"\0" for path in never))
+    (scratch / "run" / SECRETS).write_bytes(b"".join(form + b"\n" for form in (secrets or Secrets()).forms))
     environment = {**ENVIRONMENT, "START": start, "OUT": str(inside.run), "GIT_DIR": str(inside.run / "git")}
     try:
         done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
         holding = _holding(scratch / "run")
         if done.exit_code == NOTHING:
             return holding
+        if done.exit_code == SECRET:
+            return "a credential of yours stands in its own commits"
         size = size_left(scratch / "run", BUNDLE)
         if done.exit_code != 0 or size is None:
             return f"its own repository can't be read: {done.tail[-300:] or 'git failed'}"

@@ -76,6 +76,7 @@ class Play:
             gitlinks=preparation.gitlinks,
             never=workspace.secrets,
             view=workspace.view,
+            secrets=tools.secrets,
         )
         self.transcript = Transcript(workspace.place.meta / "transcript.jsonl", tools.clock, self._ship)
         self._denials = Denials(tools.line, offer)
@@ -345,6 +346,7 @@ class Play:
             self._preparation.start,
             upload,
             self._workspace.secrets,
+            self._tools.secrets,
         )
         if problem is None:
             return home

@@ -51,7 +51,8 @@ async def _salvage(tools: Tools, place: Place) -> bool:
 async def _bring_home(tools: Tools, place: Place, view: View, facts: dict[str, Any]) -> bool:
     limits = Limits(facts["max_file_bytes"], facts["max_ignored_bytes"])
     never, gitlinks = tuple(facts["never"]), tuple(facts["gitlinks"])
-    snapshots = Snapshotter(place, tools.sandbox, limits, gitlinks=gitlinks, never=never, view=view)
+    secrets = tools.secrets
+    snapshots = Snapshotter(place, tools.sandbox, limits, gitlinks=gitlinks, never=never, view=view, secrets=secrets)
 
     async def upload(spool: Path) -> SnapshotAnswer:
         return await tools.line.salvage(facts["session"], facts["ticket"], facts["epoch"], spool)
@@ -65,7 +66,7 @@ async def _bring_home(tools: Tools, place: Place, view: View, facts: dict[str, A
         place.remember(salvage_failed=str(error))
         return False
     objects, start = Path(facts["objects"]), facts["start"]
-    problem = await keep_commits(place, view, tools.sandbox, objects, start, upload_commits, never)
+    problem = await keep_commits(place, view, tools.sandbox, objects, start, upload_commits, never, secrets)
     if problem is not None:
         place.remember(salvage_failed=problem)
         return False

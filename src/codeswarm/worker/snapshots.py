@@ -26,11 +26,13 @@ from codeswarm.git.checkout import judge_directory, paths
 from codeswarm.git.paths import as_bytes
 from codeswarm.host import interpreter
 from codeswarm.process import run_sync, umask
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import WORKSPACE, Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.sandbox.starting import start
 from codeswarm.worker.places import Place
 from codeswarm.worker.view import View
+from codeswarm.worker.withheld import withhold
 
 WALKER = Path(walker.__file__)
 META_INSIDE, UPPER_INSIDE = Path("/codeswarm/meta"), Path("/codeswarm/upper")
@@ -67,8 +69,12 @@ class Snapshotter:
         gitlinks: tuple[str, ...] = (),
         never: tuple[str, ...] = (),
         view: View | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
-        """`never`: paths that must not reach any ref (copied secrets). `view`: None is that of a checkout."""
+        """`never`: paths that must not reach any ref (copied secrets), `secrets`: nor may a file in which one of these
+        stands. `view`: None is that of a checkout.
+        """
+        self._secrets = secrets or Secrets()
         self._place = place
         self._view = view or View.of_checkout(place)
         self._sandbox = sandbox
@@ -85,11 +91,12 @@ class Snapshotter:
         async with self._lock:
             spool = self._place.meta / "changes"
             await self._walk(scope, spool)
+            held = await asyncio.to_thread(withhold, spool, self._secrets)
             if scope == "work" and await asyncio.to_thread(_is_empty, spool):
-                self._commit_manifest()
+                self._commit_manifest(held)
                 return None
             answer = await upload(spool)
-            self._commit_manifest()
+            self._commit_manifest(held)
             return answer
 
     def show_changes(self, receive: Callable[[Changes], None]) -> None:
@@ -97,9 +104,14 @@ class Snapshotter:
         with (self._place.meta / "changes").open("rb") as spool:
             receive(read_changes(spool))
 
-    def _commit_manifest(self) -> None:
+    def _commit_manifest(self, held: frozenset[bytes]) -> None:
+        """What is known from now on. Of files that were held back the next walk tells again."""
         self._place.manifest.with_suffix(".next").replace(self._place.manifest)
-        self._place.manifest.with_suffix(".unsure").unlink(missing_ok=True)
+        unsure = self._place.manifest.with_suffix(".unsure")
+        if held:
+            unsure.write_bytes(marshal.dumps(set(held)))
+        else:
+            unsure.unlink(missing_ok=True)
 
     async def _walk(self, scope: Scope, spool: Path) -> None:
         if self._view.files.is_symlink() or not self._view.files.is_dir():

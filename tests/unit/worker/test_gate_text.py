@@ -372,7 +372,7 @@ class Bench:
     """A place to run gates in, without walls."""
 
     def __init__(self, folder: Path) -> None:
-        self.place = Place(folder / "attempt")
+        self.place = Place(folder / f"attempt-{os.getpid()}")  # what runs in it is ended by this name
         self.place.create()
         (folder / "home").mkdir()
         box = Box(f"gate-{folder.name}", self.place.files, folder / "home", self.place.run, self.place.tmp)
