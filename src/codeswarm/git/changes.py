@@ -117,8 +117,10 @@ def leave_out(spool: BinaryIO, paths: Collection[bytes], reason: str, target: Bi
         size = (_size(header) or 0) if header.get("op") == "put" else 0
         content = spool.read(size)
         if header.get("op") == "put" and _path(header) in paths:
-            header, content = {"op": "left_out", "path": header["path"], "reason": reason, "size": size}, b""
-        target.write(json.dumps(header).encode() + b"\n" + content)
+            told = {"op": "left_out", "path": header["path"], "reason": reason, "size": size}
+            target.write(json.dumps(told).encode() + b"\n")
+        else:
+            target.write(json.dumps(header).encode() + b"\n" + content)
 
 
 def _frames(spool: BinaryIO) -> Iterator[dict[str, Any]]:
