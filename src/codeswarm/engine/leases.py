@@ -185,7 +185,7 @@ class LeaseDesk:
     def _submit(self, claim: cmd.Claim, sessions: list[Session]) -> _Submission | None:
         """Ask the sessions one after the other."""
         for session in sessions:
-            if not (session.ready or session.gates):
+            if not (session.ready or session.gates or session.without_agent):
                 continue  # the common case, seen before anything is decided
             try:
                 submitted = self._kernel.submit(session.id, self._in_session(claim, session.id))

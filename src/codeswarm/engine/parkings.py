@@ -66,7 +66,8 @@ class Parkings:
     def _is_news(self, session: Session, key: AgentKey, word: Word) -> bool:
         known = session.parked.get(key)
         if isinstance(word, cmd.UnparkAgent):
-            return known is not None
+            # What a session parks as its own matter the word was not about, however often it meets that.
+            return known is not None and known.why in OF_THE_ACCOUNT
         new = known is None or longer(word.until_ms, known.until_ms)
         return new and concerns(session.settings, word.agent) and self._lasts(word)
 

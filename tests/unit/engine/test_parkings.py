@@ -142,6 +142,32 @@ async def test_a_model_that_nobody_has_is_one_sessions_own_matter(router: Router
     assert (router.parked(ONE), router.parked(TWO)) == ([AGENT], [])
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "agent"), [(F.UNKNOWN_MODEL, F.UNKNOWN_MODEL, AGENT), (F.AUTH, F.MISSING, "claude:*")]
+)
+async def test_a_persons_word_is_not_said_again_when_what_is_a_sessions_own_matter_is_met_later(
+    router: Router, first: F, then: F, agent: str
+) -> None:
+    await router.start(ONE, TWO)
+    await router.meet(ONE, first)
+    await router.kernel.execute(ONE, cmd.ResumeSession(by="ada"))
+    await settle()
+    assert router.parked(ONE) == router.parked(TWO) == []
+    await router.meet(ONE, then)
+    assert router.parked(ONE) == [agent], "else it would be tried again and again"
+
+
+async def test_tickets_that_wait_go_on_with_a_worker_of_another_account(router: Router) -> None:
+    await router.start(ONE)
+    await router.meet(ONE, F.QUOTA, for_s=HOUR_S)
+    assert await router.desk.claim(claim_command(roles=AGENTS), 0) is None
+    assert router.kernel.session(ONE).without_agent
+    other = claim_command("w2", roles=AGENTS).model_copy(update={"accounts": {"claude": "another"}})
+    claiming = asyncio.create_task(router.desk.claim(other, 60))
+    await settle()
+    assert claiming.done() and (await claiming) is not None
+
+
 async def test_agents_that_a_resume_brings_in_are_known_to_be_parked_already(router: Router) -> None:
     await router.start(ONE)
     await router.start(TWO, settings=settings(gates=Gates(), roles={"*": ("codex:x",)}))
