@@ -27,6 +27,7 @@ class Spoken(QuietStage):
         self._err.feed_eof()
         self._ended = asyncio.Event()
         self._closing = False
+        self.transport = SimpleNamespace(get_write_buffer_size=lambda: 0)
         self.process: Any = SimpleNamespace(
             stdin=self, stdout=self._out, stderr=self._err, returncode=code, wait=self.wait
         )

@@ -21,6 +21,8 @@ from codeswarm.waiting import first_of
 
 SHOWN = 2000
 """Characters of a line that is only shown."""
+UNREAD_MAX = 16 << 20
+"""Bytes that wait for a program which does not read them: beyond that it is told nothing more."""
 
 Hear = Callable[[str, int], Awaitable[None]]
 """A line of standard output, and how many bytes were cut off it."""
@@ -48,6 +50,8 @@ class Program:
         """A line of JSON. Never waits: who does not read can't hold up a heartbeat. False: it takes nothing more."""
         stdin = self._running.process.stdin
         if stdin is None or stdin.is_closing() or self._all_said.done():
+            return False
+        if stdin.transport.get_write_buffer_size() > UNREAD_MAX:
             return False
         stdin.write(json.dumps(message).encode() + b"\n")
         return True

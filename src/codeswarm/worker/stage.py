@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from codeswarm.sandbox.starting import start
 from codeswarm.worker.processes import Tables, Tree
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.vitals import Vitals
-from codeswarm.worker.windows import windows
+from codeswarm.worker.windows import MOST, windows
 
 
 class WorkerStage:
@@ -120,7 +121,8 @@ class WorkerStage:
         if activity.type == "usage":
             await self._meter(activity)
         elif activity.type == "rate_limit":
-            self.windows.update({window.name: window for window in windows(activity.data)})
+            told = {**self.windows, **{window.name: window for window in windows(activity.data)}}
+            self.windows = dict(islice(told.items(), MOST))
         self._transcript.write(activity)
         if self._recorder is not None:
             self._recorder.activity(activity)

@@ -33,6 +33,9 @@ GONE_S = 60.0
 """So long after its process has ended an agent may take to notice, and its last words to be read."""
 LONGEST_NAME, LONGEST_WORD = 60, 200
 MOST_PROCESSES = 12
+MOST_COMMANDS = 200
+"""Under way at a time: the eldest are taken to have ended where more begin."""
+LONGEST_KEY = 200
 ACTED_ON = frozenset({S.STALLED, S.GONE})
 
 
@@ -119,9 +122,9 @@ class Vitals:
         """Which commands are under way. An end that names none is that of the eldest; one that names another is that of
         something which is no command, an edit, say.
         """
-        key = str(activity.data.get("id", ""))
+        key = str(activity.data.get("id", ""))[:LONGEST_KEY]
         if activity.type == "command_started":
-            self._commands.append(_Command(key, activity.text))
+            self._commands = [*self._commands[1 - MOST_COMMANDS :], _Command(key, _short(activity.text, LONGEST_NAME))]
             self._speaks_of_commands = True
         elif activity.type == "command_completed":
             ended = next((one for one in self._commands if not (key and one.key) or one.key == key), None)
@@ -201,7 +204,7 @@ class Vitals:
         if not self._spoke and (self._up_at is None or self._at < self._up_at + COMING_UP_S):
             return S.SPAWNING, ""
         if self._commands:
-            return S.RUNNING_COMMAND, _short(self._commands[-1].text, LONGEST_NAME)
+            return S.RUNNING_COMMAND, self._commands[-1].text
         if self._below and not self._speaks_of_commands:
             return S.RUNNING_COMMAND, _short(self._below[-1].name, LONGEST_NAME)
         return S.THINKING, ""

@@ -11,6 +11,8 @@ from typing import Any
 from codeswarm.domain.results import UsageWindow
 
 DEPTH = 3
+MOST = 20
+"""Windows of one agent; no plan has as many."""
 LAST_SECOND = 2**33
 """In the year 2242."""
 

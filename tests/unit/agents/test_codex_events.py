@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from codeswarm.agents.base import Ending
-from codeswarm.agents.codex.thread import CodexThread, Terms
+from codeswarm.agents.codex.thread import ITEMS_MAX, CodexThread, Terms
 from codeswarm.agents.codex.words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
 from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
 from tests.support.garbled import fit_to_be_reported, garble
@@ -210,6 +210,23 @@ def test_a_command_is_told_without_the_shell_around_it() -> None:
     assert command_of({"command": "/bin/bash -lc 'echo hi; ls'"}) == "echo hi; ls"
     assert command_of({"command": "ls -l"}) == "ls -l"
     assert command_of({"command": "/bin/bash -lc 'open"}) == "/bin/bash -lc 'open"
+
+
+@pytest.mark.parametrize(
+    "other", ["./bash -lc 'make test'", "/codeswarm/workspace/sh -c 'make test'", "python -c 'x()'"]
+)
+def test_what_only_looks_like_a_shell_is_told_with_the_command(other: str) -> None:
+    assert command_of({"command": other}) == other, "else a policy would allow `make test`, and that runs"
+
+
+def test_of_what_it_is_about_to_do_it_keeps_no_more_than_it_may_ask_about() -> None:
+    thread = CodexThread(QuietStage(), TERMS)
+    for number in range(2 * ITEMS_MAX):
+        thread._note({"method": "item/started", "params": {"item": {"id": f"i{number}"}}})
+    assert len(thread._items) == ITEMS_MAX
+    for number in range(2 * ITEMS_MAX):
+        thread._note({"method": "item/completed", "params": {"item": {"id": f"i{number}"}}})
+    assert not thread._items
 
 
 async def many(names: list[str], seeds: range) -> list[tuple[str, int, Ending]]:

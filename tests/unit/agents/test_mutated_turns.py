@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ class Input:
     def __init__(self, next_part: Callable[[], None]) -> None:
         self._next_part = next_part
         self._closed = False
+        self.transport = SimpleNamespace(get_write_buffer_size=lambda: 0)
 
     def write(self, data: bytes) -> None:
         self._next_part()

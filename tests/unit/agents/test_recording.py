@@ -52,6 +52,15 @@ async def test_steps_carry_the_seconds_since_the_attempt_began(tmp_path: Path, c
     ]
 
 
+def test_figures_under_any_name_are_recorded(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "a.jsonl"
+    recorder = Recorder(path, clock)
+    recorder.activity(Activity("usage", data={"self": 1, "type_": 2, "input_tokens": 3}))
+    recorder.end(None, 0)
+    first = json.loads(path.read_text().splitlines()[0])
+    assert (first["type"], first["self"], first["type_"], first["input_tokens"]) == ("usage", 1, 2, 3)
+
+
 def test_a_recording_appears_under_its_name_only_when_the_attempt_has_ended(
     tmp_path: Path, clock: VirtualClock
 ) -> None:

@@ -12,7 +12,7 @@ from codeswarm.domain.settings import Patience
 from codeswarm.domain.states import AgentState as S
 from codeswarm.worker.processes import Process, Tree
 from codeswarm.worker.rate_limits import LONGEST_S, wait_s
-from codeswarm.worker.vitals import Vital, Vitals, in_words
+from codeswarm.worker.vitals import LONGEST_NAME, MOST_COMMANDS, Vital, Vitals, in_words
 
 NOW_MS = 1_700_000_000_000
 AGENT = Process(12, 11, 10, "claude", "S", 1.0, 0, 1.0)
@@ -49,6 +49,15 @@ def test_it_comes_up_thinks_runs_a_command_and_thinks_again() -> None:
     assert subject.has(400.0, TEST) == running, "as long as it runs it is the same state"
     after = subject.says(500.0, "command_completed")
     assert (after.state, after.since) == (S.THINKING, 500.0)
+
+
+def test_of_commands_without_end_a_bounded_part_is_kept() -> None:
+    subject = up()
+    for number in range(3 * MOST_COMMANDS):
+        running = subject.says(3.0, "command_started", "x" * 10_000, id=f"{number}" * 1000)
+    assert len(subject.vitals._commands) == MOST_COMMANDS
+    assert len(running.doing) <= LONGEST_NAME
+    assert all(len(command.text) <= LONGEST_NAME and len(command.key) < 1000 for command in subject.vitals._commands)
 
 
 def test_who_says_nothing_is_no_longer_coming_up_a_minute_after_its_process() -> None:

@@ -130,6 +130,14 @@ def refused(status: int) -> RouterRefused:
     return RouterRefused(Problem(title="no", status=status))
 
 
+async def test_however_many_windows_an_agent_tells_of_a_heartbeat_can_hold_them() -> None:
+    stage = stage_without_processes(VirtualClock(), offer())
+    for number in range(3):
+        told = {f"w{number}-{each}": {"utilization": 0.5} for each in range(1000)}
+        await stage.emit(Activity("rate_limit", data=told))
+    assert Heartbeat(epoch=1, windows=tuple(stage.windows.values())).windows
+
+
 async def test_the_heart_beats_as_often_as_it_is_told_to_and_no_oftener() -> None:
     scene = Scene(heartbeat_s=10)
     watching = asyncio.create_task(scene.watch.run())

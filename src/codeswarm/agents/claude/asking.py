@@ -16,6 +16,8 @@ from codeswarm.agents.base import Question, Stage
 FLAGS = ("--permission-mode", "default", "--permission-prompt-tool", "stdio")
 EDITS = frozenset({"Write", "Edit", "MultiEdit", "NotebookEdit", "Read", "Glob", "Grep", "LS", "TodoWrite", "Task"})
 """Tools that run nothing: what they do stays in the workspace, and is looked at before it lands."""
+ASKED_MAX = 100
+"""Questions that are open at a time; nobody answers more."""
 
 
 class ClaudeAsking:
@@ -37,6 +39,8 @@ class ClaudeAsking:
             return True
         if message.get("type") != "control_request" or not isinstance(request, dict):
             return False
+        if name in self._open or len(self._open) >= ASKED_MAX:
+            return True
         asked = asyncio.ensure_future(self._answer(name, request, raw))
         self._open[name] = asked
         asked.add_done_callback(lambda _: self._open.pop(name, None))

@@ -20,6 +20,10 @@ ALL = {"type": "dangerFullAccess"}
 """Our own walls stand around it."""
 WAITS = 3
 """How often in a row it may say that it waits for the network (after 0, 5 and 15 s): alone it waits for ever."""
+ASKED_MAX = 100
+"""Questions that are open at a time; nobody answers more."""
+ITEMS_MAX = 200
+"""Things that it is about to do of which the beginning is kept."""
 ANSWER_S = 2.0
 """How long a word into a turn waits to be taken. What reads its input at all answers within milliseconds."""
 
@@ -210,7 +214,15 @@ class CodexThread:
             case "account/rateLimits/updated":
                 self._limits = params
             case "item/started" if isinstance(params.get("item"), dict):
-                self._items[str(params["item"].get("id"))] = params["item"]
+                self._begin(params["item"])
+            case "item/completed" if isinstance(params.get("item"), dict):
+                self._items.pop(_name(params["item"]), None)
+
+    def _begin(self, item: Json) -> None:
+        """A question may be about it. Whoever begins ever more has none about the eldest."""
+        if len(self._items) >= ITEMS_MAX:
+            del self._items[next(iter(self._items))]
+        self._items[_name(item)] = item
 
     def _watch_for_the_end(self, message: Json) -> None:
         turn, params = self._turn, message.get("params")
@@ -239,6 +251,9 @@ class CodexThread:
 
     def _attend(self, message: Json, raw: str) -> None:
         """Answer a request of the server; what takes a person's time does not keep it from being heard."""
+        if len(self._asking) >= ASKED_MAX:
+            self._requests.refuse(message["id"], "too much is asked at once")
+            return
         asking = asyncio.ensure_future(self._answer(message, raw))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
@@ -250,7 +265,7 @@ class CodexThread:
             case "item/commandExecution/requestApproval":
                 command, folder = command_of(params), str(params.get("cwd") or self._terms.folder)
             case "item/fileChange/requestApproval":
-                files = paths_of(self._items.get(str(params.get("itemId")), {}))
+                files = paths_of(self._items.get(str(params.get("itemId"))[:200], {}))
                 command, folder = f"change {', '.join(files) or 'files'}", self._terms.folder
             case _:
                 self._requests.refuse(message["id"], "nobody here can answer that")
@@ -261,6 +276,10 @@ class CodexThread:
             # A refusal has no room for words, so they go before it into the turn.
             _ = self._steer(self._turn, f"That is not allowed: {permission.why}")
         self._requests.reply(message["id"], {"decision": "accept" if permission.allowed else "decline"})
+
+
+def _name(item: Json) -> str:
+    return str(item.get("id"))[:200]
 
 
 def _input(text: str) -> list[dict[str, str]]:

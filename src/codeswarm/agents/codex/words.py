@@ -18,6 +18,8 @@ from codeswarm.domain.results import Failure, FailureClass, Usage
 Json = Mapping[str, Any]
 SHOWN = 4000
 """Characters of what a command printed that go to the transcript as its words; the raw line has all."""
+SHELLS = frozenset(f"{folder}{name}" for folder in ("", "/bin/", "/usr/bin/") for name in ("sh", "bash", "zsh", "dash"))
+"""Those that a command is run by. A program of another place may bear such a name and do something else."""
 LAST_SECOND = 2**33
 """In the year 2242."""
 
@@ -94,13 +96,13 @@ def _id(item: Json) -> dict[str, str]:
 
 
 def command_of(item: Json) -> str:
-    """What is run, without the shell that it is always run by."""
+    """What is run, without the shell that it is mostly run by: a person and a policy judge what is told here."""
     command = str(item.get("command", ""))
     try:
         words = shlex.split(command)
     except ValueError:
         return command
-    wrapped = len(words) == 3 and words[1] in ("-c", "-lc")
+    wrapped = len(words) == 3 and words[0] in SHELLS and words[1] in ("-c", "-lc")
     return words[2] if wrapped else command
 
 

@@ -40,7 +40,7 @@ class Recorder:
         self._partial = path.with_suffix(".partial")
         self._file = self._partial.open("w", encoding="utf-8")
 
-    def step(self, type_: str, **fields: Any) -> None:
+    def step(self, type_: str, /, **fields: Any) -> None:
         t = round(self._clock.monotonic() - self._began, 3)
         self._file.write(json.dumps({"t": t, "type": type_, **fields}) + "\n")
 

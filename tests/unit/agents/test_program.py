@@ -1,0 +1,50 @@
+"""A program that speaks in lines, where it means harm: what it makes us keep is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codeswarm.agents.base import Permission, Question
+from codeswarm.agents.claude.asking import ASKED_MAX, ClaudeAsking
+from codeswarm.agents.program import UNREAD_MAX, Program
+from codeswarm.testing.stage import OpenStage, QuietStage
+
+
+async def test_who_reads_nothing_is_told_nothing_more_once_too_much_waits(tmp_path: Path) -> None:
+    async def hear(line: str, cut: int) -> None:
+        raise AssertionError(line)
+
+    stage = OpenStage(tmp_path)
+    running = await stage.start(["sleep", "60"], {})
+    program = Program("sleeper", stage, running, hear)
+    told = 0
+    while program.write({"text": "x" * (1 << 20)}):
+        told += 1
+        assert told < 2 * (UNREAD_MAX >> 20)
+    assert told >= UNREAD_MAX >> 20
+    await running.end()
+    await program.finish()
+
+
+class Undecided(QuietStage):
+    """Nobody answers."""
+
+    async def ask(self, question: Question) -> Permission:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+
+async def test_only_so_many_questions_are_open_at_a_time_and_each_of_them_once() -> None:
+    written: list[Mapping[str, Any]] = []
+    asking = ClaudeAsking(Undecided(), "/w", lambda message: not written.append(message))
+    before = len(asyncio.all_tasks())
+    for number in range(3 * ASKED_MAX):
+        request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}}
+        for _ in range(2):
+            assert asking.hear({"type": "control_request", "request_id": f"r{number}", "request": request}, "")
+    assert len(asyncio.all_tasks()) - before == ASKED_MAX
+    await asking.close()
+    assert not written
