@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "‹secret›"
 SHORTEST = 8
@@ -23,6 +23,10 @@ SHORTEST = 8
 _NAMED = re.compile(r"KEY|TOKEN|SECRET|PASSW(?:OR)?D|CREDENTIAL|COOKIE|DSN", re.IGNORECASE)
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/\\]{12,}")
 """What is no path, no word and no number."""
+_BASE64 = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+][A-Za-z0-9+/]{31,}={0,2}")
+"""The one with slashes that is no path either, as AWS's keys are."""
+_IN_ADDRESS = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
+"""The password of an address."""
 
 _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("sk-",), re.compile(r"\bsk-(?=[\w-]*\d)[A-Za-z0-9_-]{20,}")),
@@ -50,13 +54,22 @@ _LOOKED_FOR = tuple((sign, shape) for signs, shape in _SHAPES for sign in signs)
 
 
 def secrets_of(variables: Mapping[str, str], credentials: Iterable[str] = ()) -> list[str]:
-    """The secrets of an environment: the values of its credentials, and of what is named and looks like one."""
+    """The secrets of an environment: the values of its credentials; of what is named and looks like one; and the
+    passwords of addresses that look like one.
+    """
     known = {*credentials}
-    return [
+    found = [
         value
         for name, value in variables.items()
-        if len(value) >= SHORTEST and (name in known or (_NAMED.search(name) and _RANDOM.fullmatch(value)))
+        if len(value) >= SHORTEST and (name in known or (_NAMED.search(name) and _unlike_words(value)))
     ]
+    within = (password for value in variables.values() for password in _IN_ADDRESS.findall(value))
+    found += [form for password in within if _unlike_words(password) for form in (password, unquote(password))]
+    return list(dict.fromkeys(found))
+
+
+def _unlike_words(value: str) -> bool:
+    return bool(_RANDOM.fullmatch(value) or _BASE64.fullmatch(value))
 
 
 class Secrets:
@@ -65,6 +78,7 @@ class Secrets:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: dict[str, None] = {}
         self._forms: tuple[str, ...] = ()
+        self._forms_in_files: tuple[bytes, ...] = ()
         self.add(*values)
 
     def add(self, *values: str) -> None:
@@ -72,6 +86,8 @@ class Secrets:
         self._values |= dict.fromkeys(value for value in values if len(value) >= SHORTEST)
         forms = {form for value in self._values for form in forms_of(value)}
         self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+        sure = {form for value in self._values if _unlike_words(value) for form in forms_of(value)}
+        self._forms_in_files = tuple(form.encode() for form in sorted(sure) if "\n" not in form)
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -97,8 +113,12 @@ class Secrets:
 
     @property
     def forms(self) -> tuple[bytes, ...]:
-        """How those that are known by value may stand in a file. None holds a line break."""
-        return tuple(form.encode() for form in self._forms if "\n" not in form)
+        """How those that are known by value may stand in a file. None holds a line break.
+
+        A key that looks like a word (`not-needed`, as a model's server at home wants one) stands in files of its own
+        right: a file that can't be landed is worse than such a word in it.
+        """
+        return self._forms_in_files
 
     def stand_in(self, data: bytes) -> bool:
         """Whether one that is known by value stands in a file."""

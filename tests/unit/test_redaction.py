@@ -142,5 +142,14 @@ def test_the_secrets_of_an_environment() -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "KEYBOARD_LAYOUT": "de-latin1-nodeadkeys/x",
         "SHORT_KEY": "a1",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "DATABASE_URL": "postgres://me:pw-9f8e7d6c%21@db.example/x",
+        "DEV_DATABASE_URL": "postgres://postgres:postgres@localhost/x",
     }
-    assert secrets_of(variables, ("ANTHROPIC_API_KEY",)) == ["abcdefgh", "x1y2z3x1y2z3"]
+    assert secrets_of(variables, ("ANTHROPIC_API_KEY",)) == [
+        "abcdefgh",
+        "x1y2z3x1y2z3",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "pw-9f8e7d6c%21",
+        "pw-9f8e7d6c!",
+    ]

@@ -85,8 +85,8 @@ async def keep_commits(
     """
     scratch = place.meta / "commits"
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)  # of a try that was killed
-    for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (scratch, scratch / "home", scratch / "run", scratch / "tmp"):
+        folder.mkdir(0o700, parents=True, exist_ok=True)  # the credentials that are looked for stand in there
     box = Box(
         name=f"commits-{place.name}",
         workspace=view.source,

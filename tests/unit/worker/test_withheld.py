@@ -50,6 +50,12 @@ def test_without_one_the_stream_stays_as_it_is(tmp_path: Path) -> None:
     assert spool.read_bytes() == before
 
 
+def test_a_key_that_looks_like_a_word_holds_no_file_back(tmp_path: Path) -> None:
+    secrets = Secrets(["not-needed", "lm-studio"])
+    assert secrets.text("api_key=not-needed") != "api_key=not-needed"
+    assert withhold(spooled(tmp_path, {"a": b"the key is not-needed by lm-studio"}), secrets) == frozenset()
+
+
 def test_a_stream_that_was_cut_off_is_none(tmp_path: Path) -> None:
     with pytest.raises(BrokenChanges):
         withhold(spooled(tmp_path, {"a": TOKEN.encode()}, whole=False), Secrets([TOKEN]))
