@@ -30,6 +30,9 @@ name, words = os.environ["CODESWARM_TICKET"], sys.stdin.read()
 labels = json.load(open(os.environ["CODESWARM_BUNDLE"]))["ticket"].get("labels", [])
 told = {label.partition("=")[0]: label.partition("=")[2] for label in labels}
 pathlib.Path(f"mod_{name.replace('-', '_')}.py").write_text("value = 1\\n")
+if "answer_usd" in told:
+    answer = {"usage": {"cost_usd": float(told["answer_usd"])}}
+    pathlib.Path(os.environ["CODESWARM_RESULT"]).write_text(json.dumps(answer))
 for part in range(1, 6):
     usage = {key: float(value) * part / 5 for key, value in told.items() if key == "cost_usd"}
     usage |= {key: int(value) * part // 5 for key, value in told.items() if key.endswith("tokens")}
@@ -131,6 +134,14 @@ async def test_tokens_of_a_known_model_are_priced_and_those_of_an_unknown_one_ar
     assert usage["other"]["cost_usd"] is None
     shown = await asyncio.to_thread(place.run, "status")
     assert "unknown" in shown.out
+
+
+async def test_what_an_answer_says_of_usage_counts_only_where_nothing_else_was_told(place: Place) -> None:
+    tickets = [ticket("cheap", labels=["cost_usd=0.75", "answer_usd=0"]), ticket("quiet", labels=["answer_usd=0.5"])]
+    run = await start(place, tickets)
+    assert await run.end() == 0, run.error
+    cost = {e["ticket"]: e["report"]["usage"]["cost_usd"] for e in of_kind(run, "AttemptSucceeded")}
+    assert cost == {"cheap": 0.75, "quiet": 0.5}, "a model could say that it cost nothing"
 
 
 # ── Claude Code itself ──

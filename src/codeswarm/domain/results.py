@@ -82,6 +82,11 @@ class Usage(Frozen):
         return cls(input_tokens=read, output_tokens=wrote, cost_usd=cost_usd if priced else None, models=rows)
 
     @property
+    def is_told(self) -> bool:
+        """Whether anything of it is known."""
+        return self.tokens is not None or self.cost_usd is not None
+
+    @property
     def tokens(self) -> int | None:
         if self.input_tokens is None and self.output_tokens is None:
             return None

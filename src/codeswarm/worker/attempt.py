@@ -185,7 +185,7 @@ class Attempt:
             tickets=answer.tickets if role is Role.PLANNER else None,
             answer=answer.answer if role is Role.PLANNER else None,
             summary=ending.summary[:4000],
-            usage=answer.usage or ending.usage,
+            usage=ending.usage,
             transcript=digest,
             transcript_size=size,
             already_satisfied=preparation.newer_base and not work.changed_files and green,

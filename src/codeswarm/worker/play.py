@@ -104,13 +104,13 @@ class Play:
         shipping = asyncio.create_task(self.transcript.keep_shipping())
         try:
             ending, stop = await self._run_agent(task)
-            ending = dataclasses.replace(ending, usage=self._stage.used(ending.usage))
             reach("worker.agent_done")
             await self._stage.end_all()
             await self._denials.told()
             if stop is not None and stop.lost:
                 raise LeaseLost(stop.reason)
             answer = await asyncio.to_thread(read_answer, self._workspace.place.run / RESULT, ending.summary)
+            ending = dataclasses.replace(ending, usage=self._used(ending, answer))
             async with beating(self._tools.line, self._offer, self._tools.clock):
                 home = await self._bring_home()
                 home = await self._keep_commits(home)
@@ -162,6 +162,11 @@ class Play:
             trusted=preparation.trusted,
             ask=offer.ask,
         )
+
+    def _used(self, ending: Ending, answer: Answer) -> Usage:
+        """As its program told; where that told nothing, as the answer says: a model may say anything."""
+        told = self._stage.used(ending.usage)
+        return told if told.is_told or answer.usage is None else self._stage.used(answer.usage)
 
     def _make_way_out(self) -> WayOut | None:
         """None: there are no walls around the network, or nothing may be reached through them."""

@@ -142,8 +142,7 @@ class WorkerStage:
 
     def used(self, told: Usage) -> Usage:
         """The figures at the end: as the agent's own ending tells them, else the newest."""
-        known = told.tokens is not None or told.cost_usd is not None
-        usage = told if known else self.usage
+        usage = told if told.is_told else self.usage
         return usage.model_copy(update={"subscription": True}) if self.windows else usage
 
     def _without_secrets(self, activity: Activity) -> Activity:
