@@ -6,12 +6,15 @@ What an attempt has set aside is its own. What it uses beyond that it takes from
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.budget import NOTHING, ROUNDING_USD, ticket_spent
 from codeswarm.domain.results import Usage
 from codeswarm.domain.session import Attempt, Session, Spending, Spent, Ticket
 from codeswarm.domain.settings import Caps
+
+N = TypeVar("N", int, float)
 
 
 def of_this_conversation(ticket: Ticket, attempt: Attempt) -> list[Attempt]:
@@ -28,12 +31,23 @@ def own_share(ticket: Ticket, attempt: Attempt, usage: Usage) -> tuple[float | N
     lower than they were tell of a conversation that began to count anew.
     """
     earlier = of_this_conversation(ticket, attempt)
-    usd, tokens = usage.cost_usd, usage.tokens
-    if usd is not None and usd >= max((e.usage.cost_usd or 0.0 for e in earlier), default=0.0):
-        usd = max(usd - sum(e.cost_usd for e in earlier), 0.0)
-    if tokens is not None and tokens >= max((e.usage.tokens or 0 for e in earlier), default=0):
-        tokens = max(tokens - sum(e.charged_tokens for e in earlier), 0)
+    usd = _own(usage.cost_usd, [(e.usage.cost_usd, e.cost_usd) for e in earlier])
+    tokens = _own(usage.tokens, [(e.usage.tokens, e.charged_tokens) for e in earlier])
     return usd, tokens
+
+
+def _own(figure: N | None, earlier: Iterable[tuple[N | None, N]]) -> N | None:
+    """`earlier`: the figure that each attempt before told, and what it was charged with, the first one first."""
+    last: float = 0
+    charged: float = 0
+    for told, cost in earlier:
+        if told is not None:
+            charged = 0 if told < last else charged  # what was charged before is not in the figures any more
+            last = told
+        charged += cost
+    if figure is None or figure < last:
+        return figure
+    return type(figure)(max(figure - charged, 0))
 
 
 def counts(session: Session, usage: Usage) -> bool:

@@ -123,6 +123,16 @@ def test_a_conversation_that_began_to_count_anew_is_metered_in_full() -> None:
     assert swarm.session.spending.usd == pytest.approx(2.1)
 
 
+def test_what_was_charged_before_it_began_to_count_anew_is_taken_off_nothing() -> None:
+    swarm = swarm_with("a", usd=100.0)
+    for resumed, figure in enumerate((10.0, 3.0, 12.0)):
+        swarm.begin("a", conversation="c1", resumed=bool(resumed))
+        swarm.end("a", failure="quota", usage=Usage(cost_usd=figure, input_tokens=int(figure)))
+        swarm.later(100_000_000)
+    assert [e.charged_usd for e in swarm.session.tickets[TicketId("a")].attempts.values()] == [10.0, 3.0, 9.0]
+    assert [e.charged_tokens for e in swarm.session.tickets[TicketId("a")].attempts.values()] == [10, 3, 9]
+
+
 # ── what follows ──
 
 
