@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figure import Figure, Missing, Scale
+from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.environment import Environment
@@ -80,7 +81,7 @@ class _Bench:
 
     def figures(self, kind: str, sandbox: Sandbox, ready_bar: float, status_bar: float | None) -> list[Figure]:
         """The bars say how many times better than git's worktree ours must be."""
-        maker = WorkspaceMaker(self._places, sandbox, Environment.read())
+        maker = WorkspaceMaker(self._places, sandbox, Environment.read(), SystemClock())
         ours: list[_Took] = []
         theirs: list[_Took] = []
         with asyncio.Runner() as loop:  # a worker's loop lives as long as the worker

@@ -25,7 +25,8 @@ from codeswarm.detection.base import FILE
 from codeswarm.detection.detect import Detected
 from codeswarm.domain.model import MOST
 from codeswarm.domain.pipeline import Role
-from codeswarm.egress.hosts import check_entry
+from codeswarm.domain.settings import HOSTS_OWN
+from codeswarm.egress.hosts import REGISTRIES, check_entry
 from codeswarm.environment import Environment
 from codeswarm.errors import ConfigError
 from codeswarm.tightening import TIGHTENED, tighten
@@ -38,7 +39,13 @@ def _host(entry: str) -> str:
     return entry
 
 
+def _setup_host(entry: str) -> str:
+    check_entry(entry, (REGISTRIES, HOSTS_OWN))
+    return entry
+
+
 Host = Annotated[str, AfterValidator(_host)]
+SetupHost = Annotated[str, AfterValidator(_setup_host)]
 Wait = Annotated[float, Field(ge=0, le=1e9)]
 Usd = Annotated[float, Field(ge=0, le=1e6)]
 AgentRole = Literal["planner", "test_writer", "implementer", "reviewer", "resolver"]
@@ -78,8 +85,9 @@ class WorkspaceConfig(Section):
     """The command that sets a fresh workspace up."""
     setup_inputs: list[str] = []
     """Files that the outcome of set-up depends on: what it made is kept as long as they stay the same."""
-    setup_network: list[str] = []
-    """Any entry gives set-up the network; without one it has none."""
+    setup_network: list[SetupHost] = []
+    """Which hosts set-up may reach: as in `sandbox.network`, without `@agent`. With `@host` it has the host's own
+    network, for programs that know of no proxy."""
     setup_timeout_s: Duration = 1800.0
     """Set-up that takes longer has failed."""
     copy_: list[str] = Field([], alias="copy")

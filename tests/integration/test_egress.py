@@ -145,7 +145,7 @@ async def test_a_host_that_is_not_listed_is_refused_with_three_lines_and_told_on
     assert b"Proxy-Status: codeswarm; error=http_request_denied" in answer
     assert answer.partition(b"\r\n\r\n")[2].decode().splitlines() == [
         "codeswarm: forbidden: evil.example:443",
-        "it is not on the list of hosts that agents may reach",
+        "it is not on the list of hosts that may be reached",
         'codeswarm config show   # and in your own file: sandbox.network = [..., "evil.example"]',
     ]
     assert [denied.host for denied in out.denied] == ["evil.example:443", "evil.example:80", "169.254.169.254:80"]

@@ -164,7 +164,9 @@ def checkout() -> Iterator[Checkout]:
 
 def box_for(site: Site, checkout: Checkout, *, path: str = "/usr/bin:/bin", read: tuple[str, ...] = ()) -> Box:
     """A box as an agent of the project gets it."""
-    maker = WorkspaceMaker(site.places, site.sandbox, Environment({"PATH": path, "HOME": str(site.root)}))
+    maker = WorkspaceMaker(
+        site.places, site.sandbox, Environment({"PATH": path, "HOME": str(site.root)}), SystemClock()
+    )
     settings = WorkspaceSettings(kind="checkout", visible=read)
     order = WorkspaceOrder(repository=str(checkout.path), objects=str(checkout.objects), settings=settings)
     place, home = Place(site.root / f"attempt-{os.getpid()}"), site.root / "home"

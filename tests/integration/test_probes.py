@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.clock import SystemClock
 from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.environment import Environment
 from codeswarm.protocol import WorkspaceOrder
@@ -39,7 +40,10 @@ async def workspace_for(prey: Prey, sandbox: Sandbox) -> AsyncIterator[Workspace
     """A workspace as an agent of the project gets it, with a toolchain of the person's on its PATH."""
     path = f"{prey.places['tools']}/bin:/usr/local/bin:/usr/bin:/bin"
     maker = WorkspaceMaker(
-        places := Places(prey.root / "cache"), sandbox, Environment({"PATH": path, "HOME": str(prey.places["home"])})
+        places := Places(prey.root / "cache"),
+        sandbox,
+        Environment({"PATH": path, "HOME": str(prey.places["home"])}),
+        SystemClock(),
     )
     order = WorkspaceOrder(
         repository=str(prey.places["project"]),

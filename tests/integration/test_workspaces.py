@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import codeswarm
+from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.environment import Environment
@@ -30,6 +31,7 @@ from codeswarm.worker.places import Place, Places
 from codeswarm.worker.setup import SetupFailed
 from codeswarm.worker.snapshots import Snapshotter
 from codeswarm.worker.workspace import Workspace, WorkspaceMaker
+from tests.support.outside import Web, host
 from tests.support.repositories import (
     AGENT,
     KINDS,
@@ -65,12 +67,13 @@ class Site:
         self.root = root
         self.kind = "overlay" if kind.overlay else "checkout"
         self.sandbox = kind.sandbox()
-        self.store = Store.open(root / "store.git")
+        (root / "data").mkdir(parents=True)
+        self.store = Store.open(root / "data" / "store.git")
         self.person = Repository.make(root / "person-checkout")
         self.person.path.joinpath(".git", "info", "exclude").write_text("*\n")
         self.places = Places(root / "cache")
         self.maker = WorkspaceMaker(
-            self.places, self.sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)})
+            self.places, self.sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}), SystemClock()
         )
         self.made: list[Workspace] = []
         self.session = f"s{os.getpid()}-{id(self)}"
@@ -231,6 +234,36 @@ async def test_set_up_runs_once_for_what_it_depends_on(boxed: Site) -> None:
         assert (each.files / "made" / "token").stat().st_mode & 0o777 == 0o600
         assert await boxed.changes(each) == []
         assert await boxed.act(each, "git status --porcelain") == "?? made/\n"
+
+
+FETCH = (
+    'exec bash -c \'exec 3<> /dev/tcp/127.0.0.1/18118 && printf "GET http://{}/ HTTP/1.1\\r\\nHost: {}\\r\\n\\r\\n" >&3'
+)
+FETCH += " && read -r _ status _ <&3 && echo it is $status && [ $status = 200 ]'"
+
+
+async def test_set_up_reaches_the_hosts_of_its_list_by_the_proxy_and_no_others(boxed: Site) -> None:
+    start = boxed.commit({"a": "1"})
+    web, other = Web(), Web()
+    async with host(web) as port, host(other) as unlisted:
+        await boxed.make(start, setup=FETCH.replace("{}", f"127.0.0.1:{port}"), setup_network=(f"127.0.0.1:{port}",))
+        with pytest.raises(SetupFailed) as failed:
+            script = FETCH.replace("{}", f"127.0.0.1:{unlisted}")
+            await boxed.make(start, setup=script, setup_network=(f"127.0.0.1:{port}",))
+        with pytest.raises(SetupFailed):  # there is no other way
+            await boxed.make(start, setup=f"bash -c ': < /dev/tcp/127.0.0.1/{port}'", setup_network=("@registries",))
+    assert (len(web.asked), len(other.asked)) == (1, 0)
+    assert "it is 403" in failed.value.why
+    assert f"127.0.0.1:{unlisted} was denied" in failed.value.why
+    assert f'workspace.setup_network = [..., "127.0.0.1:{unlisted}"]' in failed.value.hint
+
+
+async def test_set_up_has_the_host_s_own_network_where_its_list_says_so(boxed: Site) -> None:
+    start = boxed.commit({"a": "1"})
+    async with host(Web()) as port:
+        await boxed.make(start, setup=f"bash -c ': < /dev/tcp/127.0.0.1/{port}'", setup_network=("@host",))
+        with pytest.raises(SetupFailed):
+            await boxed.make(start, setup=f"bash -c ': < /dev/tcp/127.0.0.1/{port}' ")
 
 
 async def test_without_walls_set_up_runs_in_each_workspace(tmp_path: Path) -> None:

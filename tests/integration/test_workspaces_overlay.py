@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.clock import SystemClock
 from codeswarm.domain.ids import Commit, SessionId
 from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.environment import Environment
@@ -84,7 +85,9 @@ class Site:
         self.sandbox = sandbox
         self.store = Store.open(root / "store.git")
         self.places = Places(root / "cache")
-        self.maker = WorkspaceMaker(self.places, sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}))
+        self.maker = WorkspaceMaker(
+            self.places, sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}), SystemClock()
+        )
         self.made: list[Workspace] = []
 
     def commit(self, files: Files, *parents: str) -> Commit:
@@ -527,7 +530,7 @@ async def test_where_overlays_dont_work_workspaces_are_checkouts(site: Site) -> 
     outer = await site.make(start, "outer")
     site.maker.close()
     site.places = Places(outer.files / "cache")
-    site.maker = WorkspaceMaker(site.places, site.sandbox, Environment({"PATH": "/usr/bin:/bin"}))
+    site.maker = WorkspaceMaker(site.places, site.sandbox, Environment({"PATH": "/usr/bin:/bin"}), SystemClock())
     found = await site.maker.overlays.probe()
     assert not found.works
     assert found.why

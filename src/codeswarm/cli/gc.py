@@ -88,7 +88,7 @@ async def clean_up(here: Here, found: list[Any]) -> list[Any]:
         clock, places = SystemClock(), Places(here.home.workspaces)
         sandbox = choose("bubblewrap" if probe("bubblewrap").works else "none")
         line = Line(client, clock)
-        maker = WorkspaceMaker(places, sandbox, here.environment)
+        maker = WorkspaceMaker(places, sandbox, here.environment, clock)
         gates = GateRunner(sandbox, clock, line.log)
         tools = Tools(line, clock, places, sandbox, maker, gates, Outbox(here.home.data.outbox))
         with closing(maker):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from codeswarm.domain.model import Frozen
 from codeswarm.domain.pipeline import DEFAULT_PIPELINE, SHIPPED, Pipeline, Role
@@ -182,6 +182,10 @@ class BudgetSettings(Frozen):
         return roles or self.tokens is not None or self.per_ticket_tokens is not None
 
 
+HOSTS_OWN = "@host"
+"""The host's own network, without a list: for programs that know of no proxy."""
+
+
 class WorkspaceSettings(Frozen):
     """How workers make workspaces. Nothing is decided by it; it is recorded so that a resumed session works alike."""
 
@@ -189,7 +193,8 @@ class WorkspaceSettings(Frozen):
     """auto · overlay · checkout"""
     setup: str | None = None
     setup_inputs: tuple[str, ...] = ()
-    setup_network: bool = False
+    setup_network: tuple[str, ...] = ()
+    """Which hosts set-up may reach; with `@host` it has the host's network."""
     setup_timeout_s: float = 1800.0
     copies: tuple[str, ...] = ()
     """Files that git ignores and that are copied from the person's checkout."""
@@ -206,6 +211,12 @@ class WorkspaceSettings(Frozen):
     cpus: float | None = None
     pids: int | None = None
     """The most that an agent, a gate or a set-up may use, each with all that it starts."""
+
+    @field_validator("setup_network", mode="before")
+    @classmethod
+    def _as_it_was(cls, value: Any) -> Any:
+        """Ledgers of earlier versions know only whether it had the host's."""
+        return (HOSTS_OWN,) * value if isinstance(value, bool) else value
 
 
 class Settings(Frozen):

@@ -17,7 +17,7 @@ from codeswarm.clock import Clock
 from codeswarm.egress.hosts import Pattern, Target
 from codeswarm.egress.parent import Parent
 from codeswarm.egress.patience import timely
-from codeswarm.egress.refusals import FORBIDDEN_ADDRESS, UNREACHABLE, UNRESOLVED, Refused, to_list
+from codeswarm.egress.refusals import FORBIDDEN_ADDRESS, UNREACHABLE, UNRESOLVED, Refused
 
 Resolve = Callable[[str, int], Coroutine[Any, Any, Sequence[str]]]
 """Host and port → addresses, best first. Raises: OSError."""
@@ -104,8 +104,8 @@ def judge(address: Address, target: Target, listed: Pattern) -> None:
     kind = special(address)
     if kind is None or (kind == PRIVATE and listed.exact):
         return
-    hint = to_list(str(target)) if kind == PRIVATE else ""
-    raise Refused(FORBIDDEN_ADDRESS, f"its name leads to {address}, which is {kind}", hint, str(target))
+    entry = str(target) if kind == PRIVATE else ""
+    raise Refused(FORBIDDEN_ADDRESS, f"its name leads to {address}, which is {kind}", entry, str(target))
 
 
 def special(address: Address) -> str | None:

@@ -15,7 +15,7 @@ from codeswarm.egress.base import Endpoint
 from codeswarm.egress.exchange import passed_on
 from codeswarm.egress.heads import Head
 from codeswarm.egress.hosts import BadHost, Pattern, Target, read_target
-from codeswarm.egress.refusals import BAD_REQUEST, NOT_LISTED, NOT_ON_THE_LIST, Refused, to_list
+from codeswarm.egress.refusals import BAD_REQUEST, NOT_LISTED, NOT_ON_THE_LIST, Refused
 from codeswarm.errors import ConfigError
 
 _KEYS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"cookie"})
@@ -70,7 +70,7 @@ class Upstream:
             what = f"a request to a model's endpoint is METHOD {self.path}/…, without dots for folders"
             raise Refused(BAD_REQUEST, what)
         if self.listed_as:
-            raise Refused(NOT_LISTED, NOT_ON_THE_LIST, to_list(self.listed_as), str(self.target))
+            raise Refused(NOT_LISTED, NOT_ON_THE_LIST, self.listed_as, str(self.target))
         endpoint = self.endpoint
         fields = passed_on(
             head.fields, head.hop_by_hop, {b"host", *(_KEYS | {b"accept-encoding"} if endpoint.header else ())}

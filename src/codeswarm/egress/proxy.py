@@ -25,6 +25,7 @@ from codeswarm.egress.patience import timely
 from codeswarm.egress.refusals import (
     BAD_REQUEST,
     BUSY,
+    LIST,
     NOT_LISTED,
     NOT_ON_THE_LIST,
     TOO_LARGE,
@@ -65,8 +66,12 @@ class Proxy:
         denied: Callable[[Denied], None],
         trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         limits: Limits = DEFAULT,
+        setting: str = LIST,
     ) -> None:
-        """`denied` is told of each host once, and of no more than `limits.denials`."""
+        """`denied` is told of each host once, and of no more than `limits.denials`. `setting`: which one lists
+        hosts.
+        """
+        self.setting = setting
         self.endpoints: dict[int, Upstream] = {}
         """By the port on which each is reached inside."""
         self.allowed = allowed
@@ -86,7 +91,7 @@ class Proxy:
         try:
             if self._open > self.limits.connections:
                 refused = Refused(BUSY, f"more than {self.limits.connections} connections at once")
-                await stream.write(answer(refused))
+                await stream.write(answer(refused, self.setting))
             else:
                 await self._under_deadline(stream, port)
         finally:
@@ -120,7 +125,7 @@ class Proxy:
         host = refused.host or host
         if refused.kind.denied and host not in self._told and len(self._told) < self.limits.denials:
             self._told.add(host)
-            self._denied(Denied(host, refused.why, refused.hint))
+            self._denied(Denied(host, refused.why, to_list(refused.entry, self.setting)))
 
     # ── going out ──
 
@@ -161,7 +166,7 @@ class _Talk:
                     return
         except Refused as refused:
             self._proxy.tell(asked, refused)
-            await self._part(answer(refused, body=method != b"HEAD"))
+            await self._part(answer(refused, self._proxy.setting, body=method != b"HEAD"))
         finally:
             await self._let_go()
 
@@ -280,7 +285,7 @@ class _Talk:
 def not_listed(target: Target) -> Refused:
     entry = str(target) if target.port not in WEB_PORTS else str(target).rpartition(":")[0]
     unwanted = target.address is not None and special(target.address) not in (None, PRIVATE)
-    return Refused(NOT_LISTED, NOT_ON_THE_LIST, "" if unwanted else to_list(entry), str(target))
+    return Refused(NOT_LISTED, NOT_ON_THE_LIST, "" if unwanted else entry, str(target))
 
 
 def _asked_for(raw: bytes) -> tuple[str, bytes]:

@@ -31,31 +31,37 @@ UPSTREAM_BROKEN = Kind(502, "Bad Gateway", "http_protocol_error")
 BUSY = Kind(503, "Service Unavailable", "connection_limit_reached")
 
 
-NOT_ON_THE_LIST = "it is not on the list of hosts that agents may reach"
+NOT_ON_THE_LIST = "it is not on the list of hosts that may be reached"
+LIST = "sandbox.network"
+"""The setting that holds the list of agents."""
 
 
-def to_list(entry: str) -> str:
-    """How a person lists a host."""
-    return f'codeswarm config show   # and in your own file: sandbox.network = [..., "{entry}"]'
+def to_list(entry: str, setting: str) -> str:
+    """How a person lists a host; nothing where that would not help."""
+    return f'codeswarm config show   # and in your own file: {setting} = [..., "{entry}"]' if entry else ""
 
 
 class Refused(Exception):
     """A request ends here. `why` is one sentence, without a host's bytes that could harm a terminal."""
 
-    def __init__(self, kind: Kind, why: str, hint: str = "", host: str = "") -> None:
-        """`host`: which one it is about, where that is known better than by what was asked for."""
+    def __init__(self, kind: Kind, why: str, entry: str = "", host: str = "") -> None:
+        """`entry`: what on the list would allow it. `host`: which one it is about, where that is known better than by
+        what was asked for.
+        """
         super().__init__(why)
         self.host = host
         self.kind = kind
         self.why = why
-        self.hint = hint
+        self.entry = entry
 
 
-def answer(refused: Refused, *, body: bool = True) -> bytes:
-    """The whole response; the connection is closed after it. `body` False: the request was a HEAD."""
+def answer(refused: Refused, setting: str = LIST, *, body: bool = True) -> bytes:
+    """The whole response; the connection is closed after it. `setting`: which one lists hosts. `body` False: the
+    request was a HEAD.
+    """
     kind = refused.kind
     about = f": {refused.host}" if refused.host else ""
-    lines = [f"codeswarm: {kind.phrase.lower()}{about}", refused.why, refused.hint]
+    lines = [f"codeswarm: {kind.phrase.lower()}{about}", refused.why, to_list(refused.entry, setting)]
     text = "".join(f"{line}\n" for line in lines if line).encode("ascii", "replace")
     head = (
         f"HTTP/1.1 {kind.status} {kind.phrase}\r\n"

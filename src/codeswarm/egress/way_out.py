@@ -16,6 +16,7 @@ from codeswarm.egress.endpoints import Upstream
 from codeswarm.egress.hosts import AGENT, REGISTRIES, AllowList
 from codeswarm.egress.parent import Parent
 from codeswarm.egress.proxy import Proxy
+from codeswarm.egress.refusals import LIST
 
 PORT = 18118
 """Where the proxy is on a sandbox's loopback; endpoints follow. Below the ports that systems hand out by themselves."""
@@ -26,17 +27,26 @@ _ALSO = frozenset({"NO_PROXY", "PIP_PROXY", "npm_config_proxy", "npm_config_http
                    "CARGO_HTTP_PROXY", "GIT_PROXY_COMMAND"})  # fmt: skip
 """What else tells programs of a proxy: the person's own is none for them."""
 
+_PROPERTIES = (
+    *(f"-D{scheme}.{key}" for scheme in ("http", "https") for key in ("proxyHost=127.0.0.1", f"proxyPort={PORT}")),
+    f"-Dhttp.nonProxyHosts={NOT_PROXIED.replace(',', '|')}",
+    "-Daether.connector.http.useSystemProperties=true",
+    "-Daether.transport.apache.useSystemProperties=true",
+)
+_JAVA = {name: " ".join(_PROPERTIES) for name in ("MAVEN_OPTS", "GRADLE_OPTS")}
+
 
 def told(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for programs inside: any other proxy taken out, ours put in.
 
-    NODE_USE_ENV_PROXY makes Node's own `fetch` heed it (24 and later, and 22.21).
+    NODE_USE_ENV_PROXY makes Node's own `fetch` heed it (24 and later, and 22.21). Java's programs look at properties
+    in place of variables; Maven (3.9 and later) at these only where it is told so.
     """
     names = {name.lower() for name in (*PROXY_NAMES, *_ALSO)}
     kept = {name: value for name, value in environment.items() if name.lower() not in names}
     url = f"http://127.0.0.1:{PORT}"
     ours = {name: url for upper in PROXY_NAMES for name in (upper, upper.lower())}
-    return {**kept, **ours, "NO_PROXY": NOT_PROXIED, "no_proxy": NOT_PROXIED, "NODE_USE_ENV_PROXY": "1"}
+    return {**kept, **ours, **dict.fromkeys(("NO_PROXY", "no_proxy"), NOT_PROXIED), "NODE_USE_ENV_PROXY": "1", **_JAVA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +81,15 @@ class WayOut:
     """Opened when the attempt begins, closed when all of its sandboxes are gone."""
 
     def __init__(
-        self, network: Sequence[str], outlook: Outlook, folder: Path, clock: Clock, denied: Callable[[Denied], None]
+        self,
+        network: Sequence[str],
+        outlook: Outlook,
+        folder: Path,
+        clock: Clock,
+        denied: Callable[[Denied], None],
+        setting: str = LIST,
     ) -> None:
-        """`network`: entries as they stand in the settings. Raises: BadHost."""
+        """`network`: entries as they stand in `setting`. Raises: BadHost."""
         self._agent = AGENT in network
         self._entries = [one for one in network if not one.startswith("@")]
         self._shipped: list[str] = []
@@ -83,7 +99,7 @@ class WayOut:
         self._folder = folder
         self._clock = clock
         dialler = Dialler(clock, outlook.limits.connect_s, outlook.resolving, outlook.parent)
-        self._proxy = Proxy(self._allowed(), dialler, clock, denied, outlook.trust, outlook.limits)
+        self._proxy = Proxy(self._allowed(), dialler, clock, denied, outlook.trust, outlook.limits, setting)
         self._doors: list[Door] = []
 
     @property

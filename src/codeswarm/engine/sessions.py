@@ -212,7 +212,7 @@ class Sessions:
             kind=workspace.kind,
             setup=workspace.setup,
             setup_inputs=tuple(workspace.setup_inputs),
-            setup_network=bool(workspace.setup_network),
+            setup_network=tuple(workspace.setup_network),
             setup_timeout_s=workspace.setup_timeout_s,
             copies=tuple(dict.fromkeys((*workspace.copy_, *included))),
             ports=tuple(workspace.ports),

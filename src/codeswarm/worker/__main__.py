@@ -60,7 +60,7 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
         @cache
         def tools_with(kind: str) -> Tools:
             sandbox = choose(kind)
-            maker = WorkspaceMaker(places, sandbox, environment)
+            maker = WorkspaceMaker(places, sandbox, environment, clock)
             at_the_end.callback(maker.close)
             gates = GateRunner(sandbox, clock, line.log)
             return Tools(

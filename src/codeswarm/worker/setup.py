@@ -11,10 +11,14 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codeswarm.domain.settings import WorkspaceSettings
+from codeswarm.clock import Clock
+from codeswarm.domain.settings import HOSTS_OWN, WorkspaceSettings
+from codeswarm.egress.base import Denied
+from codeswarm.egress.hosts import REGISTRIES
+from codeswarm.egress.way_out import Outlook, WayOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.git.paths import as_bytes
 from codeswarm.git.walker import parents
@@ -22,9 +26,12 @@ from codeswarm.process import run_sync
 from codeswarm.sandbox.base import WORKSPACE, Box, Sandbox
 from codeswarm.worker.beneath import read_beneath
 from codeswarm.worker.locks import locked
+from codeswarm.worker.outward import through
 from codeswarm.worker.places import Place
-from codeswarm.worker.run import run_to_end
+from codeswarm.worker.run import Done, run_to_end
 from codeswarm.worker.snapshots import tracked_paths
+
+LIST = "workspace.setup_network"
 
 
 class SetupFailed(CodeswarmError):
@@ -32,9 +39,11 @@ class SetupFailed(CodeswarmError):
 
 
 class SetupCache:
-    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, outlook: Outlook, clock: Clock) -> None:
         self._folder = folder
         self._sandbox = sandbox
+        self._outlook = outlook
+        self._clock = clock
 
     async def apply(
         self,
@@ -67,16 +76,40 @@ class SetupCache:
             digest.update(f"\0{name}\0{mode:o}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()[:32]
 
+    def _listed(self, network: Sequence[str]) -> list[str]:
+        """What it reaches by a proxy; nothing: it has the host's network, or none. Where a registry's name leads into a
+        private network it may go there: so it does for the person, who lets set-up fetch packages.
+        """
+        if HOSTS_OWN in network or not self._sandbox.own_network:
+            return []
+        registries = (*self._outlook.mirrors, *self._outlook.registries) if REGISTRIES in network else ()
+        return [*registries, *(entry for entry in network if entry != REGISTRIES)]
+
     async def _run(
         self, place: Place, box: Box, settings: WorkspaceSettings, command: str, environment: Mapping[str, str]
     ) -> None:
-        walls = dataclasses.replace(box, name=f"setup-{place.name}", network=settings.setup_network)
-        argv = ["/bin/sh", "-c", command]
-        done = await run_to_end(self._sandbox, walls, argv, environment, timeout_s=settings.setup_timeout_s)
+        listed = self._listed(settings.setup_network)
+        direct = bool(settings.setup_network) and not listed
+        walls = dataclasses.replace(box, name=f"setup-{place.name}", network=direct)
+        denied: list[Denied] = []
+        way_out = WayOut(listed, self._outlook, place.root / "way-out", self._clock, denied.append, LIST)
+        argv: Sequence[str] = ["/bin/sh", "-c", command]
+        if listed:
+            walls, argv, environment = through(way_out, walls, argv, environment)
+        try:
+            done = await run_to_end(self._sandbox, walls, argv, environment, timeout_s=settings.setup_timeout_s)
+        finally:
+            await way_out.close()
         if done.exit_code != 0:
-            how = "did not end in time" if done.timed_out else f"exited with {done.exit_code}"
-            how += f", at its limit of {' and of '.join(done.exceeded)}" if done.exceeded else ""
-            raise SetupFailed(f"the set-up `{command}` {how}", done.tail, "codeswarm config show   # workspace.setup")
+            raise _failed(command, done, denied)
+
+
+def _failed(command: str, done: Done, denied: Sequence[Denied]) -> SetupFailed:
+    how = "did not end in time" if done.timed_out else f"exited with {done.exit_code}"
+    how += f", at its limit of {' and of '.join(done.exceeded)}" if done.exceeded else ""
+    hosts = [f"{one.host} was denied: {one.why}" for one in denied]
+    hint = next((one.hint for one in denied if one.hint), "codeswarm config show   # workspace.setup")
+    return SetupFailed(f"the set-up `{command}` {how}", "\n".join([done.tail, *hosts]), hint)
 
 
 def _keep(place: Place, files: Path, kept: Path) -> None:

@@ -16,13 +16,12 @@ from codeswarm.agents.usage import newest
 from codeswarm.clock import Clock
 from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.egress.base import Endpoint, Reached
-from codeswarm.egress.door import INSIDE, Door
-from codeswarm.egress.way_out import WayOut, told
+from codeswarm.egress.way_out import WayOut
 from codeswarm.failpoints import reach
-from codeswarm.host import bare_interpreter
 from codeswarm.redaction import Chunks, Secrets
 from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
 from codeswarm.sandbox.starting import start
+from codeswarm.worker.outward import through
 from codeswarm.worker.processes import Tables, Tree
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.vitals import Vitals
@@ -100,8 +99,7 @@ class WorkerStage:
         box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *map(Mount, visible)))
         environment = {**self._environment, **env}
         if self._way_out is not None:
-            box, argv = _through(self._way_out.door(), box, argv)
-            environment = told(environment)
+            box, argv, environment = through(self._way_out, box, argv, environment)
         running = await start(self._sandbox, box, argv, environment, stdin=stdin, stderr=stderr)
         self._running.append(running)
         self.vitals.started(self._clock.monotonic())
@@ -191,10 +189,3 @@ class WorkerStage:
         if self._way_out is not None:
             await self._way_out.close()
         return tuple(left)
-
-
-def _through(door: Door, box: Box, argv: Sequence[str]) -> tuple[Box, Sequence[str]]:
-    """A box with a door, and the command that opens it from inside and then becomes `argv`."""
-    python, shown = bare_interpreter()
-    mounts = (*box.mounts, *map(Mount, shown), Mount(door.path, INSIDE))
-    return dataclasses.replace(box, mounts=mounts), door.relayed(python, argv)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from codeswarm.clock import Clock
 from codeswarm.domain.ids import Commit
 from codeswarm.domain.settings import WorkspaceSettings
 from codeswarm.egress.parent import Parent
@@ -64,17 +65,17 @@ class Workspace:
 
 
 class WorkspaceMaker:
-    def __init__(self, places: Places, sandbox: Sandbox, environment: Environment) -> None:
+    def __init__(self, places: Places, sandbox: Sandbox, environment: Environment, clock: Clock) -> None:
         self._places = places
         self._sandbox = sandbox
         self._environment = environment
         self._told = variables(environment.path, environment.home, environment.variables)
         self._registries = registries(environment.home, environment.variables)
-        self._setup = SetupCache(places.setup, sandbox)
         self.overlays = Overlays(places, sandbox)
         self.outlook = Outlook(
             HOSTS, self._registries.mirrors(), self._registries.certificates(), Parent.of(environment.variables)
         )
+        self._setup = SetupCache(places.setup, sandbox, self.outlook, clock)
 
     async def make(
         self,

@@ -35,7 +35,7 @@ def place_of(root: Path) -> Place:
 def tools(root: Path) -> Tools:
     nothing = cast(Any, None)
     places, sandbox = Places(root), NoSandbox()
-    maker = WorkspaceMaker(places, sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}))
+    maker = WorkspaceMaker(places, sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}), SystemClock())
     return Tools(nothing, SystemClock(), places, sandbox, maker, nothing, nothing)
 
 
