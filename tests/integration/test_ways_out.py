@@ -86,7 +86,8 @@ def without(name: str, package: str) -> Callable[[Place], None]:
             if program_.name not in (name, "apt-get") and not (found / program_.name).exists():
                 (found / program_.name).symlink_to(program_)
         program(
-            place.root / "bin" / "apt-get", f'[ "$1 $2" = "install {package}" ] && ln -s {shutil.which(name)} {found}'
+            place.root / "bin" / "apt-get",
+            f'[ "$1 $2 $3" = "install -y {package}" ] && ln -s {shutil.which(name)} {found}',
         )
         place.environment["PATH"] = str(found)
 
@@ -94,10 +95,10 @@ def without(name: str, package: str) -> Callable[[Place], None]:
 
 
 def with_an_old_git(place: Place) -> None:
-    """An older git stands before the newer one, until `apt-get` brings that."""
+    """An older git, which no package of the system's brought, stands before the newer one."""
     old = place.root / "bin" / "git"
     program(old, f'[ "$1" = --version ] && echo git version 2.30.2 || exec {shutil.which("git")} "$@"')
-    program(place.root / "bin" / "apt-get", f'[ "$1 $2" = "install git" ] && rm {old}')
+    program(place.root / "bin" / "apt-get", '[ "$1 $2 $3" = "install -y git" ]')
 
 
 def old_copies(place: Place) -> None:

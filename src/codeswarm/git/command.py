@@ -7,6 +7,7 @@ person's own repository: their configuration counts there (filters, line endings
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Container, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import BinaryIO
 
 from codeswarm.environment import Environment
 from codeswarm.errors import GitError, RepositoryUnfit
+from codeswarm.packages import system_package_instead, system_packages
 from codeswarm.process import run_for_head, run_sync
 
 MINIMUM = (2, 38)
@@ -196,13 +198,14 @@ def git_version() -> tuple[int, int]:
         ).stdout.decode()
     except FileNotFoundError as error:
         raise RepositoryUnfit(
-            "git is not installed", "Codeswarm keeps all work in it", "apt-get install git"
+            "git is not installed", "Codeswarm keeps all work in it", system_packages("git")
         ) from error
     found = re.search(r"(\d+)\.(\d+)", text)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
     if version < MINIMUM:
         wanted = ".".join(map(str, MINIMUM))
         installed = text.strip().removeprefix("git version ")
-        step = f"apt-get install git   # {wanted} or newer; where your system has none: https://git-scm.com/downloads"
+        older = shutil.which("git", path=Environment.read().path) or "git"
+        step = f"{system_package_instead('git', older)}   # {wanted} or newer; else: https://git-scm.com/downloads"
         raise RepositoryUnfit(f"git {installed} is too old", f"merges need git {wanted} or newer", step)
     return version

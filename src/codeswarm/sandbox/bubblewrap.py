@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from codeswarm.errors import SandboxUnavailable
+from codeswarm.packages import as_root
 from codeswarm.process import kill_and_wait, kill_unreaped, run_sync, spawn, wait_gone
-from codeswarm.sandbox import seccomp, system
+from codeswarm.sandbox import mending, seccomp, system
 from codeswarm.sandbox.base import (
     HOME,
     RUN,
@@ -43,6 +44,8 @@ from codeswarm.sandbox.syscalls import MACHINES
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_DENIED = ("permission denied", "operation not permitted", "namespace", "bwrap: can't")
+"""How it says that the kernel lets it do less than it needs."""
 UID = 1000
 PASSWD = f"root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
 GROUP = f"root:x:0:\nagent:x:{UID}:\n"
@@ -118,7 +121,7 @@ class Bubblewrap:
             )
         except FileNotFoundError as error:
             _close(status, go)
-            raise SandboxUnavailable("bubblewrap is not installed", str(error), "apt-get install bubblewrap") from error
+            raise SandboxUnavailable("bubblewrap is not installed", str(error), mending.missing()) from error
         finally:
             _close(*passed)
         boxed = _Boxed(process, status)
@@ -295,7 +298,11 @@ def unfiltered() -> tuple[Lack, ...]:
         return (Lack("a filter of system calls", why, f"codeswarm doctor   # on {' or '.join(MACHINES)}"),)
     if "\nSeccomp:" not in Path("/proc/self/status").read_text():
         why = "this kernel was built without CONFIG_SECCOMP_FILTER"
-        return (Lack("a filter of system calls", why, "apt-get install linux-image-$(dpkg --print-architecture)"),)
+        return (
+            Lack(
+                "a filter of system calls", why, as_root("apt-get install -y linux-image-$(dpkg --print-architecture)")
+            ),
+        )
     return ()
 
 
@@ -303,7 +310,7 @@ def probe(executable: str | None = None, namespaces: Namespaces | None = None) -
     """Whether it works here (or from within namespaces), tried with the very flags that runs get."""
     found = executable or shutil.which("bwrap")
     if found is None:
-        return Probe(works=False, why="bubblewrap is not installed", fix="apt-get install bubblewrap")
+        return Probe(works=False, why="bubblewrap is not installed", fix=mending.missing())
     denied = _memory_file(_filter())
     flags = [*NAMESPACES, *system.folders(), *system.etc(network=False), *system.proc(), "--dev", "/dev"]
     flags += ["--seccomp", str(denied)] if _filter() else []
@@ -311,20 +318,20 @@ def probe(executable: str | None = None, namespaces: Namespaces | None = None) -
     try:
         done = run_sync(argv, cwd=Path("/"), env={"PATH": DEFAULT_PATH}, timeout_s=20, pass_fds=(denied,))
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Probe(works=False, why=f"bubblewrap can't be run: {error}", fix="apt-get install --reinstall bubblewrap")
+        return Probe(works=False, why=f"bubblewrap can't be run: {error}", fix=mending.broken(found))
     finally:
         os.close(denied)
     if done.returncode == 0:
         return Probe(works=True)
     why = done.stderr.decode(errors="replace").strip() or f"it exited with {done.returncode}"
-    return Probe(works=False, why=f"bubblewrap does not work here: {why}", fix=_fix(why))
+    return Probe(works=False, why=f"bubblewrap does not work here: {why}", fix=_fix(why, found))
 
 
-def _fix(why: str) -> str:
-    """What usually mends it, by what it says."""
+def _fix(why: str, found: str) -> str:
+    """What mends it, by what it says."""
     lowered = why.lower()
     if "unknown option" in lowered or "disable-userns" in lowered:
-        return "apt-get install bubblewrap, version 0.8 or newer"
-    if "permission denied" in lowered or "operation not permitted" in lowered or "namespace" in lowered:
-        return "sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
-    return "bwrap --unshare-all --ro-bind / / true shows the cause"
+        return mending.too_old(found)
+    if any(words in lowered for words in _DENIED):
+        return mending.namespaces_denied()
+    return mending.broken(found)

@@ -13,12 +13,14 @@ import contextlib
 import errno
 import itertools
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from codeswarm.packages import as_root, system_packages
 from codeswarm.process import TimedOut, run_sync, start_time, stat_fields
 from codeswarm.sandbox.base import Lack, Limits
 
@@ -255,9 +257,17 @@ def end_groups(boxes: Iterable[str], makers: Iterable[int] = ()) -> None:
 
 
 def _fix() -> str:
+    """What lets us make groups, by how they are mounted. In containers they often are, and can only be read."""
+    mounted = [line.partition(" - ") for line in _lines(Path("/proc/self/mountinfo"))]
+    ours = [(before.split(" "), kind.split(" ")[0]) for before, _, kind in mounted if kind.startswith("cgroup")]
+    sealed = [before[4] for before, _ in ours if "ro" in before[5].split(",") and Path(before[4]).is_dir()]
+    if sealed:
+        return " && ".join(as_root(f"mount -o remount,bind,rw {shlex.quote(place)}") for place in sealed)
+    if not ours:
+        return as_root("mount -t cgroup2 none /sys/fs/cgroup")
     if Path("/run/systemd/system").is_dir():
-        return "apt-get install dbus-user-session && systemctl --user start dbus.socket"
-    return "mount -o remount,rw /sys/fs/cgroup   # as root, in a container whose groups are its own"
+        return f"{system_packages('dbus-user-session')} && systemctl --user start dbus.socket"
+    return f"{as_root('mount -o remount,rw /sys/fs/cgroup')}   # in a container whose groups are its own"
 
 
 def _ours(controller: str, proc: Path = Path("/proc/self")) -> Path | None:
