@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from codeswarm.packages import npm_package
 from tests.support.runs import SYSTEM_PATH, Place
 
 KEYS = {"codex": "OPENAI_API_KEY", "gemini": "GEMINI_API_KEY"}
@@ -39,7 +40,9 @@ def install(place: Place, kind: str, says: str) -> str:
 
 
 def checks(place: Place, path: str, **env: str) -> dict[str, Any]:
-    return {check["what"]: check for check in place.run("--json", "doctor", env={"PATH": path, **env}).json["checks"]}
+    nobody = dict.fromkeys(ADDRESS.values(), "http://127.0.0.1:9")
+    found = place.run("--json", "doctor", env={"PATH": path, **nobody, **env})
+    return {check["what"]: check for check in found.json["checks"]}
 
 
 @each
@@ -54,7 +57,8 @@ def test_a_cli_without_a_key_is_mended_by_one(place: Place, kind: str) -> None:
 def test_a_cli_that_is_too_old_is_mended_by_a_newer_one(place: Place, kind: str) -> None:
     path = install(place, kind, OLD[kind])
     broken = checks(place, path, **{KEYS[kind]: "k"})[f"agent {kind}"]
-    assert (broken["ok"], broken["fix"]) == (False, f"npm install -g {PACKAGES[kind]}@latest")
+    old = place.root / "cli" / "bin" / kind
+    assert (broken["ok"], broken["fix"]) == (False, f"mv {old} {old}.old && {npm_package(PACKAGES[kind])}@latest")
     assert OLD[kind].split()[-1] in broken["detail"]
     install(place, kind, GOOD[kind])
     assert checks(place, path, **{KEYS[kind]: "k"})[f"agent {kind}"]["ok"]
@@ -63,13 +67,12 @@ def test_a_cli_that_is_too_old_is_mended_by_a_newer_one(place: Place, kind: str)
 @each
 def test_a_model_s_address_that_does_not_answer_is_named(place: Place, kind: str) -> None:
     path = install(place, kind, GOOD[kind])
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        env = {KEYS[kind]: "k", ADDRESS[kind]: f"http://127.0.0.1:{listener.getsockname()[1]}"}
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        env = {KEYS[kind]: "k", ADDRESS[kind]: f"http://127.0.0.1:{nobody.getsockname()[1]}"}
         broken = checks(place, path, **env)[f"endpoint {kind}"]
-        listener.listen()
-        assert checks(place, path, **env)[f"endpoint {kind}"]["ok"]
     assert not broken["ok"]
+    assert broken["fix"].startswith(f"export {ADDRESS[kind]}=…")
     assert env[ADDRESS[kind]] in broken["fix"]
 
 
@@ -78,7 +81,7 @@ def test_the_next_step_names_the_agent_that_works(place: Place) -> None:
     place.write({"codeswarm.toml": '[gates]\nfast = "true"\n'})
     place.git("add", "--all")
     place.git("commit", "--quiet", "--message", "Settings")
-    done = place.run("doctor", env={"PATH": path, "OPENAI_API_KEY": "k"})
+    done = place.run("doctor", env={"PATH": path, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:9"})
     assert done.out.splitlines()[-1] == 'next: codeswarm run "WHAT YOU WANT" --agent codex'
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from codeswarm.agents.acp.agent import AcpAgent
 from codeswarm.agents.acp.bridges import GEMINI
 from codeswarm.agents.base import AgentSpec, Conversation, Health, Stage, Task
+from codeswarm.agents.installed import Told, ask_version, node_unfit, unfit
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import which
+from codeswarm.packages import npm_package
 
-INSTALL = "npm install -g @google/gemini-cli"
-NODE = "sudo apt-get install -y nodejs npm   # or from nodejs.org: 20 or newer"
+PACKAGE = "@google/gemini-cli"
 LOGIN = "export GEMINI_API_KEY=…"
 KEYS = ("GEMINI_API_KEY",)
 MINIMUM = (0, 50, 0)
@@ -41,22 +42,23 @@ class GeminiAgent:
     def check(self) -> Health:
         found = which("gemini", self._login.path)
         if found is None:
-            return Health(works=False, what="gemini is not installed", fix=INSTALL)
-        if which("node", self._login.path) is None:
-            return Health(works=False, what=f"gemini ({found}) needs node, which is not on the PATH", fix=NODE)
+            return Health(works=False, what="gemini is not installed", fix=npm_package(PACKAGE))
+        if broken := node_unfit("gemini", found, self._login.path):
+            return broken
         if not self._login.of(KEYS):
             return Health(works=False, what=f"gemini ({found}) has no login that agents may use", fix=LOGIN)
         version = version_of(Path(found).resolve())
-        if version is not None and version < MINIMUM:
-            wanted, there = (".".join(map(str, numbers)) for numbers in (MINIMUM, version))
-            what = f"gemini {there} ({found}) is too old: it is spoken to as {wanted} and later understand it"
-            return Health(works=False, what=what, fix=f"{INSTALL}@latest")
+        told = Told(version) if version else ask_version(found, self._login.path, _VERSION)
+        if broken := unfit("gemini", found, told, MINIMUM, PACKAGE, on_path=True):
+            return broken
         return Health(works=True, what=f"gemini ({found}), login from {', '.join(self._login.of(KEYS))}")
 
     async def open(self, task: Task, stage: Stage) -> Conversation:
         found = which("gemini", self._login.path)
         if found is None:
-            raise AgentUnavailable("gemini is not installed", "no program of that name is on the PATH", INSTALL)
+            raise AgentUnavailable(
+                "gemini is not installed", "no program of that name is on the PATH", npm_package(PACKAGE)
+            )
         model = ["--model", model_of(self.spec.argument)] if self.spec.argument else []
         trust = ["--skip-trust"] if task.trusted else []
         spec = AgentSpec("acp", shlex.join([found, "--acp", *model, *trust]))

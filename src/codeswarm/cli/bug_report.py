@@ -106,7 +106,15 @@ def _versions(here: Here) -> str:
 def _doctor(here: Here) -> str:
     from codeswarm.cli.checks import checks
 
-    return "\n".join(f"{found.mark} {found.what}: {_shown(found)}" for found in checks(here))
+    return "\n".join(f"{found.mark} {_named(found)}: {_shown(found)}" for found in checks(here))
+
+
+_COMMAND = re.compile(r"agent (?:acp|command|replay):.+")
+
+
+def _named(found: Finding) -> str:
+    """What a line is about: of an agent that is a command or a folder the kind alone."""
+    return found.what.partition(":")[0] if _COMMAND.match(found.what) else found.what
 
 
 def _shown(found: Finding) -> str:
@@ -114,6 +122,8 @@ def _shown(found: Finding) -> str:
     if found.what in ("gate", "set-up") and found.ok:
         command, _, source = found.detail.rpartition("   (")
         return f"{outline(command, ())}   ({source}"
+    if _COMMAND.match(found.what):
+        return "can be used" if found.ok else "can't be used"
     return re.sub(r"\bbranch \S+|(?<=settings on )\S+(?=,)", "branch ‹name›", found.detail)
 
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codeswarm.access import way_out
 from codeswarm.cli.here import Here
 from codeswarm.errors import CodeswarmError
 
 if TYPE_CHECKING:
+    from codeswarm.cli.agents_here import AgentHere, NamedAgent
     from codeswarm.config import Config
 
 MOST_LOGIN_BYTES = 100_000
-REACH_S = 3.0
 _INSTALL = {
     "python3": "apt-get install python3-venv",
     "make": "apt-get install make",
@@ -40,6 +42,7 @@ _INSTALL = {
 }
 """Where a toolchain comes from that a gate needs."""
 LEAST_FREE_MIB = 200
+_ELSEWHERE = ("/var/tmp", "/tmp")  # noqa: S108 - a folder of ours is made there
 TELL_NAME = "git config --global user.name 'YOUR NAME' && git config --global user.email YOU@EXAMPLE.COM"
 
 
@@ -60,6 +63,7 @@ class Finding:
 
 def checks(here: Here) -> Iterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
+    yield from _home(here)
     yield _git()
     yield from _name(here)
     yield from _sandbox(here)
@@ -69,6 +73,16 @@ def checks(here: Here) -> Iterator[Finding]:
     yield from _registries(here)
     yield from _repository(here)
     yield _room(here)
+
+
+def _home(here: Here) -> Iterator[Finding]:
+    """Caches and the settings of the person are kept there; without one they are looked for at the top of the disk."""
+    named = here.environment.variables.get("HOME", "")
+    if not Path(named).is_absolute():
+        detail = f"HOME is {named!r}, which is no folder" if named else "HOME is not set"
+        yield Finding("home", False, detail, "export HOME=~", needed=not os.access("/", os.W_OK))
+    elif not Path(named).is_dir():
+        yield Finding("home", False, f"{named} is not there", f"mkdir -p {shlex.quote(named)}", needed=False)
 
 
 def _git() -> Finding:
@@ -158,18 +172,30 @@ def _configured(here: Here) -> Config:
 
 
 def _agents(here: Here) -> Iterator[Finding]:
-    from codeswarm.cli.agents_here import ANY_PROGRAM, agents_here, usable
+    from codeswarm.cli.agents_here import ANY_PROGRAM, CODING_CLIS, agents_here, named_agents, usable
+    from codeswarm.cli.check_endpoints import endpoints
 
-    found = agents_here(here)
+    found, named = agents_here(here), named_agents(here)
+    firsts = {each.spec.kind for each in named if each.first}
     for agent in found:
-        yield Finding(f"agent {agent.kind}", agent.works, agent.what, agent.fix, needed=False)
+        yield Finding(f"agent {agent.kind}", agent.works, agent.what, agent.fix, agent.kind in firsts)
     yield from _claude_login(here.environment.home, works=found[0].works)
-    for agent in found:
-        if agent.works and agent.kind in ENDPOINTS:
-            yield _endpoint(agent.kind, here.environment.login.keys)
+    told = {agent.kind for agent in found}
+    for each in named:
+        if each.spec.kind not in told:
+            whose = f"{each.what}   (for the role {each.role}: {each.origin})"
+            yield Finding(f"agent {each.name}", each.works, whose, each.fix, each.first)
+            told |= {each.spec.kind} & CODING_CLIS
+    yield from endpoints(here, _working(found, named), named)
     yield from _without_a_cli(here)
-    if not usable(found):
+    if not usable(found) and not named:
         yield Finding("agent command", True, ANY_PROGRAM)
+
+
+def _working(found: Sequence[AgentHere], named: Sequence[NamedAgent]) -> list[str]:
+    """Kinds of coding CLIs that can be used here."""
+    kinds = [agent.kind for agent in found if agent.works]
+    return list(dict.fromkeys((*kinds, *(each.spec.kind for each in named if each.works))))
 
 
 def _without_a_cli(here: Here) -> Iterator[Finding]:
@@ -212,28 +238,6 @@ def _claude_file(home: Path) -> dict[str, Any]:
 
 
 BRIDGES = ("claude-agent-acp", "codex-acp")
-ENDPOINTS = {
-    "claude": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
-    "codex": ("OPENAI_BASE_URL", "https://api.openai.com"),
-    "gemini": ("GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
-}
-"""Kind of agent → the variable that says where its model answers, and where it does else."""
-
-
-def _endpoint(kind: str, login: Mapping[str, str]) -> Finding:
-    """Whether the model's address answers at all. Nothing is sent to it."""
-    import socket
-    from urllib.parse import urlsplit
-
-    variable, usual = ENDPOINTS[kind]
-    url = urlsplit(login.get(variable) or usual)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        socket.create_connection((url.hostname or "", port), REACH_S).close()
-    except OSError as error:
-        detail = f"{url.hostname}:{port} can't be reached: {error}"
-        return Finding(f"endpoint {kind}", False, detail, f"curl -sSI {url.scheme}://{url.netloc}", needed=False)
-    return Finding(f"endpoint {kind}", True, f"{url.hostname}:{port} answers")
 
 
 def _prices(here: Here) -> Iterator[Finding]:
@@ -312,14 +316,26 @@ def _settings(base: Any, loaded: Any) -> Iterator[Finding]:
 
 def _ledger(here: Here) -> Finding:
     path = here.home.data.ledger
-    if not path.is_file():
+    if not os.path.lexists(path):
         return Finding("ledger", True, f"none yet; it will be {path}")
+    if not os.access(path, os.R_OK | os.W_OK):
+        refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return Finding("ledger", False, f"{path} can't be written: {refused}", way_out(refused, path) or "")
     try:
         with here.tables() as tables:
             seq, _ = tables.head()
     except CodeswarmError as error:
-        return Finding("ledger", False, error.what, error.hint or "codeswarm ledger verify")
+        return Finding("ledger", False, f"{error.what}: {error.why}", _mends_ledger(here) or error.hint)
     return Finding("ledger", True, f"{seq} events in {path}")
+
+
+def _mends_ledger(here: Here) -> str:
+    """What its own check would say to do first."""
+    from codeswarm.engine.verify import verify_all
+
+    with contextlib.suppress(CodeswarmError, OSError):
+        return next((problem.next_step for problem in verify_all(here.home.data, live=here.live, deep=False)), "")
+    return ""
 
 
 def _room(here: Here) -> Finding:
@@ -328,13 +344,46 @@ def _room(here: Here) -> Finding:
         places = [here.home.data.root, here.home.workspaces]
     except CodeswarmError:
         places = [here.environment.workspaces]
-    for place in map(_nearest, places):
-        if not os.access(place, os.W_OK | os.X_OK):
-            return Finding("disk", False, f"{place} can't be written", f"sudo chown -R $(id -un) {place}")
-        if (free_mib := shutil.disk_usage(place).free >> 20) <= LEAST_FREE_MIB:
-            return Finding("disk", False, f"only {free_mib} MiB free at {place}", "codeswarm gc")
+    for place in places:
+        there = _nearest(place)
+        if refused := _refused(place):
+            elsewhere = f"export CODESWARM_{'WORKSPACES' if place == places[-1] else 'DATA'}=…   # a folder of yours"
+            return Finding("disk", False, f"{there} can't be written: {refused}", way_out(refused, place) or elsewhere)
+        if (free_mib := shutil.disk_usage(there).free >> 20) <= LEAST_FREE_MIB:
+            fix = _makes_room(here, place, cache=place == places[-1])
+            return Finding("disk", False, f"only {free_mib} MiB free at {there}, and {LEAST_FREE_MIB} are wanted", fix)
     free_mib = min(shutil.disk_usage(_nearest(place)).free >> 20 for place in places)
     return Finding("disk", True, f"{free_mib} MiB free, and writable")
+
+
+def _refused(place: Path) -> OSError | None:
+    """Why nothing can be put into a folder that is there, or be made where it is not yet. Nothing is tried."""
+    there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if os.access(there, os.W_OK | os.X_OK):
+        return None
+    why = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+    return OSError(why, os.strerror(why))
+
+
+def _makes_room(here: Here, place: Path, *, cache: bool) -> str:
+    """What nobody needs any more; where that is not enough, another disk for what is disposable."""
+    from codeswarm.cli.gc import find_litter
+
+    litter = 0
+    with contextlib.suppress(CodeswarmError):
+        litter = sum(item.bytes for item in find_litter(here) if item.action != "keep")
+    if shutil.disk_usage(_nearest(place)).free + litter > LEAST_FREE_MIB << 20:
+        return "codeswarm gc"
+    roomy = next(filter(_roomy, (here.environment.home, *map(Path, _ELSEWHERE))), None) if cache else None
+    if roomy is not None:
+        return f"export CODESWARM_WORKSPACES={shlex.quote(str(roomy / 'codeswarm-workspaces'))}"
+    return "codeswarm du   # what is kept here; what else is on this disk: du -xh --max-depth=2 / | sort -h | tail"
+
+
+def _roomy(place: Path) -> bool:
+    return place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free > LEAST_FREE_MIB << 21
 
 
 def _nearest(path: Path) -> Path:

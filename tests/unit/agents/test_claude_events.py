@@ -396,4 +396,4 @@ def test_a_cli_that_does_not_know_our_options_yet_is_too_old(said: str, works: b
     (tmp_path / "bin" / "claude").write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo '{said}'\n")
     health = agent.check()
     assert health.works is works
-    assert works or (health.fix.startswith("npm install") and "1.0.60" in health.what)
+    assert works or ("npm install -g @anthropic-ai/claude-code@latest" in health.fix and "1.0.60" in health.what)

@@ -9,10 +9,11 @@ import pytest
 
 from codeswarm.agents.base import AgentSpec
 from codeswarm.agents.codex import agent as codex
-from codeswarm.agents.codex.agent import ADDRESS, INSTALL, CodexAgent, provider_of
+from codeswarm.agents.codex.agent import ADDRESS, PACKAGE, CodexAgent, provider_of
 from codeswarm.agents.installed import shown_for
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
+from codeswarm.packages import npm_package
 from tests.support.stages import OpenStage, QuietStage
 
 
@@ -41,7 +42,10 @@ def test_what_lacks_is_told_with_what_mends_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(codex, "find_codex", lambda path: None)
     missing = agent("/nonexistent", OPENAI_API_KEY="k").check()
     assert [health.works for health in (without_key, old, missing)] == [False] * 3
-    assert (without_key.fix, old.fix, missing.fix) == ("export OPENAI_API_KEY=…", f"{INSTALL}@latest", INSTALL)
+    there = tmp_path / "bin" / "codex"
+    assert without_key.fix == "export OPENAI_API_KEY=…"
+    assert old.fix == f"mv {there} {there}.old && {npm_package(PACKAGE)}@latest", "npm did not bring it"
+    assert missing.fix == npm_package(PACKAGE)
     assert "0.42.0" in old.what
 
 

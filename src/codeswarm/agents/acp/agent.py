@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from codeswarm.agents.acp.bridges import Bridge, bridge_in
 from codeswarm.agents.base import AgentSpec, Health, Stage, Task
 from codeswarm.agents.command import program_missing
-from codeswarm.agents.installed import shown_for
+from codeswarm.agents.installed import node_unfit, shown_for
 from codeswarm.environment import Login
 from codeswarm.host import program, which
+from codeswarm.packages import npm_package, system_packages
 
 if TYPE_CHECKING:
     from codeswarm.agents.acp.talk import AcpConversation
@@ -49,9 +50,11 @@ class AcpAgent:
         if (missing := program_missing(self.spec.argument, self._directory)) is not None:
             return missing
         name = self._name()
-        if "/" not in name and which(name, self._login.path) is None:
-            fix = f"command -v {shlex.quote(name)}   # tells where it is, once it is installed"
-            return Health(works=False, what=f"acp: there is no {name} on the PATH", fix=fix)
+        found = which(name, self._login.path) if "/" not in name else str(self._directory / name)
+        if found is None:
+            return Health(works=False, what=f"acp: there is no {name} on the PATH", fix=self._installed_by(name))
+        if "node_modules" in Path(found).resolve().parts and (broken := node_unfit(name, found, self._login.path)):
+            return broken
         given = self._login.of(self.bridge.variables)
         if self.bridge.variables and not given:
             fix = f"export {self.bridge.variables[0]}=…"
@@ -78,6 +81,14 @@ class AcpAgent:
         argv = ["/bin/sh", "-c", f"{self.bridge.before} && {running}" if self.bridge.before else running]
         await conversation.open(argv, environment, (*visible, *self.bridge.shown, *self._shown(environment)))
         return conversation
+
+    def _installed_by(self, name: str) -> str:
+        """How the missing program comes here, as far as we know it."""
+        if name in ("node", "npm", "npx"):
+            return system_packages("nodejs", "npm")
+        if name in self.bridge.programs and self.bridge.package:
+            return npm_package(self.bridge.package)
+        return f"command -v {shlex.quote(name)}   # tells where it is, once it is installed"
 
     def _name(self) -> str:
         words = [word for word in _words(self.spec.argument) if not _ASSIGNMENT.match(word)]

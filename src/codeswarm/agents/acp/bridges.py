@@ -70,6 +70,8 @@ class Bridge:
     """What it is called in a command: a program, or a package of node's."""
     agent: str
     """What it calls itself, as `agentInfo` tells it."""
+    package: str = ""
+    """By which name npm installs it."""
     variables: tuple[str, ...] = ()
     """By which of the person's variables it is logged in: its own vendor's, one is enough."""
     environment: Callable[[Login, Stage], Mapping[str, str]] = field(default=lambda login, stage: {})
@@ -125,6 +127,7 @@ def _gemini(login: Login, stage: Stage) -> dict[str, str]:
 CLAUDE = Bridge(
     programs=("claude-agent-acp",),
     agent="@agentclientprotocol/claude-agent-acp",
+    package="@agentclientprotocol/claude-agent-acp",
     variables=CLAUDE_VARIABLES,
     environment=_claude,
     session=_claude_session,
@@ -134,6 +137,7 @@ CLAUDE = Bridge(
 CODEX = Bridge(
     programs=("codex-acp",),
     agent="@agentclientprotocol/codex-acp",
+    package="@agentclientprotocol/codex-acp",
     variables=CODEX_KEYS,
     environment=_codex,
     failures=CODEX_FAILURES,
@@ -143,6 +147,7 @@ CODEX = Bridge(
 GEMINI = Bridge(
     programs=("gemini", "gemini-cli"),
     agent="gemini-cli",
+    package="@google/gemini-cli",
     variables=("GEMINI_API_KEY",),
     environment=_gemini,
     before=f'mkdir -p "$HOME/.gemini" && cp {shlex.quote(str(GEMINI_SETTINGS))} "$HOME/.gemini/settings.json"',

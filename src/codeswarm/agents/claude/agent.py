@@ -17,11 +17,12 @@ from codeswarm.agents.base import AgentSpec, ByHand, Capabilities, Health, Stage
 from codeswarm.agents.claude.asking import FLAGS
 from codeswarm.agents.claude.by_hand import ready_for_a_person
 from codeswarm.agents.claude.conversation import ClaudeConversation
+from codeswarm.agents.installed import ask_version, unfit
 from codeswarm.egress.base import Endpoint
 from codeswarm.environment import CLAUDE_ENDPOINT, Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
-from codeswarm.process import TimedOut, run_sync
+from codeswarm.packages import npm_package
 
 DEFAULT_MODEL = "sonnet"
 ENDPOINT = "https://api.anthropic.com"
@@ -29,10 +30,10 @@ HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "c
 """What the CLI asks by itself with a token of an account."""
 BYPASS = ("--permission-mode", "bypassPermissions")
 NAME, RESUME = "--session-id", "--resume"
-INSTALL = "npm install -g @anthropic-ai/claude-code"
+PACKAGE = "@anthropic-ai/claude-code"
+LOGIN = "export ANTHROPIC_API_KEY=…   # with a plan: claude setup-token, then export CLAUDE_CODE_OAUTH_TOKEN=…"
 MINIMUM = (2, 0, 0)
 """1.0 does not know --setting-sources, and would end every attempt at once."""
-VERSION_S = 20.0
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+) \(Claude Code\)")
 
 FIXED_ENVIRONMENT = {
@@ -54,17 +55,6 @@ def find_claude(path_variable: str) -> str | None:
     return str(bundled) if bundled.exists() else None
 
 
-def version_of(executable: str, path_variable: str) -> tuple[int, ...] | None:
-    """What a CLI says of itself; None where it says nothing that we understand."""
-    env = {"PATH": path_variable, "HOME": "/nonexistent", "TERM": "dumb"}
-    try:
-        said = run_sync([executable, "--version"], cwd=Path("/"), env=env, timeout_s=VERSION_S).stdout
-    except (OSError, TimedOut):
-        return None
-    found = _VERSION.match(said.decode(errors="replace"))
-    return tuple(map(int, found.groups())) if found else None
-
-
 class ClaudeAgent:
     can = Capabilities(
         resume=True,
@@ -83,18 +73,16 @@ class ClaudeAgent:
     def check(self) -> Health:
         found = find_claude(self._login.path)
         if found is None:
-            return Health(works=False, what="claude is not installed", fix=INSTALL)
+            return Health(works=False, what="claude is not installed", fix=npm_package(PACKAGE))
         if not self._login.claude:
             return Health(
                 works=False,
                 what=f"claude ({found}) has no login that agents may use",
-                fix="claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…, or export ANTHROPIC_API_KEY=…",
+                fix=LOGIN,
             )
-        version = version_of(found, self._login.path)
-        if version is not None and version < MINIMUM:
-            wanted, there = (".".join(map(str, numbers)) for numbers in (MINIMUM, version))
-            what = f"claude {there} ({found}) is too old: it is spoken to as {wanted} and later understand it"
-            return Health(works=False, what=what, fix=f"{INSTALL}@latest")
+        told, on_path = ask_version(found, self._login.path, _VERSION), which("claude", self._login.path) is not None
+        if broken := unfit("claude", found, told, MINIMUM, PACKAGE, on_path=on_path):
+            return broken
         return Health(works=True, what=f"claude ({found}), login from {', '.join(sorted(self._login.claude))}")
 
     async def open(self, task: Task, stage: Stage) -> ClaudeConversation:
@@ -126,7 +114,9 @@ class ClaudeAgent:
     def _executable(self) -> Path:
         program = find_claude(self._login.path)
         if program is None:
-            raise AgentUnavailable("claude is not installed", "no program of that name is on the PATH", INSTALL)
+            raise AgentUnavailable(
+                "claude is not installed", "no program of that name is on the PATH", npm_package(PACKAGE)
+            )
         return Path(program).resolve()
 
     def _flags(self, task: Task) -> list[str]:

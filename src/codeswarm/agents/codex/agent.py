@@ -16,13 +16,14 @@ from pathlib import Path
 
 from codeswarm.agents.base import AgentSpec, Capabilities, Health, Stage, Task
 from codeswarm.agents.codex.thread import CodexThread, Terms
-from codeswarm.agents.installed import shown_for, version_of
+from codeswarm.agents.installed import ask_version, shown_for, unfit
 from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import which
+from codeswarm.packages import npm_package
 
-INSTALL = "npm install -g @openai/codex"
+PACKAGE = "@openai/codex"
 LOGIN = "export OPENAI_API_KEY=…"
 KEYS = ("CODEX_API_KEY", "OPENAI_API_KEY")
 """The first that is set is used."""
@@ -70,15 +71,13 @@ class CodexAgent:
     def check(self) -> Health:
         found = find_codex(self._login.path)
         if found is None:
-            return Health(works=False, what="codex is not installed", fix=INSTALL)
+            return Health(works=False, what="codex is not installed", fix=npm_package(PACKAGE))
         if not self._login.of(KEYS):
             what = f"codex ({found}) has no login that agents may use"
             return Health(works=False, what=what, fix=LOGIN)
-        version = version_of(found, self._login.path, _VERSION)
-        if version is not None and version < MINIMUM:
-            wanted, there = (".".join(map(str, numbers)) for numbers in (MINIMUM, version))
-            what = f"codex {there} ({found}) is too old: it is spoken to as {wanted} and later understand it"
-            return Health(works=False, what=what, fix=f"{INSTALL}@latest")
+        told, on_path = ask_version(found, self._login.path, _VERSION), which("codex", self._login.path) is not None
+        if broken := unfit("codex", found, told, MINIMUM, PACKAGE, on_path=on_path):
+            return broken
         return Health(works=True, what=f"codex ({found}), login from {', '.join(self._login.of(KEYS))}")
 
     async def open(self, task: Task, stage: Stage) -> CodexThread:
@@ -94,7 +93,9 @@ class CodexAgent:
     def _executable(self) -> Path:
         found = find_codex(self._login.path)
         if found is None:
-            raise AgentUnavailable("codex is not installed", "no program of that name is on the PATH", INSTALL)
+            raise AgentUnavailable(
+                "codex is not installed", "no program of that name is on the PATH", npm_package(PACKAGE)
+            )
         return Path(found).resolve()
 
     def _terms(self, task: Task) -> Terms:
