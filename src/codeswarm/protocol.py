@@ -51,6 +51,8 @@ class ClaimRequest(Wire):
     labels: frozenset[str] = frozenset()
     max: int = Field(1, ge=1, le=64)
     wait_s: float = Field(0.0, ge=0, le=60)
+    visits: bool = False
+    """For a ticket at rest that a person wants to take over, and for nothing else."""
 
 
 class WorkspaceOrder(Wire):
@@ -98,6 +100,8 @@ class Offer(Wire):
     """Whether the agent must ask before it runs something."""
     earlier_epochs: tuple[int, ...] = ()
     """Attempts of this ticket that ended without their worker: their workspaces may still lie here."""
+    visitor: str = ""
+    """The person whose own attempt it is: they are let in, and no agent starts."""
     workspace: WorkspaceOrder
     gate: GateOrder | None = None
 

@@ -50,6 +50,8 @@ class WorkerPlan:
     record: Path | None = None
     keep_awake: bool = False
     """Whether the machine is kept awake while they work."""
+    only_visits: bool = False
+    """They let people in to tickets at rest, and start no agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def open_engine(
             "directory": str(plan.directory),
             "labels": list(plan.labels),
             "record": str(plan.record) if plan.record else None,
+            "only_visits": plan.only_visits,
         }
 
     store = Store.open(home.data.store, object_format=home.project.object_format)

@@ -166,10 +166,10 @@ async def test_a_worker_that_dies_with_a_person_inside_loses_nothing_of_theirs(
     assert await run.end() == 0
 
 
-async def test_where_nobody_is_at_work_there_is_nothing_to_take_over(place: Place, server: ModelServer) -> None:
+async def test_what_is_unknown_or_has_landed_can_not_be_taken_over(place: Place, server: ModelServer) -> None:
     run = await begin(place, server)
     assert place.run("attach", "t1").code == 2, "there is no terminal, and no word of what becomes of it"
     assert "no ticket 't9'" in place.run("attach", "t9", "--complete").err
     place.run("attach", "t1", "--complete", "--", "touch", "made.txt")
     assert await run.end() == 0
-    assert "nobody hosts the session" in place.run("attach", "t1", "--complete").err
+    assert "ticket t1 has landed" in place.run("attach", "t1", "--complete").err

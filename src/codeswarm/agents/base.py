@@ -235,6 +235,8 @@ class ByHand:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     visible: tuple[Path, ...] = ()
+    kept: str = ""
+    """Where below its HOME a conversation lies, as a pattern: a file there bears its name. Empty: nobody can tell."""
 
 
 @runtime_checkable

@@ -115,6 +115,8 @@ def _until(until: Data | None) -> str:
 
 def _leased(data: Data) -> str:
     agent = f" with {data['agent']}" if data["agent"] else ""
+    if by := data.get("visitor"):
+        return f"{data['phase']} attempt {data['attempt']} leased to {data['worker']} for {by}"
     return f"{data['phase']} attempt {data['attempt']} leased to {data['worker']}{agent}"
 
 
@@ -196,7 +198,8 @@ _PURPOSES = {
 _LEFT = {
     "hand_back": "the agent goes on",
     "complete": "its work goes to the gate",
-    "discard": "discarded, and begun anew",
+    "discard": "what was done is discarded",
+    "leave": "the ticket rests as before",
 }
 
 _TELLERS: dict[str, Callable[[Data], str]] = {
@@ -282,7 +285,9 @@ _TELLERS: dict[str, Callable[[Data], str]] = {
     "ApprovalExpired": lambda d: f"approval {d['approval']} expired",
     "ApprovalUsed": lambda d: f"attempt {d['epoch']} was told the answer to approval {d['approval']}",
     "ApprovalVoided": lambda d: f"approval {d['approval']} voided: {d['reason']}",
-    "AttachRequested": lambda d: f"{d['by']} wants to take over attempt {d['epoch']}",
+    "AttachRequested": lambda d: (
+        f"{d['by']} wants to take over " + ("the ticket" if d.get("at_rest") else f"attempt {d['epoch']}")
+    ),
     "PersonAttached": lambda d: f"{d['by']} has taken over attempt {d['epoch']} ({d['to']})",
     "PersonDetached": lambda d: (
         f"{d['by']} has left attempt {d['epoch']}: {_LEFT.get(d['how'], d['how'])}"

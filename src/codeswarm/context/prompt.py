@@ -132,9 +132,20 @@ def _feedback(item: Bundle) -> str:
         "dispute": "The implementer disputes the contract: change it, or make clear why it stands",
         "person": "The person rejected the plan: make another one that meets what they say",
         "failure": "The last attempt did not succeed",
+        "hand_back": "A person has worked on this by hand and gives it to you",
     }
+    if item["source"] == "hand_back":
+        return f"# {titles['hand_back']}\n{GO_ON}{_said(item['text'])}"
     title = titles.get(item["source"], f"{item['source']} asks for changes")
     return f"# {title}\n{item['text'].strip()}"
+
+
+GO_ON = """\
+Files may be other ones than you remember: look at what has changed, keep it, and go on with your task to its end."""
+
+
+def _said(note: str) -> str:
+    return f"\n\nThey say:\n{note.strip()}" if note.strip() else ""
 
 
 def _reference(reference: Bundle | None) -> str:

@@ -156,7 +156,7 @@ class CancelTicket(Command):
 
 
 class AttachPerson(Command):
-    """A person wants to take over the agent at work on a ticket."""
+    """A person wants to take over the agent at work on a ticket; where none is, the ticket."""
 
     ticket: TicketId
     by: str
@@ -248,6 +248,8 @@ class Claim(Command):
     """By those who are at work in this session."""
     accounts: dict[str, str] = {}
     """Kind of agent → a digest of what this worker's logs in with."""
+    visits: bool = False
+    """Ask for a ticket at rest that a person wants to take over, and for nothing else."""
 
 
 class StartAttempt(Command):

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from codeswarm.domain import budget, cascade, commands as cmd, events as ev
+from codeswarm.domain import budget, cascade, commands as cmd, events as ev, resting
 from codeswarm.domain.ids import GateId, Subject, TicketId, is_gate
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.following import without
 from codeswarm.domain.rejection import Rejection, known_names, stale, unknown, wrong_state
+from codeswarm.domain.results import Report
 from codeswarm.domain.retry import backoff_ms
 from codeswarm.domain.scheduling import LOOK, may_overlap
 from codeswarm.domain.session import Attempt, Gate, Session, Ticket
@@ -47,6 +48,8 @@ def work(session: Session, now_ms: int) -> Iterator[WorkItem]:
 
 def claim(session: Session, command: cmd.Claim, now_ms: int) -> Decision:
     """Lease the best piece of work that this worker can do; an empty list where there is none."""
+    if command.visits:
+        return resting.lease(session, command, now_ms)
     if Role.VERIFIER in command.roles:
         for gate in claimable_gates(session, now_ms):
             return [ev.GateLeased(gate=gate.id, epoch=gate.epoch + 1, worker=command.worker)]
@@ -360,7 +363,7 @@ def lose(session: Session, command: cmd.LoseLease, now_ms: int) -> Decision:
     lost = ev.AttemptLost(
         ticket=ticket.id, epoch=attempt.epoch, reason=command.reason, retry_at_ms=retry_ms, usage=command.usage
     )
-    return [lost, *interruption_bound(session, ticket, command.reason)]
+    return [lost, *_afterwards(session, ticket, attempt, Report(), command.reason, now_ms)]
 
 
 def release(session: Session, command: cmd.ReleaseLease, now_ms: int) -> Decision:
@@ -372,7 +375,16 @@ def release(session: Session, command: cmd.ReleaseLease, now_ms: int) -> Decisio
         return held
     ticket, attempt = held
     ended = cancelled(ticket, attempt, command.reason, now_ms, command)
-    return [ended, *interruption_bound(session, ticket, command.reason)]
+    return [ended, *_afterwards(session, ticket, attempt, command.report, command.reason, now_ms)]
+
+
+def _afterwards(
+    session: Session, ticket: Ticket, attempt: Attempt, report: Report, reason: str, now_ms: int
+) -> list[ev.Event]:
+    """What follows the end of an attempt that came to no result."""
+    if attempt.rested is None:
+        return interruption_bound(session, ticket, reason)
+    return [] if resting.handed_back(attempt, report) else resting.rest_again(session, ticket, attempt, now_ms)
 
 
 def cancelled(

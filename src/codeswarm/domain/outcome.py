@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codeswarm.domain import cascade, commands as cmd, events as ev, gates, parking
+from codeswarm.domain import cascade, commands as cmd, events as ev, gates, parking, resting
 from codeswarm.domain.leasing import holder, interruption_bound
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning import judging
@@ -205,6 +205,8 @@ def _failed(
     session: Session, ticket: Ticket, attempt: Attempt, failure: Failure, report: Report, now_ms: int
 ) -> list[ev.Event]:
     class_, bounds = failure.failure_class, session.settings.bounds
+    if attempt.rested is not None and not resting.judged(attempt, class_):
+        return _left_by_hand(session, ticket, attempt, failure, report, now_ms)
     if class_ is FailureClass.CANCELLED:
         ended = ev.AttemptCancelled(
             ticket=ticket.id, epoch=attempt.epoch, reason=failure.message, report=report, retry_at_ms=now_ms
@@ -237,6 +239,16 @@ def _failed(
         reason = f"{tries} attempts failed in phase {ticket.phase.name}; the last: {failure.message}"
         return events + (without(ticket, reason) or [ev.TicketFailed(ticket=ticket.id, reason=reason)])
     return [*events, *cascade.escalated(session, ticket, attempt, class_)]
+
+
+def _left_by_hand(
+    session: Session, ticket: Ticket, attempt: Attempt, failure: Failure, report: Report, now_ms: int
+) -> list[ev.Event]:
+    """A person's own attempt could not be begun, or not be brought to the end that they wanted."""
+    ended = ev.AttemptFailed(
+        ticket=ticket.id, epoch=attempt.epoch, failure=failure, charged=False, report=report, retry_at_ms=now_ms
+    )
+    return [ended, *resting.rest_again(session, ticket, attempt, now_ms)]
 
 
 def _retry_ms(session: Session, ticket: Ticket, attempt: Attempt, failure: Failure, tries: int, now_ms: int) -> int:

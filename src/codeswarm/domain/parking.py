@@ -145,7 +145,7 @@ def _called_back(session: Session, parked: ev.AgentParked, but: TicketId | None,
     """Nothing is sent any more, so an attempt whose agent has not begun ends; one that runs will see for itself."""
     for id_ in session.in_progress:
         attempt = session.tickets[id_].live
-        if attempt is None or attempt.status is not AttemptStatus.LEASED or id_ == but:
+        if attempt is None or attempt.status is not AttemptStatus.LEASED or attempt.rested is not None or id_ == but:
             continue
         if attempt.account == parked.account and covers(parked.agent, attempt.agent):
             ticket, reason = session.tickets[id_], f"{parked.agent} is parked: {parked.why}"

@@ -24,6 +24,7 @@ from codeswarm.domain.settings import Settings
 from codeswarm.domain.states import (
     LIVE_ATTEMPT,
     AttemptStatus,
+    Handover,
     Outcome,
     Purpose,
     SessionStatus,
@@ -66,6 +67,26 @@ class Breach:
     cap: str
     """session · role · ticket"""
     detail: str
+
+
+@dataclass(slots=True, frozen=True)
+class Rested:
+    """How a ticket rested that a person has taken over: so it rests again unless they say otherwise."""
+
+    status: TicketStatus
+    reason: str
+    waiting: WaitReason | None
+    detail: str
+    phase_index: int
+    advanced: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Wish:
+    """That a person wants to take over a ticket at rest."""
+
+    by: str
+    at_ms: int
 
 
 @dataclass(slots=True)
@@ -114,14 +135,22 @@ class Attempt:
     visit: Visit = Visit.NONE
     visitor: str = ""
     """The person who has taken it over, or wants to."""
-    discarded: bool = False
-    """A person has: nothing of it is gone on with."""
+    left: Handover | None = None
+    """How they have left it again, and what they said of it."""
+    note: str = ""
+    rested: Rested | None = None
+    """Set where the attempt is a person's own, on a ticket that rested."""
     questions: int = 0
     """How often its agent has asked before it ran something."""
 
     @property
     def live(self) -> bool:
         return self.status in LIVE_ATTEMPT
+
+    @property
+    def discarded(self) -> bool:
+        """A person has discarded it: nothing of it is gone on with."""
+        return self.left is Handover.DISCARD
 
     @property
     def cost_usd(self) -> float:
@@ -446,6 +475,8 @@ class Session:
     dependents: dict[TicketId, list[TicketId]] = field(default_factory=dict)
     ready: ReadyQueue = field(default_factory=ReadyQueue)
     in_progress: dict[TicketId, Role] = field(default_factory=dict)
+    visits: dict[TicketId, Wish] = field(default_factory=dict)
+    """Tickets at rest that a person wants to take over."""
     parked: dict[AgentKey, Parking] = field(default_factory=dict)
     """Agents to which nothing is sent now."""
     parkings: dict[AgentKey, Parking] = field(default_factory=dict)

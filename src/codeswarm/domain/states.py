@@ -77,6 +77,8 @@ class Handover(StrEnum):
     """The work goes to its gate as it stands."""
     DISCARD = "discard"
     """The attempt ends, and the next one begins anew; the work is kept in refs."""
+    LEAVE = "leave"
+    """Of a ticket at rest: it rests as before, and whoever takes it over next finds what was done."""
 
 
 class SuspendReason(StrEnum):
@@ -139,11 +141,11 @@ SESSION_MOVES: dict[SessionStatus, frozenset[SessionStatus]] = {
 TICKET_MOVES: dict[TicketStatus, frozenset[TicketStatus]] = {
     T.READY: frozenset({T.IN_PROGRESS, T.WAITING, T.COMPLETE, T.FAILED, T.ON_HOLD, T.CANCELLED}),
     T.IN_PROGRESS: frozenset({T.READY, T.WAITING, T.LANDING, T.COMPLETE, T.FAILED, T.ON_HOLD, T.CANCELLED}),
-    T.WAITING: frozenset({T.READY, T.LANDING, T.ON_HOLD, T.CANCELLED}),
+    T.WAITING: frozenset({T.READY, T.IN_PROGRESS, T.LANDING, T.ON_HOLD, T.CANCELLED}),
     T.LANDING: frozenset({T.COMPLETE, T.READY, T.WAITING, T.FAILED, T.ON_HOLD, T.CANCELLED}),
     T.COMPLETE: frozenset({T.READY}),
-    T.FAILED: frozenset({T.READY, T.CANCELLED}),
-    T.ON_HOLD: frozenset({T.READY, T.WAITING, T.LANDING, T.CANCELLED}),
+    T.FAILED: frozenset({T.READY, T.IN_PROGRESS, T.CANCELLED}),
+    T.ON_HOLD: frozenset({T.READY, T.IN_PROGRESS, T.WAITING, T.LANDING, T.CANCELLED}),
     T.CANCELLED: frozenset(),
 }
 

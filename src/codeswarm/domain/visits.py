@@ -1,11 +1,12 @@
 """A person takes over the conversation and the workspace of an agent at work, and gives them back.
 
-The lease stays with its worker: it interrupts the agent, lets the person in, and goes on as the person says.
+The lease stays with its worker: it interrupts the agent, lets the person in, and goes on as the person says. One that
+has not begun yet is interrupted as soon as it has. Where no agent is at work, see `resting`.
 """
 
 from __future__ import annotations
 
-from codeswarm.domain import commands as cmd, events as ev
+from codeswarm.domain import commands as cmd, events as ev, resting
 from codeswarm.domain.leasing import holder
 from codeswarm.domain.rejection import Rejection, known_names, unknown, wrong_state
 from codeswarm.domain.session import Session
@@ -21,10 +22,12 @@ def attach(session: Session, command: cmd.AttachPerson, now_ms: int) -> Decision
         what = f"there is no ticket {command.ticket!r} in session {session.id}"
         return unknown(what, f"codeswarm ticket list {session.id}", known_names(command.ticket, session.tickets))
     attempt = ticket.live
-    if attempt is None or attempt.status is not AttemptStatus.RUNNING or not attempt.agent:
-        now = attempt.status if attempt is not None else ticket.shown_status
-        what = f"no agent is at work on ticket {ticket.id}: it is {now}"
-        return wrong_state(what, f"codeswarm work {session.id}/{ticket.id}", "there is no conversation to take over")
+    if attempt is None:
+        return resting.ask(session, ticket, command.by)
+    if attempt.status is AttemptStatus.GATING or not attempt.agent:
+        what = f"no agent is at work on ticket {ticket.id}: it is at its gate"
+        hint = f"codeswarm ticket hold {session.id}/{ticket.id}   # then again"
+        return wrong_state(what, hint, "what is judged must not change meanwhile")
     if attempt.visit is not Visit.NONE:
         return []
     return [ev.AttachRequested(ticket=ticket.id, epoch=attempt.epoch, by=command.by)]

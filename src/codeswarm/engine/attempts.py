@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary
@@ -25,6 +25,7 @@ from codeswarm.domain.leasing import gate_holder, holder, no_attempt
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.prices import Prices
 from codeswarm.domain.rejection import Rejection, invalid, stale
+from codeswarm.domain.resting import kept, left_off
 from codeswarm.domain.results import Receipt, Report, Work, first_names
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
@@ -112,7 +113,7 @@ class Attempts:
             reach("attempts.prepared")
         material = await in_thread(self._material, session, ticket, attempt, beginning)
         preparation = await in_thread(self._preparation, session, ticket, attempt, beginning, material)
-        for message in unseen_messages(session, ticket):
+        for message in unseen_messages(session, ticket) if attempt.rested is None else ():
             how = "in the prompt of a new attempt"
             delivered = cmd.DeliverMessage(message=message.number, ticket=ticket_id, epoch=epoch, how=how)
             await self._kernel.execute(session_id, delivered)
@@ -121,7 +122,10 @@ class Attempts:
     def _begin(self, session: Session, ticket: Ticket, attempt: Attempt, resume: bool) -> _Beginning:
         if attempt.start is not None:
             return _Beginning(attempt.start, attempt.conflicts)
-        beginning = self._resumed(session, ticket, attempt) if resume else None
+        if attempt.rested is not None:
+            beginning = self._left_off(session, ticket, attempt, resume)
+        else:
+            beginning = self._resumed(session, ticket, attempt) if resume else None
         beginning = beginning or self._caught_up(session, ticket, attempt)
         self._store.set_ref(refs.start(session.id, ticket.id, attempt.epoch), beginning.commit)
         self._store.sync()
@@ -140,6 +144,23 @@ class Attempts:
         message = Message(f"Go on with {ticket.id}", trailers=_trailers(session, ticket, attempt))
         commit = self._commit(self._store.tree(last), [before.start], message, attempt)
         return _Beginning(commit, before.conflicts, resumed=True)
+
+    def _left_off(self, session: Session, ticket: Ticket, attempt: Attempt, resume: bool) -> _Beginning | None:
+        """For a person: what the last attempt left, whatever became of it; None where nothing was begun.
+
+        What the ticket's own work holds already is brought up to the tip, as for an agent.
+        """
+        last = left_off(ticket, attempt.role, attempt.epoch)
+        if last is None or last.start is None:
+            return None
+        if ticket.work is not None and ticket.work in (last.head, last.start) and kept(last) in (None, ticket.work):
+            return replace(self._caught_up(session, ticket, attempt), resumed=resume)
+        files = kept(last)
+        if files is None:
+            return _Beginning(last.start, last.conflicts, resumed=resume)
+        message = Message(f"Go on with {ticket.id}", trailers=_trailers(session, ticket, attempt))
+        commit = self._commit(self._store.tree(files), [last.start], message, attempt)
+        return _Beginning(commit, last.conflicts, resumed=resume)
 
     def _caught_up(self, session: Session, ticket: Ticket, attempt: Attempt) -> _Beginning:
         """The ticket's work with the integration tip merged in; a conflict is given to a phase that can write."""

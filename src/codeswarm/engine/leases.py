@@ -164,7 +164,7 @@ class LeaseDesk:
         nothing_for: set[tuple[object, ...]] = set()
         for waiter in list(self._waiters):
             claim = waiter.claim
-            kind = (claim.roles, claim.labels, claim.agents, *claim.accounts.items())
+            kind = (claim.visits, claim.roles, claim.labels, claim.agents, *claim.accounts.items())
             if kind in nothing_for:
                 continue
             submission = self._submit(claim, sessions)
@@ -185,7 +185,7 @@ class LeaseDesk:
     def _submit(self, claim: cmd.Claim, sessions: list[Session]) -> _Submission | None:
         """Ask the sessions one after the other."""
         for session in sessions:
-            if not (session.ready or session.gates or session.without_agent):
+            if not (session.visits if claim.visits else session.ready or session.gates or session.without_agent):
                 continue  # the common case, seen before anything is decided
             try:
                 submitted = self._kernel.submit(session.id, self._in_session(claim, session.id))

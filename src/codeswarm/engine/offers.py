@@ -6,6 +6,7 @@ from pathlib import Path
 
 from codeswarm.domain.ids import GateId, TicketId, is_gate, lease_id
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.resting import left_off
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.domain.states import AttemptStatus
@@ -57,8 +58,9 @@ class Offers:
             phase=attempt.phase,
             attempt=attempt.number,
             agent=attempt.agent,
-            conversation=_conversation(ticket, attempt.agent),
-            used=_used(ticket, attempt.agent),
+            conversation=_conversation(ticket, attempt),
+            used=_used(ticket, attempt),
+            visitor=attempt.visitor if attempt.rested is not None else "",
             ask=session.settings.policy.asks,
             earlier_epochs=tuple(a.epoch for a in ticket.attempts.values() if _left_something(a)),
         )
@@ -76,16 +78,19 @@ class Offers:
         )
 
 
-def _used(ticket: Ticket, agent: str) -> Usage:
+def _used(ticket: Ticket, attempt: Attempt) -> Usage:
     """What that conversation had used when it was last heard of: its figures go on from there."""
-    earlier = _conversation(ticket, agent)
+    earlier = _conversation(ticket, attempt)
     told = [a.usage for a in ticket.attempts.values() if earlier and a.conversation == earlier and a.usage != Usage()]
     return told[-1] if told else Usage()
 
 
-def _conversation(ticket: Ticket, agent: str) -> str:
-    """That of the interrupted attempt, where the same agent is to go on."""
+def _conversation(ticket: Ticket, attempt: Attempt) -> str:
+    """That of the interrupted attempt, where the same agent is to go on; a person goes on with the last one's."""
+    if attempt.rested is not None:
+        last = left_off(ticket, attempt.role, attempt.epoch)
+        return "" if last is None else last.conversation
     if ticket.conversation_epoch is None:
         return ""
     before = ticket.attempts[ticket.conversation_epoch]
-    return before.conversation if before.agent == agent else ""
+    return before.conversation if before.agent == attempt.agent else ""

@@ -141,6 +141,11 @@ class Agents:
         markers = ("src/0.py:7",) if failure is FailureClass.CONFLICT_MARKERS else ()
         return Work(commit=commit, tree=tree_of(commit), changed_files=changed, markers=markers)
 
+    def by_hand(self, where: tuple[object, ...]) -> Work:
+        """What a person has done in the place of an agent, of which nothing is judged."""
+        commit = Commit(fake_id("work", *where))
+        return Work(commit=commit, tree=tree_of(commit), changed_files=("src/by_hand.py",))
+
     def _failure(
         self, class_: FailureClass | None, spent_s: float, now_ms: int, where: tuple[object, ...]
     ) -> Failure | None:

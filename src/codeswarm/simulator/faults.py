@@ -76,6 +76,8 @@ class Fault(StrEnum):
     MESSAGE = "message"
     SAVE_ASKED = "save_asked"
     CANCEL_SESSION = "cancel_session"
+    ATTACH = "attach"
+    """A ticket that rests is taken over by hand."""
 
 
 LEAST_RATE = 0.07

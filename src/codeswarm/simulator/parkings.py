@@ -71,13 +71,17 @@ class AgentBooks:
 
     def _leased(self, event: ev.AttemptLeased) -> Iterator[str]:
         self.leased[event.ticket, event.epoch] = event
+        if event.visitor:  # a person works where they like, and starts no agent
+            self._back(event)
+            return
         if event.phase in self.done.get(event.ticket, ()):
             yield f"phase {event.phase} of {event.ticket} is done, and was leased again at epoch {event.epoch}"
         if event.agent and (parked := self._why(event)):
             yield f"attempt {event.ticket}:{event.epoch} was leased to {event.agent}, which is {parked}"
 
     def _why(self, lease: ev.AttemptLeased) -> str:
-        found = [self.parked[name] for name in names((lease.agent, lease.account)) if name in self.parked]
+        agents = () if lease.visitor else names((lease.agent, lease.account))
+        found = [self.parked[name] for name in agents if name in self.parked]
         return f"parked: {found[0].why}" if found else ""
 
     def _parked(self, event: ev.AgentParked) -> Iterator[str]:
@@ -110,7 +114,7 @@ class AgentBooks:
         ticket = getattr(event, "ticket", None)
         for id_ in [ticket] if ticket is not None else list(self.done):
             self.done.pop(id_, None)
-        if isinstance(event, ev.TicketRetried):
+        if isinstance(event, ev.TicketRetried | ev.AttemptLeased):
             self.rungs = {key: rung for key, rung in self.rungs.items() if key[0] != event.ticket}
 
 
@@ -129,7 +133,7 @@ class Heard:
                 self._known[event.agent, event.account] = (event, at_s)
             case ev.AgentUnparked():
                 self._known.pop((event.agent, event.account), None)
-            case ev.AttemptLeased() if event.agent:
+            case ev.AttemptLeased() if event.agent and not event.visitor:
                 self._leases[session, event.ticket, event.epoch] = (event.agent, event.account)
             case ev.AttemptStarted():
                 agent = self._leases.get((session, event.ticket, event.epoch))

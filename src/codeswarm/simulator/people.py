@@ -117,7 +117,9 @@ class People:
     async def _tend(self, session: Session, ticket: Ticket) -> None:
         """Let what rests go on, or give it up for good."""
         calm = self._world.faults.stopped
-        if ticket.status is TicketStatus.ON_HOLD:
+        if ticket.status in _RESTS and self._strikes(Fault.ATTACH, session, ticket.id, self._looks):
+            await self._do(session.id, cmd.AttachPerson(ticket=ticket.id, by="cyd"))
+        elif ticket.status is TicketStatus.ON_HOLD:
             await self._do(session.id, cmd.ReleaseTicket(ticket=ticket.id, by="ada"))
         elif ticket.status is TicketStatus.FAILED:
             if ticket.generation < MOST_RETRIES + 1 + calm:
@@ -175,3 +177,4 @@ class People:
 
 
 _DONE = frozenset({TicketStatus.COMPLETE, TicketStatus.CANCELLED})
+_RESTS = frozenset({TicketStatus.ON_HOLD, TicketStatus.FAILED, TicketStatus.WAITING})

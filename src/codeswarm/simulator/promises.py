@@ -18,6 +18,7 @@ from codeswarm.domain.pipeline import Role
 from codeswarm.domain.policy import matches
 from codeswarm.domain.results import FailureClass, GateCommand
 from codeswarm.domain.settings import Settings
+from codeswarm.domain.states import Handover
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.simulator.parkings import OF_AGENTS, AgentBooks
 
@@ -59,6 +60,11 @@ class _Books:
     granted: Commit | None = None
     """The work that persons approved."""
     held: bool = False
+    failed: bool = False
+    visitor: str = ""
+    """The person whose own its live attempt is."""
+    left: Handover | None = None
+    """How they have left it."""
     landed: bool = False
     planning: bool = False
     """It lands nothing, and a plan that is rejected goes back to it."""
@@ -181,6 +187,9 @@ class Promises:
                 yield from self._landed(event)
             case _ if isinstance(event, RESTING):
                 self._rest(event.ticket, held=isinstance(event, ev.TicketHeld))
+                self.tickets[event.ticket].failed = isinstance(event, ev.TicketFailed)
+            case ev.AttachRequested() | ev.PersonAttached() | ev.PersonDetached():
+                yield from self._attached(event)
 
     # ── leases ──
 
@@ -196,6 +205,8 @@ class Promises:
             yield f"ticket {event.ticket} was leased at epoch {event.epoch} while epoch {books.live[1]} is alive"
         if early := [blocker for blocker in books.spec.blocked_by if not self.tickets[blocker].landed]:
             yield f"ticket {event.ticket} was leased before its blockers {', '.join(early)} landed"
+        if event.visitor:
+            self._visited(books, event.visitor)
         if (books.landed and not books.planning) or books.held:
             yield f"ticket {event.ticket} was leased though it {'has landed' if books.landed else 'is on hold'}"
         if books.charged >= self._settings.bounds.max_attempts:
@@ -206,10 +217,26 @@ class Promises:
             yield f"ticket {event.ticket} was leased {books.leases} times: it spins"
         yield from self._reserve(event, books, key)
 
+    def _visited(self, books: _Books, visitor: str) -> None:
+        """A person takes it over: what kept agents from it does not keep them, and what has failed begins anew."""
+        if books.failed:
+            books.charged = books.changes = books.bounces = 0
+        books.leases, books.held, books.failed, books.visitor = 0, False, False, visitor
+
+    def _attached(self, event: ev.AttachRequested | ev.PersonAttached | ev.PersonDetached) -> Iterator[str]:
+        books = self.tickets[event.ticket]
+        if isinstance(event, ev.AttachRequested):
+            if event.at_rest and books.live is not None:
+                yield f"{event.by} wants {event.ticket} as at rest, but epoch {books.live[1]} is at work on it"
+        elif books.live != (event.ticket, event.epoch):
+            yield f"{event.by} is in attempt {event.ticket}:{event.epoch}, but its live lease is {books.live}"
+        elif isinstance(event, ev.PersonDetached):
+            books.left = event.how
+
     def _reserve(self, event: ev.AttemptLeased, books: _Books, key: Key) -> Iterator[str]:
         """What an agent may cost is set aside before it starts, and all of it together stays below the cap."""
         budget = self._settings.budget
-        starts_agent = bool(event.agent)
+        starts_agent = bool(event.agent) and not event.visitor
         if starts_agent and (budget.usd is not None or budget.per_ticket_usd is not None):
             if event.reserved_usd < budget.reserve_usd:
                 what = f"{event.reserved_usd} USD aside, not {budget.reserve_usd}"
@@ -233,6 +260,8 @@ class Promises:
         if books.live != key:
             yield f"{event.kind} of {event.ticket}:{event.epoch}, but its live lease is {books.live}"
         books.live = None
+        visited, left = books.visitor, books.left
+        books.visitor, books.left = "", None
         self.over.add(key)
         reserved = self._reserved.pop(key, 0.0)
         lost = isinstance(event, ev.AttemptLost)
@@ -241,7 +270,12 @@ class Promises:
         failed = event.failure if isinstance(event, ev.AttemptFailed) and event.charged else None
         if failed is not None and failed.failure_class is FailureClass.OVER_BUDGET:
             yield f"attempt {event.ticket}:{event.epoch} is charged for a cap that it came to"
-        if isinstance(event, ev.AttemptSucceeded):
+        if visited and left is not Handover.COMPLETE:
+            if isinstance(event, ev.AttemptSucceeded) or failed is not None:
+                yield f"attempt {event.ticket}:{event.epoch} of {visited} was judged, who has said {left}"
+            if isinstance(event, ev.AttemptCancelled) and left is Handover.HAND_BACK:
+                self._worked(books, event)
+        elif isinstance(event, ev.AttemptSucceeded):
             books.charged = 0
             self._worked(books, event)
         elif isinstance(event, ev.AttemptFailed | ev.AttemptTimedOut):
@@ -249,7 +283,9 @@ class Promises:
             if event.failure.failure_class in _GOES_ON:
                 self._worked(books, event)
 
-    def _worked(self, books: _Books, event: ev.AttemptSucceeded | ev.AttemptFailed | ev.AttemptTimedOut) -> None:
+    def _worked(
+        self, books: _Books, event: ev.AttemptSucceeded | ev.AttemptFailed | ev.AttemptTimedOut | ev.AttemptCancelled
+    ) -> None:
         work = event.report.work
         if work is not None and event.report.dispute is None:
             books.work = work.commit

@@ -19,8 +19,9 @@ from codeswarm.domain.ids import Commit, GateId, TicketId, WorkerId, is_gate
 from codeswarm.domain.leasing import gate_holder, holder
 from codeswarm.domain.pipeline import AGENT_ROLES, Role
 from codeswarm.domain.rejection import Rejection
-from codeswarm.domain.results import FailureClass
+from codeswarm.domain.results import FailureClass, Report
 from codeswarm.domain.session import Attempt, Gate, Session, Ticket
+from codeswarm.domain.states import Handover
 from codeswarm.engine.leases import Leased, Pulse
 from codeswarm.errors import CodeswarmError, Refused
 from codeswarm.simulator.agents import Agents
@@ -41,6 +42,8 @@ MOST_TRIES = 60
 CLAIM_WAIT_S = 300.0
 ASKS = 0.15
 """The share of agents that ask."""
+LONGEST_VISIT_S = 600.0
+NOTHING = Report()
 _NORMAL = NormalDist()
 
 
@@ -140,6 +143,7 @@ class Worker:
         """By the lease that each works under."""
         self._tasks = [world.begin(self._slot(n, AGENT_ROLES)) for n in range(slots)]
         self._tasks.append(world.begin(self._slot(slots, frozenset({Role.VERIFIER}))))
+        self._tasks.append(world.begin(self._slot(slots + 1, frozenset())))
         self.on_crash: Callable[[Worker], None] = lambda worker: None
         self.alive = True
 
@@ -151,7 +155,7 @@ class Worker:
     # ── a slot ──
 
     async def _slot(self, number: int, roles: frozenset[Role]) -> None:
-        claim = cmd.Claim(worker=self.id, roles=roles, accounts=self._accounts)
+        claim = cmd.Claim(worker=self.id, roles=roles, accounts=self._accounts, visits=not roles)
 
         async def ask(router: Router) -> Leased | None:
             return await router.claim(claim, CLAIM_WAIT_S)
@@ -220,8 +224,8 @@ class Worker:
             with suppress(Refused, _Over):
                 await self._tell(leased, f"deliver-{message.number}", command)
 
-    async def _release(self, leased: Leased, reason: str) -> None:
-        command = cmd.ReleaseLease(subject=leased.subject, epoch=leased.epoch, reason=reason)
+    async def _release(self, leased: Leased, reason: str, report: Report = NOTHING) -> None:
+        command = cmd.ReleaseLease(subject=leased.subject, epoch=leased.epoch, reason=reason, report=report)
         with suppress(Refused, _Over):
             await self._tell(leased, "release", command)
 
@@ -240,11 +244,13 @@ class Worker:
         where = (leased.session, leased.subject, leased.epoch)
         key = {"ticket": TicketId(leased.subject), "epoch": leased.epoch}
         self._perhaps_crash(where)
-        await self._network.say("prepare", where, lambda router: self._prepare(router, leased))
+        visited = await self._network.say("prepare", where, lambda router: self._prepare(router, leased))
         await clock.sleep(faults.between(0.1, 3, "set-up", *where))
         started = cmd.StartAttempt(**key, sandbox="none", conversation=f"c-{leased.subject}-{leased.epoch}")
         await self._tell(leased, "start", started)
-        failure = await self._play(leased, where)
+        if visited and not await self._visit(leased, where):
+            return
+        failure = None if visited else await self._play(leased, where)
         if failure is None:
             head = Commit(fake_id("head", *where))
             await self._tell(leased, "gating", cmd.BeginGating(**key, commit=head))
@@ -254,12 +260,14 @@ class Worker:
             return
         await self._report(leased, where, failure)
 
-    async def _prepare(self, router: Router, leased: Leased) -> None:
-        """What the router does for a holder that begins: the start commit, with markers after a conflict."""
+    async def _prepare(self, router: Router, leased: Leased) -> bool:
+        """What the router does for a holder that begins: the start commit, with markers after a conflict. Whether the
+        attempt is a person's own.
+        """
         session = router.kernel.session(leased.session)
         ticket, attempt = _held(session, leased)
         if attempt.start is not None:
-            return
+            return attempt.rested is not None
         where = (leased.session, leased.subject, leased.epoch)
         marked = ticket.conflict == 1 and ticket.phase.writes and self._world.faults.draw("markers", *where) < 0.7
         command = cmd.PrepareAttempt(
@@ -269,6 +277,21 @@ class Worker:
             conflicts=ticket.spec.files if marked else (),
         )
         await router.kernel.execute(leased.session, command)
+        return attempt.rested is not None
+
+    async def _visit(self, leased: Leased, where: tuple[object, ...]) -> bool:
+        """A person in the place of an agent. Whether they say that the work is complete; else they have left."""
+        faults, clock = self._world.faults, self._world.clock
+        key: dict[str, Any] = {"ticket": TicketId(leased.subject), "epoch": leased.epoch}
+        await self._tell(leased, "visit", cmd.BeginVisit(**key, to="shell"))
+        snapshot = cmd.RecordSnapshot(**key, commit=Commit(fake_id("wip", *where)), files=1)
+        await clock.sleep(faults.between(1, LONGEST_VISIT_S, "visits", *where))
+        await self._tell(leased, "snapshot", snapshot)
+        how = faults.choose(tuple(Handover), "leaves", *where)
+        await self._tell(leased, "leave", cmd.EndVisit(**key, how=how))
+        if how is not Handover.COMPLETE:
+            await self._release(leased, f"they said {how}", Report(work=self._world.agents.by_hand(where)))
+        return how is Handover.COMPLETE
 
     async def _play(self, leased: Leased, where: tuple[object, ...]) -> FailureClass | None:
         """The agent at work. How it was ended, if not by itself."""

@@ -46,6 +46,7 @@ class WorkerOrder(BaseModel):
     """Where the person stood: relative names in agents' commands are looked up there."""
     labels: tuple[str, ...] = ()
     record: Path | None = None
+    only_visits: bool = False
     terms: str = ""
     """A digest of all this, which the worker presents itself with."""
 
@@ -79,6 +80,7 @@ async def serve(order: WorkerOrder, environment: Environment) -> None:
             labels=frozenset(order.labels),
             accounts=accounts(environment.login),
             terms=order.terms,
+            only_visits=order.only_visits,
         )
         keeping = asyncio.create_task(clock.keep())
         try:

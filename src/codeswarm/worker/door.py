@@ -1,7 +1,7 @@
 """The door of an attempt: a person comes in over a private socket, has a program in its box, and says how they leave.
 
 Their terminal is never handed into the box: its program has one of its own, and only bytes go to and fro. One person at
-a time; who is cut off may come again for a while, and is then taken to have handed back.
+a time; who is cut off may come again for a while, and is then taken to have left without a word.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ LONGEST_NAME = 40
 class Left:
     """How a person has left."""
 
-    how: Handover = Handover.HAND_BACK
+    how: Handover
     note: str = ""
 
 
-_WAYS = frozenset(Handover)
+_WAYS = frozenset(Handover) - {Handover.LEAVE}
 Start = Callable[[Sequence[str] | None, dict[str, str], int | None], Awaitable[Running]]
 """(command, or None for the agent's own program; environment; its terminal, or None for none) → the program."""
 
 
 class Door:
-    def __init__(self, path: Path, start: Start, clock: Clock) -> None:
+    def __init__(self, path: Path, start: Start, clock: Clock, unsaid: Handover = Handover.HAND_BACK) -> None:
+        """`unsaid`: how a person is taken to have left who has said nothing of it."""
+        self._unsaid = unsaid
         self._path = path
         self._start = start
         self._clock = clock
@@ -62,8 +64,13 @@ class Door:
                 await asyncio.wait(waited, return_when=FIRST)
                 gone.cancel()
             elif not await within(self._clock, RETURN_S, self._left) and not self._inside.locked():
-                return Left(note=f"nobody was there for {RETURN_S:g} s")
+                return Left(self._unsaid, f"nobody was there for {RETURN_S:g} s")
         return self._left.result()
+
+    def cut_off(self) -> None:
+        """Whoever is in there is taken to have left."""
+        if not self._left.done():
+            self._left.set_result(Left(self._unsaid, "cut off"))
 
     async def close(self) -> None:
         """Nobody comes in any more. Idempotent."""
@@ -97,11 +104,11 @@ class Door:
                 return  # cut off in the middle of it
             send_json(writer, ENDED, code=code, problem=problem)
         while (frame := await receive(reader)) is not None:
-            if frame[0] == VERDICT:
+            if frame[0] == VERDICT and not self._left.done():
                 said = read_json(frame[1])
-                how = Handover(said["how"]) if said.get("how") in _WAYS else Handover.HAND_BACK
+                how = Handover(said["how"]) if said.get("how") in _WAYS else self._unsaid
                 self._left.set_result(Left(how, str(said.get("note") or "")[:10_000]))
-                send(writer, DONE)
+                send_json(writer, DONE, how=how)
                 return
 
     async def _run(

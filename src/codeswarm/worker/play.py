@@ -44,6 +44,12 @@ STOP_GRACE_S = 10.0
 CANCEL_GRACE_S = 0.5
 """The same where somebody waits for it: a cancel is to be over within a second, whatever an agent makes of it."""
 BUNDLE, RESULT = "bundle.json", "result.json"
+_LEFT = {
+    Handover.HAND_BACK: "has handed it back: an agent goes on",
+    Handover.DISCARD: "had taken it over, and has discarded it",
+    Handover.LEAVE: "has left it: the ticket rests as before",
+}
+"""Why an attempt ends that a person has taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ class Play:
     async def _begin(self) -> Task:
         offer, preparation = self._offer, self._preparation
         inside = self._tools.sandbox.inside(self._workspace.box)
-        if offer.ask and not self._agent.can.ask:
+        if offer.ask and not self._agent.can.ask and not offer.visitor:
             raise AgentUnavailable(
                 f"{self._agent.spec} can't be made to ask before it runs something",
                 "policy.commands or policy.commands_deny of this session wants that",
@@ -134,7 +140,7 @@ class Play:
             )
         await asyncio.to_thread(put_bundle, self._workspace.place.run, preparation.bundle)
         lacks = await asyncio.to_thread(self._tools.sandbox.lacks, self._workspace.box.limits)
-        conversation = offer.conversation if preparation.resumed else str(uuid.uuid4())
+        conversation = offer.conversation if preparation.resumed else "" if offer.visitor else str(uuid.uuid4())
         known = preparation.resumed or not self._agent.can.name
         request = StartRequest(
             epoch=offer.epoch,
@@ -210,6 +216,9 @@ class Play:
 
     async def _talk(self, task: Task) -> Ending:
         """The conversation from its beginning to the end of its program."""
+        if self._offer.visitor:
+            self._visits.see_to(self._offer.visitor)
+            return self._left_by_hand(await self._visits.receive(task))
         conversation = self._conversation = await self._agent.open(task, self._stage)
         self._stage.vitals.started(self._tools.clock.monotonic())
         await self._tell_name(conversation.id)
@@ -256,8 +265,8 @@ class Play:
 
     def _left_by_hand(self, left: Left) -> Ending:
         """What a person who has taken over makes of the attempt."""
-        if left.how is Handover.DISCARD:
-            return Ending.failed(FailureClass.CANCELLED, "a person who had taken it over has discarded it")
+        if left.how is not Handover.COMPLETE:
+            return Ending.failed(FailureClass.CANCELLED, f"{self._visits.by} {_LEFT[left.how]}")
         return Ending(usage=self._stage.usage, summary=left.note or "completed by hand")
 
     async def _tell_name(self, name: str) -> None:
@@ -289,6 +298,8 @@ class Play:
 
     async def _bring_to_an_end(self, talking: asyncio.Task[Ending], grace_s: float) -> Ending:
         """Ask first; after a while, end it."""
+        if self._offer.visitor:
+            self._visits.cut_off()
         if self._conversation is not None:
             asking = asyncio.ensure_future(self._conversation.interrupt())
             await self._within(grace_s, talking)

@@ -72,6 +72,11 @@ class WorkerStage:
         self._metered = asyncio.Condition()
         self._running: list[Running] = []
 
+    @property
+    def home(self) -> Path:
+        """The agent's, as the host sees it."""
+        return self._box.home
+
     def reach(self, endpoint: Endpoint) -> Reached:
         self.conceal(endpoint.secret)
         return Reached.directly(endpoint) if self._way_out is None else self._way_out.reach(endpoint)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from codeswarm.agents.base import Activity, Agent, Attachable, ByHand, Task
 from codeswarm.clock import Clock
+from codeswarm.domain.states import Handover
 from codeswarm.errors import AgentUnavailable
 from codeswarm.protocol import Offer, VisitRequest
 from codeswarm.sandbox.base import Running
@@ -33,44 +35,55 @@ class Visits:
         self._line = line
         self._clock = clock
         self._place = place
-        self._by = ""
+        self._door: Door | None = None
+        self.by = ""
+        """Who wants in, or is in."""
         self.wanted = asyncio.Event()
         """Set while somebody wants in, or is in."""
 
     def see_to(self, by: str) -> bool:
         """Somebody wants in. Whether anybody is seen to."""
         if by:
-            self._by = by
+            self.by = by
             self.wanted.set()
         return self.wanted.is_set()
 
     async def receive(self, task: Task) -> Left:
         """Let the person in, and wait until they have left. `task`: what their conversation goes on with."""
         by_hand = self._by_hand(task)
-        door = Door(self._place.meta / DOOR, lambda *what: self._start(by_hand, task, *what), self._clock)
+        unsaid = Handover.LEAVE if self._offer.visitor else Handover.HAND_BACK
+        door = self._door = Door(
+            self._place.meta / DOOR, lambda *what: self._start(by_hand, task, *what), self._clock, unsaid
+        )
         self._stage.vitals.asked(self._clock.monotonic())
         try:
             await door.open()
-            await self._stage.emit(Activity("output", text=f"[{self._by} has taken over]"))
+            await self._stage.emit(Activity("output", text=f"[{self.by} has taken over]"))
             to = "shell" if by_hand is None else "conversation"
             await self._line.visit(self._offer.id, VisitRequest(epoch=self._offer.epoch, to=to))
             left = await door.left()
         finally:
             await door.close()
             self._stage.vitals.answered(self._clock.monotonic())
-        await self._stage.emit(Activity("output", text=f"[{self._by} has left: {left.how}] {left.note}".rstrip()))
+        await self._stage.emit(Activity("output", text=f"[{self.by} has left: {left.how}] {left.note}".rstrip()))
         await self._line.visit(self._offer.id, VisitRequest(epoch=self._offer.epoch, how=left.how, note=left.note))
         self.wanted.clear()
         return left
+
+    def cut_off(self) -> None:
+        """The attempt ends, and whoever is in must go. Without effect where nobody is let in."""
+        if self._door is not None:
+            self._door.cut_off()
 
     def _by_hand(self, task: Task) -> ByHand | None:
         """None: there is no conversation that a person could go on with; they get a shell."""
         if not task.conversation or not isinstance(self._agent, Attachable):
             return None
         try:
-            return self._agent.by_hand(task, self._stage)
+            found = self._agent.by_hand(task, self._stage)
         except AgentUnavailable:
             return None
+        return found if is_kept(self._stage.home, found.kept, task.conversation) else None
 
     async def _start(
         self,
@@ -90,6 +103,11 @@ class Visits:
             stdin=_or_nothing(terminal),
             stderr=asyncio.subprocess.STDOUT,
         )
+
+
+def is_kept(home: Path, where: str, conversation: str) -> bool:
+    """Whether an agent's HOME holds a conversation: a file below it that is named by that."""
+    return not where or any(conversation in path.name for path in home.glob(where))
 
 
 def _or_nothing(terminal: int | None) -> int:

@@ -27,6 +27,8 @@ from codeswarm.worker.verify import serve_gate
 CLAIM_WAIT_S = 20.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+VISITS: frozenset[Role] = frozenset()
+"""The roles of a slot that lets people in to tickets at rest: whatever these are, no agent starts."""
 
 MakeAgent = Callable[[AgentSpec], Agent]
 MakeTools = Callable[[str], Tools]
@@ -63,7 +65,9 @@ class Worker:
         labels: frozenset[str] = frozenset(),
         accounts: Mapping[str, str] = {},
         terms: str = "",
+        only_visits: bool = False,
     ) -> None:
+        """`only_visits`: it lets people in to tickets at rest, and starts no agent and no gate of the queue."""
         self._identity = identity
         self._line = line
         self._outbox = outbox
@@ -75,6 +79,7 @@ class Worker:
         self._labels = labels
         self._accounts = dict(accounts)
         self._terms = terms
+        self._only_visits = only_visits
         self._session = ""
 
     async def run(self) -> None:
@@ -83,9 +88,8 @@ class Worker:
             await self._introduce()
             await empty_outbox(self._outbox, self._line, self._log)
             async with asyncio.TaskGroup() as slots:
-                for number in range(self._slots):
-                    slots.create_task(self._supervise(f"slot {number + 1}", AGENT_ROLES))
-                slots.create_task(self._supervise("verifier", frozenset({Role.VERIFIER})))
+                for name, roles in self._all_slots().items():
+                    slots.create_task(self._supervise(name, roles))
         except* RouterUnreachable:
             self._log("the router is gone; this worker ends")
         except* _NotWanted as group:
@@ -108,6 +112,13 @@ class Worker:
             raise _NotWanted(refused.what) from refused
 
     # ── slots ──
+
+    def _all_slots(self) -> dict[str, frozenset[Role]]:
+        """One for gates and one for people beside those for agents: neither waits for an agent's end."""
+        if self._only_visits:
+            return {"visits": VISITS}
+        agents = {f"slot {number + 1}": AGENT_ROLES for number in range(self._slots)}
+        return {**agents, "verifier": frozenset({Role.VERIFIER}), "visits": VISITS}
 
     async def _supervise(self, name: str, roles: frozenset[Role]) -> None:
         """One for one: a slot that dies is started again, the others never notice."""
@@ -141,6 +152,7 @@ class Worker:
             labels=self._labels,
             accounts=self._accounts,
             wait_s=CLAIM_WAIT_S,
+            visits=roles == VISITS,
         )
         offer = await self._line.claim(request)
         if offer is None:

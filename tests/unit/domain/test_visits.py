@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId
 from codeswarm.domain.rejection import Refusal as Kind
@@ -38,16 +36,20 @@ def test_asking_twice_is_asking_once_and_letting_in_too() -> None:
     assert swarm.do(cmd.EndVisit(ticket=A, epoch=1, how=Handover.DISCARD)) == []
 
 
-@pytest.mark.parametrize("stage", ["ready", "leased", "gating"])
-def test_only_an_agent_at_work_can_be_taken_over(stage: str) -> None:
+def test_what_is_at_its_gate_or_unknown_can_not_be_taken_over() -> None:
     swarm = Swarm("a")
-    if stage == "leased":
-        swarm.claim()
-    elif stage == "gating":
-        swarm.begin("a")
-        swarm.do(cmd.BeginGating(ticket=A, epoch=1, commit=swarm.fresh("work")))
+    swarm.begin("a")
+    swarm.do(cmd.BeginGating(ticket=A, epoch=1, commit=swarm.fresh("work")))
     assert swarm.refused(cmd.AttachPerson(ticket=A, by="bob")).refusal is Kind.WRONG_STATE
     assert swarm.refused(cmd.AttachPerson(ticket=TicketId("z"), by="bob")).refusal is Kind.UNKNOWN
+
+
+def test_an_agent_that_has_not_begun_is_interrupted_as_soon_as_it_has() -> None:
+    swarm = Swarm("a")
+    swarm.claim()
+    [asked] = swarm.do(cmd.AttachPerson(ticket=A, by="bob"))
+    assert (asked.epoch, asked.at_rest) == (1, False)
+    assert swarm.attempt("a").visit is Visit.ASKED
 
 
 def test_what_is_discarded_is_not_gone_on_with() -> None:

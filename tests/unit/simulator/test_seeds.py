@@ -30,7 +30,6 @@ def test_a_thousand_seeds_with_every_fault_keep_every_promise(half: int) -> None
     assert never <= ELSEWHERE, f"no history ever comes to {sorted(never - ELSEWHERE)}"
 
 
-VISITS = {"AttachRequested", "PersonAttached", "PersonDetached"}
-ELSEWHERE = {"CommitsKept", "HostDenied", "WorkSalvaged", "SourceKept", "TicketEdited", "BlockersChanged", *VISITS}
-"""What no simulated history comes to: git's matter, a file's matter, persons who take an attempt over, and edits of a
-plan, which the random histories of single decisions go through (`tests/unit/domain/test_histories.py`)."""
+ELSEWHERE = {"CommitsKept", "HostDenied", "WorkSalvaged", "SourceKept", "TicketEdited", "BlockersChanged"}
+"""What no simulated history comes to: git's matter, a file's matter, and edits of a plan, which the random
+histories of single decisions go through (`tests/unit/domain/test_histories.py`)."""

@@ -39,6 +39,20 @@ async def test_who_never_comes_has_handed_back_after_a_while(path: Path) -> None
     assert not path.exists()
 
 
+async def test_whoever_leaves_a_ticket_at_rest_without_a_word_leaves_it_so(path: Path) -> None:
+    clock = VirtualClock()
+    door = Door(path, nothing, clock, Handover.LEAVE)
+    await door.open()
+    reader, writer = await asyncio.open_unix_connection(sock=call(path))
+    send_json(writer, HELLO)
+    send_json(writer, VERDICT, how="leave")
+    assert await receive(reader) == (DONE, b'{"how": "leave"}')
+    door.cut_off()
+    assert (await door.left()).how is Handover.LEAVE
+    writer.close()
+    await door.close()
+
+
 async def test_a_person_leaves_with_a_word_and_is_told_that_it_was_heard(path: Path) -> None:
     door = Door(path, nothing, VirtualClock())
     await door.open()
@@ -46,7 +60,7 @@ async def test_a_person_leaves_with_a_word_and_is_told_that_it_was_heard(path: P
     reader, writer = await asyncio.open_unix_connection(sock=call(path))
     send_json(writer, HELLO)
     send_json(writer, VERDICT, how="complete", note="by hand")
-    assert await receive(reader) == (DONE, b"")
+    assert await receive(reader) == (DONE, b'{"how": "complete"}')
     assert await door.left() == Left(Handover.COMPLETE, "by hand")
     writer.close()
     await door.close()
@@ -65,7 +79,7 @@ async def test_a_second_person_is_turned_away_and_a_word_that_is_none_hands_back
     assert turned_away is not None
     assert b"somebody is in there" in turned_away[1]
     send(writer, VERDICT, b"[" * 5000)
-    assert await receive(reader) == (DONE, b"")
+    assert await receive(reader) == (DONE, b'{"how": "hand_back"}')
     assert (await door.left()).how is Handover.HAND_BACK
     for each in (writer, theirs):
         each.close()

@@ -55,6 +55,10 @@ def find_claude(path_variable: str) -> str | None:
     return str(bundled) if bundled.exists() else None
 
 
+KEPT = ".claude/projects/*/*.jsonl"
+"""Where it keeps its conversations."""
+
+
 class ClaudeAgent:
     can = Capabilities(
         resume=True,
@@ -109,7 +113,7 @@ class ClaudeAgent:
         argv += ["--permission-mode", "default"]  # the person is there to be asked
         ready = ready_for_a_person(str(task.inside.workspace), given.get("ANTHROPIC_API_KEY", ""))
         environment = {**FIXED_ENVIRONMENT, **given, **task.environment()}
-        return ByHand((*ready, *argv), environment, () if is_system(executable) else (executable,))
+        return ByHand((*ready, *argv), environment, () if is_system(executable) else (executable,), KEPT)
 
     def _executable(self) -> Path:
         program = find_claude(self._login.path)

@@ -32,6 +32,8 @@ class AttemptLeased(Event):
     """Set aside for it until its cost is known."""
     reserved_tokens: int = 0
     """The same in tokens."""
+    visitor: str = ""
+    """The person who has taken a ticket at rest over: the attempt is theirs, and no agent runs in it."""
 
 
 class AttemptPrepared(Event):

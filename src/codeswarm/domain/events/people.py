@@ -111,6 +111,8 @@ class AttachRequested(Event):
     ticket: TicketId
     epoch: int
     by: str
+    at_rest: bool = False
+    """No agent is at work on the ticket: an attempt of the person's own is to begin."""
 
 
 class PersonAttached(Event):
@@ -130,6 +132,7 @@ class PersonDetached(Event):
     epoch: int
     by: str
     how: Handover
-    """hand_back: the agent goes on · complete: its work goes to the gate · discard: the attempt ends"""
+    """hand_back: the agent goes on · complete: its work goes to the gate · discard: the attempt ends · leave: so it
+    does, and the ticket rests as before, its work kept for whoever takes it over next"""
     note: str = ""
     """What they said of it, or why they were taken to have left."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from codeswarm.domain import events as ev
 from codeswarm.domain.cascade import kind_of, of_all_models, recent_bursts
 from codeswarm.domain.evolving.moves import IllegalMove, count_restart, enter_phase, make_ready, move, on
+from codeswarm.domain.evolving.resting import forgive, put_back, taken_over
 from codeswarm.domain.evolving.spending import settle_spending
 from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import take
+from codeswarm.domain.resting import handed_back
 from codeswarm.domain.results import BURSTS, RESTARTS, Contract, FailureClass, Report, Work
-from codeswarm.domain.session import Attempt, Breach, ContractRef, Draft, Feedback, Session, Spending, Ticket
-from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, Handover, TicketStatus, Visit
+from codeswarm.domain.session import Attempt, Breach, ContractRef, Draft, Feedback, Session, Spending, Ticket, Wish
+from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus, Visit, WaitReason
 
 
 @on(ev.AttemptLeased)
 def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
+    rested = taken_over(session, ticket, event) if event.visitor else None
+    wish = session.visits.pop(ticket.id, None)
     move(session, ticket, TicketStatus.IN_PROGRESS)
     role = ticket.phase.role
     ticket.epoch = ticket.live_epoch = event.epoch
@@ -33,9 +37,13 @@ def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> No
         leased_ms=at_ms,
         reserved_usd=event.reserved_usd,
         reserved_tokens=event.reserved_tokens,
+        visit=Visit.NONE if wish is None else Visit.ASKED,
+        visitor="" if wish is None else wish.by,
+        rested=rested,
     )
-    ticket.passed_over = ""
-    if event.agent:
+    if rested is None:
+        ticket.passed_over = ""
+    if event.agent and rested is None:
         session.accounts[kind_of(event.agent)] = event.account
     session.in_progress[ticket.id] = role
     for book in (session.spending, session.role_spending.setdefault(role, Spending())):
@@ -87,6 +95,9 @@ def _attempt_gating(session: Session, event: ev.AttemptGating, at_ms: int) -> No
 
 @on(ev.AttachRequested)
 def _attach_requested(session: Session, event: ev.AttachRequested, at_ms: int) -> None:
+    if event.at_rest:
+        session.visits[event.ticket] = Wish(event.by, at_ms)
+        return
     _, attempt = _attempt(session, event.ticket, event.epoch)
     attempt.visit, attempt.visitor = Visit.ASKED, event.by
 
@@ -100,7 +111,7 @@ def _person_attached(session: Session, event: ev.PersonAttached, at_ms: int) -> 
 @on(ev.PersonDetached)
 def _person_detached(session: Session, event: ev.PersonDetached, at_ms: int) -> None:
     _, attempt = _attempt(session, event.ticket, event.epoch)
-    attempt.visit, attempt.discarded = Visit.NONE, event.how is Handover.DISCARD
+    attempt.visit, attempt.left, attempt.note = Visit.NONE, event.how, event.note
 
 
 @on(ev.SnapshotTaken)
@@ -196,6 +207,10 @@ def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, stat
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     _end_attempt(session, ticket, attempt, status, event.report, at_ms)
     attempt.failure = event.failure
+    if attempt.rested is not None and not event.charged:
+        put_back(ticket, attempt)
+        make_ready(session, ticket, at_ms)
+        return
     if event.charged:
         ticket.failures += 1
     else:
@@ -255,7 +270,10 @@ def _failure_feedback(event: ev.AttemptFailed | ev.AttemptTimedOut) -> Feedback:
 def _attempt_lost(session: Session, event: ev.AttemptLost, at_ms: int) -> None:
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     _end_attempt(session, ticket, attempt, AttemptStatus.LOST, Report(usage=event.usage), at_ms)
-    _interrupted(ticket, attempt)
+    if attempt.rested is not None:
+        put_back(ticket, attempt)
+    else:
+        _interrupted(ticket, attempt)
     count_restart(session, f"{event.ticket}: {event.reason}", at_ms)
     make_ready(session, ticket, at_ms, event.retry_at_ms)
 
@@ -264,8 +282,28 @@ def _attempt_lost(session: Session, event: ev.AttemptLost, at_ms: int) -> None:
 def _attempt_cancelled(session: Session, event: ev.AttemptCancelled, at_ms: int) -> None:
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     _end_attempt(session, ticket, attempt, AttemptStatus.CANCELLED, event.report, at_ms)
-    _interrupted(ticket, attempt)
+    if attempt.rested is None:
+        _interrupted(ticket, attempt)
+    elif handed_back(attempt, event.report):
+        _given_to_an_agent(ticket, attempt, event.report)
+    else:
+        put_back(ticket, attempt)
     make_ready(session, ticket, at_ms, event.retry_at_ms)
+
+
+def _given_to_an_agent(ticket: Ticket, attempt: Attempt, report: Report) -> None:
+    """A person hands a ticket back that had rested: an agent goes on with their work, and in their conversation."""
+    work = report.work
+    assert work is not None and attempt.rested is not None
+    if not work.markers and not work.unnamed:
+        _go_on_from(ticket, attempt, work)
+    else:
+        ticket.reference = attempt.snapshot or ticket.reference
+    if attempt.rested.waiting is WaitReason.BUDGET:
+        forgive(ticket)
+    ticket.interruptions, ticket.reason = 0, ""
+    ticket.conversation_epoch = attempt.epoch if attempt.conversation and not work.unnamed else None
+    ticket.feedback = [*ticket.feedback, Feedback("hand_back", attempt.note, attempt.epoch)]
 
 
 def _interrupted(ticket: Ticket, attempt: Attempt) -> None:

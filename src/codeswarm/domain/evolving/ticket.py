@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from codeswarm.domain import events as ev
-from codeswarm.domain.budget import ticket_spent
 from codeswarm.domain.cascade import POLICY, kind_of
 from codeswarm.domain.evolving.moves import enter_phase, make_ready, move, on, send_back
+from codeswarm.domain.evolving.resting import begin_again, forgive
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import Finding
-from codeswarm.domain.session import Feedback, Session, Spent
+from codeswarm.domain.session import Feedback, Session
 from codeswarm.domain.states import TicketStatus, WaitReason
 
 
@@ -56,8 +56,7 @@ def _ticket_waiting(session: Session, event: ev.TicketWaiting, at_ms: int) -> No
 def _ticket_released(session: Session, event: ev.TicketReleased, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
     if ticket.waiting is WaitReason.BUDGET:
-        spent = ticket_spent(ticket)
-        ticket.forgiven = Spent(ticket.forgiven.usd + spent.usd, ticket.forgiven.tokens + spent.tokens)
+        forgive(ticket)
     if event.by != POLICY:
         ticket.interruptions = 0
     if event.agent:  # or a worker with the parked account would send the ticket back to wait, again and again
@@ -86,9 +85,7 @@ def _ticket_failed(session: Session, event: ev.TicketFailed, at_ms: int) -> None
 @on(ev.TicketRetried)
 def _ticket_retried(session: Session, event: ev.TicketRetried, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
-    ticket.generation += 1
-    ticket.change_rounds = ticket.bounces = ticket.disputes = 0
-    ticket.rungs = {}
+    begin_again(ticket)
     ticket.reason = ""
     if ticket.done_with_phases:
         enter_phase(ticket, next(i for i, phase in enumerate(ticket.phases) if phase.role is Role.IMPLEMENTER))

@@ -69,6 +69,7 @@ def lease_routes(engine: Engine) -> APIRouter:
             labels=body.labels,
             agents=body.capabilities,
             accounts=body.accounts,
+            visits=body.visits,
         )
         offer = await unless_gone(request, _claim(engine, wanted, body.wait_s))
         return Response(status_code=204) if offer is None else Offers(leases=(offer,))
