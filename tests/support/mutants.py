@@ -25,6 +25,7 @@ from codeswarm.domain import (
     outcome,
     parking,
     policy,
+    resting,
     settle,
     tickets,
 )
@@ -77,6 +78,8 @@ MUTANTS = (
     Mutant("who is at a cap is told over and over", metering.meter, "ticket.live.breach is None and", ""),
     Mutant("the cap of a ticket is not metered", metering._used_up, "if ticket.planning is None:", "if False:"),
     Mutant("a told cap does not reach the agent", LeaseDesk._pulse, "None if handing_back else held.hand_back", "None"),
+    Mutant("an agent goes on where a person only looked", resting.rest_again, "match rested.status:", "match None:"),
+    Mutant("what a person has left is judged", outcome._failed, "not resting.judged(attempt, class_)", "False"),
     Mutant("a refused save is never over", session._save_refused, "session.save = None", "pass"),
     Mutant("a red gate has no consequence", landing.complete_gate, "if red else", "if False else"),
     Mutant("what the disk never took is kept in memory", Kernel._forget, "self._give_up(lost, error)", "pass"),

@@ -65,6 +65,10 @@ class _Books:
     """The person whose own its live attempt is."""
     left: Handover | None = None
     """How they have left it."""
+    rested: bool = False
+    """Whether it had failed or was on hold when they took it over."""
+    must_rest: bool = False
+    """Whether it must do so again before an agent may have it."""
     landed: bool = False
     planning: bool = False
     """It lands nothing, and a plan that is rejected goes back to it."""
@@ -187,6 +191,7 @@ class Promises:
                 yield from self._landed(event)
             case _ if isinstance(event, RESTING):
                 self._rest(event.ticket, held=isinstance(event, ev.TicketHeld))
+                self.tickets[event.ticket].must_rest = False
                 self.tickets[event.ticket].failed = isinstance(event, ev.TicketFailed)
             case ev.AttachRequested() | ev.PersonAttached() | ev.PersonDetached():
                 yield from self._attached(event)
@@ -207,6 +212,8 @@ class Promises:
             yield f"ticket {event.ticket} was leased before its blockers {', '.join(early)} landed"
         if event.visitor:
             self._visited(books, event.visitor)
+        if books.must_rest:
+            yield f"ticket {event.ticket} went on by itself after a person's visit: it had rested before"
         if (books.landed and not books.planning) or books.held:
             yield f"ticket {event.ticket} was leased though it {'has landed' if books.landed else 'is on hold'}"
         if books.charged >= self._settings.bounds.max_attempts:
@@ -219,6 +226,7 @@ class Promises:
 
     def _visited(self, books: _Books, visitor: str) -> None:
         """A person takes it over: what kept agents from it does not keep them, and what has failed begins anew."""
+        books.rested, books.must_rest = books.held or books.failed, False
         if books.failed:
             books.charged = books.changes = books.bounces = 0
         books.leases, books.held, books.failed, books.visitor = 0, False, False, visitor
@@ -270,10 +278,13 @@ class Promises:
         failed = event.failure if isinstance(event, ev.AttemptFailed) and event.charged else None
         if failed is not None and failed.failure_class is FailureClass.OVER_BUDGET:
             yield f"attempt {event.ticket}:{event.epoch} is charged for a cap that it came to"
+        judged = isinstance(event, ev.AttemptSucceeded) or failed is not None
+        handed_back = isinstance(event, ev.AttemptCancelled) and left is Handover.HAND_BACK
+        books.must_rest = bool(visited) and books.rested and not judged and not handed_back
         if visited and left is not Handover.COMPLETE:
-            if isinstance(event, ev.AttemptSucceeded) or failed is not None:
+            if judged:
                 yield f"attempt {event.ticket}:{event.epoch} of {visited} was judged, who has said {left}"
-            if isinstance(event, ev.AttemptCancelled) and left is Handover.HAND_BACK:
+            if isinstance(event, ev.AttemptCancelled) and handed_back:
                 self._worked(books, event)
         elif isinstance(event, ev.AttemptSucceeded):
             books.charged = 0
