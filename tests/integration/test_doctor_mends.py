@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import real_clis
+from tests.support.registries_and_models import RIGHT
 from tests.support.set_ups import (
     GOOD,
     KEYS,
@@ -38,7 +39,6 @@ from tests.support.set_ups import (
     without_cli,
 )
 from tests.support.small_disk import SmallDisk, small_disks, why_impossible
-from tests.support.vendors import RIGHT
 from tests.support.ways_out import GO, KIND, shell
 
 LIMITED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import real_clis
+from tests.support.registries_and_models import RIGHT, Registry, Vendor, runs, served
 from tests.support.runs import SYSTEM_PATH, Finished, Place
 from tests.support.small_disk import UNSHARE
-from tests.support.vendors import RIGHT, Registry, Vendor, runs, served
 from tests.support.ways_out import GO, KIND, make_place, program, shell
 
 KEYS = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY", "gemini": "GEMINI_API_KEY"}

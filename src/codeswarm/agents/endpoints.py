@@ -121,7 +121,7 @@ class Answer:
 def ask(wire: Wire, given: Mapping[str, str]) -> Answer:
     """Ask the endpoint that the person's variables name, with the key that counts among them. Raises: nothing."""
     base = (given.get(wire.variable) or wire.usual).rstrip("/")
-    if urlsplit(base).scheme not in ("http", "https") or not _hostname(base):
+    if not _is_address(base):
         return Answer(base, silent="it is no address that begins with http:// or https://")
     key = next((name for name in wire.keys if given.get(name)), "")
     headers = {**wire.headers, **_credential(wire, given, key)}
@@ -169,11 +169,12 @@ def _ask(base: str, path: str, headers: Mapping[str, str], body: bytes | None = 
         return Answer(base, silent=str(error) or type(error).__name__)
 
 
-def _hostname(url: str) -> str:
+def _is_address(url: str) -> bool:
     try:
-        return urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return ""
+        return False
 
 
 def _read(base: str, status: int, headers: Any, body: bytes) -> Answer:
@@ -200,7 +201,7 @@ def _models(said: Any) -> list[str]:
     """Names, as both kinds of lists have them. What a server sends is shown and offered: only what looks like one."""
     rows = said.get("data", said.get("models")) if isinstance(said, dict) else None
     found = (row.get("id", row.get("name")) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
-    names = (str(name).removeprefix("models/") for name in found)
+    names = (name.removeprefix("models/") for name in found if isinstance(name, str))
     return [name for name in names if _NAME.fullmatch(name)]
 
 

@@ -1,0 +1,108 @@
+"""What is understood of an endpoint that is asked for its models: keys, addresses, lists; and of one that is odd."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from codeswarm.agents.endpoints import MOST_BYTES, WIRES, Answer, ask
+from tests.support.registries_and_models import MODELS, RIGHT, Vendor, served
+
+KEY = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY", "gemini": "GEMINI_API_KEY"}
+WHOLE = Answer("http://x", status=200, models=frozenset(MODELS), whole=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.mark.parametrize("kind", KEY)
+def test_each_vendor_is_asked_with_its_own_header(kind: str) -> None:
+    with served(Vendor()) as url:
+        base = f"{url}/v1" if kind == "codex" else url
+        right, wrong = (ask(WIRES[kind], {WIRES[kind].variable: base, KEY[kind]: key}) for key in (RIGHT, "wrong"))
+    assert (right.status, right.key, right.whole, set(right.models)) == (200, KEY[kind], True, set(MODELS))
+    assert right.at_s is not None
+    assert (right.refused, wrong.refused, wrong.silent) == (False, True, "")
+
+
+def test_a_token_of_an_account_is_never_sent() -> None:
+    with served(vendor := Vendor()) as url:
+        answer = ask(WIRES["claude"], {"ANTHROPIC_BASE_URL": url, "CLAUDE_CODE_OAUTH_TOKEN": "mine"})
+    assert (answer.key, answer.refused, answer.status) == ("", False, 401)
+    assert "mine" not in answer.words
+    assert vendor.asked == ["GET /v1/models?limit=1000"]
+
+
+@pytest.mark.parametrize(
+    ("model", "there"),
+    [
+        ("claude-opus-4-5-20251101", True),
+        ("claude-opus-4-5", True),
+        ("claude-sonnet-4-5-latest", True),
+        ("claude-opus-4", True),
+        ("claude-opus-9", False),
+        ("gpt-5", False),
+    ],
+)
+def test_a_model_is_known_by_its_name_without_the_date_too(model: str, there: bool) -> None:
+    assert WHOLE.has(model) is there
+    assert replace(WHOLE, whole=False).has(model), "nobody can say so of a list that is cut"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "refused"),
+    [
+        (401, "invalid x-api-key", True),
+        (401, "Missing scopes: api.model.read", False),
+        (403, "Your country is not supported", False),
+        (403, "API key not valid", True),
+        (400, "API key not valid. Please pass a valid API key.", True),
+        (400, "limit is too large", False),
+        (429, "too many requests", False),
+        (500, "invalid x-api-key", False),
+    ],
+)
+def test_only_a_key_that_is_refused_is_a_wrong_one(status: int, words: str, refused: bool) -> None:
+    assert Answer("http://x", status=status, words=words, key="OPENAI_API_KEY").refused is refused
+
+
+class Odd(Vendor):
+    """Answers with what it is told to."""
+
+    said: Any = None
+    status: int = 200
+
+    def answer(self, method: str, path: str, headers: Any) -> tuple[int, dict[str, Any]]:
+        return self.status, self.said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        [],
+        "models",
+        {"data": 5},
+        {"data": [None, {}, {"id": None}, {"id": 7}, {"id": "\x1b[31mred"}, {"id": "a'; rm -rf ~ #"}]},
+        {"data": [{"id": "x" * 500}]},
+        {"models": [{"name": ["deep"]}]},
+        {"data": [{"id": "good-one"}], "filler": "x" * MOST_BYTES},
+    ],
+)  # fmt: skip
+def test_whatever_it_sends_is_no_fault_and_only_names_are_taken_from_it(said: Any) -> None:
+    odd = Odd()
+    odd.said = said
+    with served(odd) as url:
+        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "k"})
+    assert answer.models == frozenset()
+
+
+@pytest.mark.parametrize(
+    "address", ["gemini.example", "ftp://x/", "http://", "http://[", "http://127.0.0.1:99999", "//x"]
+)
+def test_what_is_no_address_is_told_and_nothing_is_raised(address: str) -> None:
+    assert ask(WIRES["gemini"], {"GOOGLE_GEMINI_BASE_URL": address, "GEMINI_API_KEY": "k"}).silent
