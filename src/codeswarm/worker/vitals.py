@@ -20,7 +20,7 @@ from codeswarm.domain.settings import Patience
 from codeswarm.domain.states import AgentState
 from codeswarm.plain import visible
 from codeswarm.worker.processes import Process, Tree
-from codeswarm.worker.rate_limits import wait_s
+from codeswarm.worker.rate_limits import LONGEST_S, wait_s
 
 S = AgentState
 WORKS_ABOVE = 0.02
@@ -76,7 +76,7 @@ class Vitals:
         self._limited_until_ms: int | None = None
         self._received: int | None = None
         self._now = self._before = Vital(S.SPAWNING, now)
-        self._rested_s = 0.0
+        self._rested_s = self._limited_s = 0.0
 
     @property
     def now(self) -> Vital:
@@ -115,7 +115,7 @@ class Vitals:
         self._settle()
 
     def _be_limited(self, wait: float | None, now_ms: int) -> None:
-        if wait is not None:
+        if wait is not None and self._limited_s < LONGEST_S:
             self._limited_until, self._limited_until_ms = self._at + wait, now_ms + round(wait * 1000)
 
     def _note_command(self, activity: Activity) -> None:
@@ -176,6 +176,7 @@ class Vitals:
         """Time has passed. What of it was spent waiting for others makes nobody look dead."""
         waited_until = now if self._asked else min(now, self._limited_until)
         if waited_until > self._at:
+            self._limited_s += 0.0 if self._asked else waited_until - self._at
             self._rested_s += waited_until - self._at
             self._rest_at = waited_until
         self._at = max(self._at, now)

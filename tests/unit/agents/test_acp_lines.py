@@ -13,12 +13,13 @@ import pytest
 
 from codeswarm.agents.acp.agent import AcpAgent
 from codeswarm.agents.acp.bridges import ANY, CLAUDE, CODEX, GEMINI, bridge_in
+from codeswarm.agents.acp.talk import EXPLAINED_MAX, AcpConversation, Terms
 from codeswarm.agents.acp.words import Updates, failure_told, model_option, models_of, tokens_of
 from codeswarm.agents.base import AgentSpec, Ending, Permission
 from codeswarm.agents.lines import MAX_LINE
-from codeswarm.domain.results import FailureClass
+from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.environment import Login
-from codeswarm.testing.stage import OpenStage
+from codeswarm.testing.stage import OpenStage, QuietStage
 
 SESSION = "s-1"
 
@@ -32,6 +33,7 @@ def answer(number: int, **rest: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": number, **rest}).encode() + b"\n"
 
 
+DONE = {"stopReason": "end_turn", "usage": {"totalTokens": 30, "inputTokens": 20, "outputTokens": 10}}
 BEGUN = [answer(0, result={"protocolVersion": 1}), answer(1, result={"sessionId": SESSION})]
 CALL = {"toolCallId": "c1", "title": "ls", "kind": "execute", "rawInput": {"command": "ls -l"}}
 TURN = [
@@ -41,7 +43,7 @@ TURN = [
     update("tool_call_update", toolCallId="c1", status="completed", rawOutput="a.txt"),
     update("agent_message_chunk", content={"type": "text", "text": "Do"}),
     update("agent_message_chunk", content={"type": "text", "text": "ne."}),
-    answer(2, result={"stopReason": "end_turn", "usage": {"totalTokens": 30, "inputTokens": 20, "outputTokens": 10}}),
+    answer(2, result=DONE),
 ]
 PROGRAM = """
 import sys
@@ -193,6 +195,22 @@ async def test_a_permission_is_asked_for_and_told_by_the_option_that_says_so(tmp
     ending, _ = await played(tmp_path, [TURN[1], asks + b"\n", NEXT, TURN[-1]], stage)
     assert ending.failure is None
     assert [(question.id, question.command) for question in stage.asked] == [("c1", "ls -l")]
+
+
+async def test_who_asks_again_and_again_for_what_is_not_allowed_is_not_prompted_for_ever() -> None:
+    talk = AcpConversation("mine", ANY, QuietStage(), Terms("/w", "", "", Usage(), trusted=False, ask=True))
+    prompts = []
+
+    async def asks_again(name: str, params: Any) -> Any:
+        prompts.append(params.prompt[0].text)
+        talk._denied.append("That was not allowed: the policy says no")
+        talk._updates.spoke = True
+        return DONE
+
+    talk.id = SESSION
+    talk._request = asks_again  # type: ignore[method-assign]
+    ending = await asyncio.wait_for(talk.turn("Do it."), 10)
+    assert (ending.failure, len(prompts)) == (None, 1 + EXPLAINED_MAX)
 
 
 def test_an_agent_is_known_by_its_program_or_its_package() -> None:

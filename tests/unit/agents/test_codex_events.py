@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import random
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from codeswarm.agents.base import Ending
+from codeswarm.agents.codex import thread
 from codeswarm.agents.codex.thread import ITEMS_MAX, CodexThread, Terms
 from codeswarm.agents.codex.words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
 from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
@@ -51,10 +53,10 @@ NOW = datetime(2026, 11, 21, 3, 0, tzinfo=timezone(timedelta(hours=-5)))
 async def conversation(transcript: bytes, code: int = 0, stage: QuietStage | None = None) -> Ending:
     spoken = Spoken(transcript, code)
     spoken.said = spoken.said if stage is None else stage.said
-    thread = CodexThread(spoken, TERMS)
-    await thread.open(["codex"], {}, ())
-    ending = await thread.turn("Do ticket 7.")
-    failure = await thread.close()
+    spoken_with = CodexThread(spoken, TERMS)
+    await spoken_with.open(["codex"], {}, ())
+    ending = await spoken_with.turn("Do ticket 7.")
+    failure = await spoken_with.close()
     return ending if ending.failure else dataclasses.replace(ending, failure=failure)
 
 
@@ -206,6 +208,18 @@ def test_figures_that_are_none_are_unknown_and_not_zero() -> None:
         assert usage_of({"tokenUsage": {"total": total}}) == Usage()
 
 
+def test_the_zone_is_that_of_the_system_whatever_ours_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = thread._now().utcoffset()
+    try:
+        for zone in ("Asia/Tokyo", "America/New_York"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            assert thread._now().utcoffset() == before
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_a_command_is_told_without_the_shell_around_it() -> None:
     assert command_of({"command": "/bin/bash -lc 'echo hi; ls'"}) == "echo hi; ls"
     assert command_of({"command": "ls -l"}) == "ls -l"
@@ -220,13 +234,13 @@ def test_what_only_looks_like_a_shell_is_told_with_the_command(other: str) -> No
 
 
 def test_of_what_it_is_about_to_do_it_keeps_no_more_than_it_may_ask_about() -> None:
-    thread = CodexThread(QuietStage(), TERMS)
+    talk = CodexThread(QuietStage(), TERMS)
     for number in range(2 * ITEMS_MAX):
-        thread._note({"method": "item/started", "params": {"item": {"id": f"i{number}"}}})
-    assert len(thread._items) == ITEMS_MAX
+        talk._note({"method": "item/started", "params": {"item": {"id": f"i{number}"}}})
+    assert len(talk._items) == ITEMS_MAX
     for number in range(2 * ITEMS_MAX):
-        thread._note({"method": "item/completed", "params": {"item": {"id": f"i{number}"}}})
-    assert not thread._items
+        talk._note({"method": "item/completed", "params": {"item": {"id": f"i{number}"}}})
+    assert not talk._items
 
 
 async def many(names: list[str], seeds: range) -> list[tuple[str, int, Ending]]:

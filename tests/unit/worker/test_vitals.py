@@ -51,6 +51,16 @@ def test_it_comes_up_thinks_runs_a_command_and_thinks_again() -> None:
     assert (after.state, after.since) == (S.THINKING, 500.0)
 
 
+def test_who_only_ever_says_that_its_provider_lets_it_wait_is_believed_for_so_long_and_no_longer() -> None:
+    subject = up()
+    at = 2.0
+    while subject.says(at, "rate_limit", retry_after_s=3600).state is S.RATE_LIMITED:
+        at += 3600
+        assert at < 2 * LONGEST_S
+    assert at >= LONGEST_S
+    assert subject.vitals.left_s < float("inf")
+
+
 def test_of_commands_without_end_a_bounded_part_is_kept() -> None:
     subject = up()
     for number in range(3 * MOST_COMMANDS):

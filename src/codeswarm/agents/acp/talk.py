@@ -6,6 +6,7 @@ The only file that knows the official library.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ SET_MODEL = "session/set_model"
 """Not of the protocol any more, and what some agents have instead of a configuration option."""
 ASKED_MAX = 20
 """Questions that are open at a time."""
+EXPLAINED_MAX = 5
+"""How many further prompts of one turn tell why something was not allowed: whoever asks on for ever is let end."""
 TELL_US = {"jetbrains": {"air": {"version": 1, "capabilities": ["sessionFailure"]}}}
 """Claude's and Codex's bridges end a failed turn in good order, unless the client says that it wants to know."""
 STOPS = {
@@ -218,13 +221,14 @@ class AcpConversation:
 
     async def _prompt(self, text: str) -> Ending:
         """A prompt, and another one with every word that found no room in the one before, or came too late for it."""
-        while True:
+        for prompts in itertools.count(1):
             request = PromptRequest(session_id=self.id, prompt=[TextContentBlock(type="text", text=text)])
             result = await self._request("session_prompt", request)
             read, written = tokens_of(result)
             self._count(read, written)
             failure = self._failure_in(result, (read or 0) + (written or 0))
-            text = "\n\n".join(filter(None, (*self._denied, await self._too_late())))
+            why = self._denied if prompts <= EXPLAINED_MAX else []
+            text = "\n\n".join(filter(None, (*why, await self._too_late())))
             self._denied.clear()
             if failure is not None or not text:
                 break

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.codex.words import UNASKED, Json, activities, command_of, failure_of, paths_of, usage_of
@@ -292,4 +293,9 @@ def _items(turn: Json) -> list[Json]:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).astimezone()
+    """In the zone of the system, in which codex tells the time: it is given no TZ, though we may have one."""
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return datetime.now(ZoneInfo.from_file(file))
+    except (OSError, ValueError):
+        return datetime.now(UTC)
