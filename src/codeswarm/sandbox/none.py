@@ -81,16 +81,19 @@ class _Loose:
         self._process = process
         self._name = name
         self._confined = confined
+        self._over = False
 
     @property
     def process(self) -> asyncio.subprocess.Process:
         return self._process
 
     async def end(self) -> tuple[str, ...]:
-        group = self._process.pid
+        # Once it is gone its number may become somebody else's, who is none of ours to end.
+        group = None if self._over else self._process.pid
         await asyncio.to_thread(self._confined.end)
         left = await asyncio.to_thread(end_marked, self._name, group)
         await self._process.wait()
+        self._over = not left
         return left
 
     def exceeded(self) -> tuple[str, ...]:
