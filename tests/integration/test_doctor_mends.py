@@ -43,6 +43,7 @@ from tests.support.ways_out import GO, KIND, shell
 
 LIMITED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 """For root, too, rights are what they are for everyone."""
+TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -215,6 +216,23 @@ def test_a_token_of_an_account_is_not_sent_by_us(set_up: SetUp) -> None:
     done = shell(set_up.place, "codeswarm doctor")
     assert done.code == 0, done.out
     assert f"ok  endpoint claude: {set_up.vendor.url} answers" in done.out
+
+
+@real_clis.needs_claude
+def test_a_token_that_was_refused_while_an_agent_worked_is_told_until_there_is_another(set_up: SetUp) -> None:
+    """Only its CLI can try it: what that met is remembered, and status sends people here."""
+
+    def make(set_up: SetUp) -> None:
+        claude = real_clis.claude()
+        assert claude is not None
+        named("claude", variable("ANTHROPIC_API_KEY", None), variable(TOKEN, "sk-of-yesterday"))(set_up)
+        set_up.program("claude", f'exec {claude} "$@"')
+        done = shell(set_up.place, GO)
+        assert done.code == 4, (done.out, done.err)
+        assert "codeswarm doctor" in done.out
+
+    broken = Broken("parked claude", "was refused", f"export {TOKEN}=…", make, {"…": RIGHT}, gone=True, begins=True)
+    check(set_up, broken)
 
 
 def test_a_clock_that_is_wrong_is_seen_by_that_of_an_endpoint(set_up: SetUp) -> None:

@@ -174,6 +174,7 @@ def _configured(here: Here) -> Config:
 def _agents(here: Here) -> Iterator[Finding]:
     from codeswarm.cli.agents_here import ANY_PROGRAM, CODING_CLIS, agents_here, named_agents, usable
     from codeswarm.cli.check_endpoints import endpoints
+    from codeswarm.cli.check_parked import refused_logins
 
     found, named = agents_here(here), named_agents(here)
     firsts = {each.spec.kind for each in named if each.first}
@@ -187,6 +188,7 @@ def _agents(here: Here) -> Iterator[Finding]:
             yield Finding(f"agent {each.name}", each.works, whose, each.fix, each.first)
             told |= {each.spec.kind} & CODING_CLIS
     yield from endpoints(here, _working(found, named), named)
+    yield from refused_logins(here, firsts or {"claude"})
     yield from _without_a_cli(here)
     if not usable(found) and not named:
         yield Finding("agent command", True, ANY_PROGRAM)
