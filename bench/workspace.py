@@ -110,7 +110,7 @@ class _Bench:
         order = WorkspaceOrder(
             repository="", objects=str(self._store.path / "objects"), settings=WorkspaceSettings(kind=kind)
         )
-        home = self._places.home("bench", "ticket")
+        home = self._places.home("bench", "ticket", "implementer")
         begun = _now()
         making = maker.make(place, order, self._commit, "main", AUTHOR, home, network=False)
         workspace = loop.run(making)

@@ -91,7 +91,7 @@ class Site:
             objects=str(self.store.objects),
             settings=WorkspaceSettings(kind=self.kind, **settings),
         )
-        home = self.places.home(self.session, place.name)
+        home = self.places.home(self.session, place.name, "implementer")
         made = await self.maker.make(place, order, start, "task/t", author, home, network=False)
         self.made.append(made)
         return made

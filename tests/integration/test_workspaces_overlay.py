@@ -95,7 +95,7 @@ class Site:
 
     async def make(self, start: Commit, subject: str = "t", *, kind: str = "overlay", session: str = "s") -> Workspace:
         order = WorkspaceOrder(repository="", objects=str(self.store.objects), settings=WorkspaceSettings(kind=kind))
-        place, home = self.places.attempt(session, subject, 1), self.places.home(session, subject)
+        place, home = self.places.attempt(session, subject, 1), self.places.home(session, subject, "implementer")
         made = await self.maker.make(place, order, start, "task/t", AGENT, home, network=False)
         self.made.append(made)
         return made

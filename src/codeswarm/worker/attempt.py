@@ -55,7 +55,7 @@ class Attempt:
         self._agent = agent
         self._tools = tools
         self._place = tools.places.attempt(offer.session, offer.subject, offer.epoch)
-        self._home = tools.places.home(offer.session, offer.subject)
+        self._home = tools.places.home(offer.session, offer.subject, offer.role)
         self._brought_home = False
         self._at_work = contextlib.ExitStack()
         """Holds the folder, so that nobody else clears it up while an agent may still be in it."""

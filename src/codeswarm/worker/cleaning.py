@@ -75,7 +75,7 @@ def _unknown(place: Place, ledger: Ledger) -> Iterator[Litter]:
 def _homes(places: Places, ledger: Ledger) -> Iterator[Litter]:
     sessions = {row["id"]: row["status"] for row in ledger.table("sessions")}
     for root in _folders(places.root / HOMES):
-        session, _, ticket = root.name.partition(".")
+        session, _, ticket = root.name.partition("@")[0].partition(".")
         if session not in sessions or sessions[session] in OVER:
             yield Litter(root, "remove", "the HOME of a ticket of a session that is over", size_of(root))
             continue

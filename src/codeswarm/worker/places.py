@@ -2,7 +2,7 @@
 
 attempts/SESSION.SUBJECT.EPOCH[.gate]/   files/ (a checkout) or upper/ · work/ · mount/ (an overlay) · run/ · tmp/
                                          meta/ (ours alone)
-homes/SESSION.TICKET/                    a HOME that lasts as long as its ticket
+homes/SESSION.TICKET@ROLE/               a HOME that lasts as long as its ticket
 setup/KEY/                               what a set-up command made, by the hash of what it depends on
 lower/SESSION.COMMIT/                    checkouts under overlays, which nobody writes
 outbox/                                  completions on their way to the router
@@ -113,8 +113,11 @@ class Places:
         name = ".".join(part for part in (session, subject.replace("@", "gate-"), str(epoch), suffix) if part)
         return Place(self.root / ATTEMPTS / name)
 
-    def home(self, session: str, ticket: str) -> Path:
-        return self.root / HOMES / f"{session}.{ticket}"
+    def home(self, session: str, ticket: str, role: str) -> Path:
+        """Of each role's own: what an agent leaves there (a CLI's settings, its rules) the next one of the role obeys,
+        and whoever judges its work must not.
+        """
+        return self.root / HOMES / f"{session}.{ticket}@{role}"
 
     @property
     def setup(self) -> Path:
