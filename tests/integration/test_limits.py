@@ -12,11 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.clock import SystemClock
+from codeswarm.domain.ids import Commit
+from codeswarm.domain.results import GateCommand
 from codeswarm.sandbox import cgroups
 from codeswarm.sandbox.base import Limits, Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.testing.sandbox_contract import PATH, make_box
+from codeswarm.worker.gate import GateContext, GateRunner
+from codeswarm.worker.places import Place
+from codeswarm.worker.view import View
+from codeswarm.worker.workspace import Workspace
 from tests.support.repositories import PROBE
 
 WALLS = pytest.mark.skipif(not PROBE.works, reason=f"{PROBE.why}: {PROBE.fix}")
@@ -71,6 +78,25 @@ async def test_who_needs_more_memory_than_allowed_is_killed_and_told(sandbox: Sa
     code, out, exceeded = await ended(sandbox, tmp_path, Limits(memory_mib=64), f"{EAT}; echo ended with $?")
     assert (code, exceeded) == (0, ("64 MiB of memory",))
     assert out.splitlines()[-1] == "ended with 137"
+
+
+async def test_a_gate_that_runs_into_a_limit_is_red_and_says_so(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is killed by the kernel, and that is no accident that is worth another try."""
+    if lacks := sandbox.lacks(limits := Limits(memory_mib=64)):
+        pytest.skip(f"{lacks[0].what}: {lacks[0].why}")
+    box = replace(make_box(tmp_path), limits=limits)
+    place = Place(tmp_path / f"gate-{os.getpid()}")
+    place.create()
+    workspace = Workspace(place, View.of_checkout(place), box, PATH)
+
+    async def keep(log: bytes) -> str:
+        return ""
+
+    start = Commit("0" * 40)
+    at = GateContext("s", "t", start, start, ())
+    runner = GateRunner(sandbox, SystemClock(), keep)
+    (run,) = await runner.run(workspace, [GateCommand(name="fast", command=EAT)], at)
+    assert (run.outcome, run.reason) == ("red", "ran into its limit of 64 MiB of memory")
 
 
 async def test_within_its_limits_nothing_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -143,6 +169,9 @@ async def test_a_crash_leaves_no_core_and_wakes_no_keeper_of_cores(tmp_path: Pat
 OPEN_UP = """
 import os, sys
 from pathlib import Path
+from codeswarm.clock import SystemClock
+from codeswarm.domain.ids import Commit
+from codeswarm.domain.results import GateCommand
 from codeswarm.sandbox import cgroups
 
 group, offered = Path(sys.argv[1]), sys.argv[2]
