@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from codeswarm.sandbox.bubblewrap import probe
 from codeswarm.testing.model_server import ModelServer, Request, Say, Shell
 from tests.support.processes import of as processes_of, with_environment
 from tests.support.runs import Place, Started
+from tests.support.terminal import Terminal
 
 PROBE = probe()
 pytestmark = [
@@ -110,3 +112,26 @@ async def test_a_question_outlives_its_worker_and_its_router(place: Place, serve
     assert await again.end() == 0
     kinds = [event["kind"] for event in again.events]
     assert kinds.count("ApprovalRequested") == kinds.count("ApprovalUsed") == kinds.count("TicketLanded") == 1
+
+
+async def test_on_a_terminal_it_is_asked_where_the_run_is_watched(place: Place, server: ModelServer) -> None:
+    tickets = place.tickets([{"id": "t1", "title": "Make it", "pipeline": "single"}])
+    place.environment |= server.environment("claude")
+
+    def answered() -> tuple[int, str]:
+        with Terminal(place, "run", "--tickets", str(tickets), "--agent", "claude", timeout_s=120) as terminal:
+            terminal.until("approve / edit / reject / later [later]? ")  # the plan
+            terminal.type("approve\n")
+            terminal.until(f"asks to run `{MAKE}`")
+            terminal.until("in /codeswarm/workspace:")
+            terminal.until("approve / reject / later [later]? ")
+            terminal.type("approve\n")
+            terminal.until("1 of 1 ticket landed")
+            terminal.until("save to main?")
+            terminal.type("no\n")
+            return terminal.end(), terminal.text
+
+    code, shown = await asyncio.to_thread(answered)
+    assert code == 0, shown
+    timeline = place.run("--json", "timeline").lines()
+    assert [event["kind"] for event in timeline].count("ApprovalUsed") == 1
