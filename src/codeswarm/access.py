@@ -5,6 +5,7 @@ Looks, and never changes anything. Nothing here advises to move or to own what i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shlex
@@ -36,6 +37,26 @@ def way_out(error: OSError, path: Path) -> str | None:
         rights = "chmod -R u+rwX" if there.is_dir() else "chmod u+rw"
         return f"{rights} {name}" if _is_ours(there) else f'sudo chown -R "$(id -un)" {name}'
     return None
+
+
+def writer_of(file: Path) -> tuple[int, str] | None:
+    """Which process holds a lock for writing on a file: its number and name. None where none is to be seen."""
+    try:
+        inode, locks = file.stat().st_ino, Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for words in map(str.split, locks):
+        if words[3:4] == ["WRITE"] and words[5].rpartition(":")[2] == str(inode) and _has_open(int(words[4]), file):
+            with contextlib.suppress(OSError):  # it has ended just now
+                return int(words[4]), Path(f"/proc/{words[4]}/comm").read_text().strip()
+    return None
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    """Numbers of files are those of one file system, and what is said to be locked may be another's."""
+    with contextlib.suppress(OSError):
+        return any(each.samefile(file) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists())
+    return False
 
 
 def check_usable(folder: Path, elsewhere: str) -> None:

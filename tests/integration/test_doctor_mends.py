@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -365,6 +367,27 @@ PLACES = {
 @pytest.mark.parametrize("name", PLACES)
 def test_a_place(name: str, set_up: SetUp) -> None:
     check(set_up, PLACES[name])
+
+
+HOLD = """
+import sqlite3, sys
+held = sqlite3.connect(sys.argv[1], isolation_level=None)
+held.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_holds_the_ledger_is_named_and_ended(set_up: SetUp) -> None:
+    def make(set_up: SetUp) -> None:
+        begun(set_up)
+        argv = [sys.executable, "-c", HOLD, str(set_up.place.data / "ledger.sqlite3")]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        set_up.stack.enter_context(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+
+    check(set_up, Broken("ledger", "keeps everyone else from it", "kill ", make, begins=True))
 
 
 def test_a_ledger_that_is_damaged_is_restored(set_up: SetUp) -> None:

@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from codeswarm.access import way_out
 from codeswarm.cli.here import Here
 from codeswarm.errors import CodeswarmError
+from codeswarm.plain import visible
 
 if TYPE_CHECKING:
     from codeswarm.cli.agents_here import AgentHere, NamedAgent
@@ -42,6 +44,8 @@ _INSTALL = {
 }
 """Where a toolchain comes from that a gate needs."""
 LEAST_FREE_MIB = 200
+LONG_S = 0.3
+"""No command of ours writes to the ledger for that long in one go."""
 _ELSEWHERE = ("/var/tmp", "/tmp")  # noqa: S108 - a folder of ours is made there
 TELL_NAME = "git config --global user.name 'YOUR NAME' && git config --global user.email YOU@EXAMPLE.COM"
 
@@ -328,7 +332,23 @@ def _ledger(here: Here) -> Finding:
             seq, _ = tables.head()
     except CodeswarmError as error:
         return Finding("ledger", False, f"{error.what}: {error.why}", _mends_ledger(here) or error.hint)
+    if held := _held(here, path):
+        return held
     return Finding("ledger", True, f"{seq} events in {path}")
+
+
+def _held(here: Here, path: Path) -> Finding | None:
+    """Whether somebody keeps us from writing. A command of our own does so for a moment, and a router of ours may."""
+    from codeswarm.ledger.connection import holder
+
+    if (first := holder(path)) is None or here.live:
+        return None
+    time.sleep(LONG_S)
+    if holder(path) != first:
+        return None
+    pid, name = first
+    detail = f"{visible(name)} (process {pid}) is writing to {path}, and keeps everyone else from it"
+    return Finding("ledger", False, detail, f"kill {pid}   # or let go of it there")
 
 
 def _mends_ledger(here: Here) -> str:

@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from codeswarm.access import way_out
+from codeswarm.access import way_out, writer_of
 from codeswarm.errors import (
     FREE_SOME,
     LedgerBroken,
@@ -20,6 +20,7 @@ from codeswarm.errors import (
     LedgerUnavailable,
 )
 from codeswarm.ledger.sql import migrations
+from codeswarm.plain import visible
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -75,7 +76,18 @@ def translate(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
         return LedgerCorrupt(f"the ledger is damaged{where}", str(error), "codeswarm ledger verify")
     if primary == sqlite3.SQLITE_IOERR and not (path and path.is_dir()):
         return LedgerBroken(f"the disk failed under the ledger{where}", str(error), "check the disk, then resume")
-    return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), _way_out(path) or "try again")
+    hint = (_let_go(path) if path and primary == sqlite3.SQLITE_BUSY else _way_out(path)) or "codeswarm doctor"
+    return LedgerUnavailable(f"the ledger can't be used just now{where}", str(error), hint)
+
+
+def holder(path: Path) -> tuple[int, str] | None:
+    """The process that keeps others from writing to a ledger: its number and name."""
+    return writer_of(path.with_name(f"{path.name}-shm")) or writer_of(path)
+
+
+def _let_go(path: Path) -> str | None:
+    found = holder(path)
+    return f"kill {found[0]}   # {visible(found[1])}, which holds it; or let go of it there" if found else None
 
 
 def _way_out(path: Path | None) -> str | None:
