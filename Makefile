@@ -8,13 +8,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIS := .clis
 
-.PHONY: demo test check bench docs docs-reference format lock clean system venv clis
+.PHONY: demo test fuzz check bench docs docs-reference format lock clean system venv clis
 
 demo: venv  ## the whole swarm on a small project, offline
 	@$(BIN)/codeswarm demo
 
 test: system venv clis  ## every test; what can't run here is skipped, with the reason
 	@$(BIN)/pytest -n auto $(PYTEST)
+
+fuzz: venv  ## 100,000 damaged transcripts over all adapters of agents; FUZZ="--seed 7" for others
+	@$(BIN)/python -m tests.mutations $(FUZZ)
 
 check: venv  ## format, lint, layers, types, links of the docs
 	$(BIN)/ruff format --check src tests docs bench

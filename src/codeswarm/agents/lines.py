@@ -52,8 +52,8 @@ def read_json(text: str) -> Any:
     Python reads more than JSON: numbers that are none are refused here, halves of surrogate pairs become `?`.
     """
     try:
-        found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        if _depth(found) > MAX_DEPTH:
+        found = _DECODER.decode(text)
+        if text.count("[") + text.count("{") > MAX_DEPTH and _depth(found) > MAX_DEPTH:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
         if "\\ud" not in text.lower():
             return found
@@ -71,6 +71,9 @@ def _finite(number: str) -> float:
     if math.isinf(value := float(number)):
         _refuse(number)
     return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _depth(found: object) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import random
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from codeswarm.agents.base import Agent, AgentSpec, Ending, Task
 from codeswarm.agents.claude.agent import ClaudeAgent
@@ -22,7 +20,6 @@ from codeswarm.agents.claude.usage import usage_of
 from codeswarm.agents.claude.words import activities, failure_of
 from codeswarm.domain.results import FailureClass, ModelUsage, Usage
 from codeswarm.environment import Login
-from tests.support.garbled import fit_to_be_reported, garble
 from tests.support.stages import OpenStage, QuietStage, stream_of
 
 F = FailureClass
@@ -270,31 +267,6 @@ def test_figures_that_are_none_are_unknown_and_not_zero(result: dict[str, Any]) 
 )
 def test_a_line_of_any_shape_is_at_least_one_activity(message: dict[str, Any]) -> None:
     assert activities(message, json.dumps(message))
-
-
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
-@given(st.sampled_from(sorted(FAILURES)), st.integers(0, 2**32), st.integers(1, 3), st.sampled_from((0, 1, 137, -9)))
-def test_a_garbled_failure_is_still_a_failure(name: str, seed: int, accidents: int, code: int) -> None:
-    dice, transcript = random.Random(seed), TRANSCRIPTS[name]
-    for _ in range(accidents):
-        try:
-            transcript = garble(transcript, dice) or b"\n"
-        except ValueError:
-            continue  # what an earlier accident left is no JSON, and its values can't be exchanged
-    ending = heard(transcript, code)
-    assert ending.failure is not None
-    assert fit_to_be_reported(ending)
-
-
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
-@given(st.integers(0, 2**32), st.sampled_from((0, 0, 1)))
-def test_a_garbled_success_is_heard_without_a_fault_and_succeeds_only_by_a_whole_result(seed: int, code: int) -> None:
-    transcript = garble(SUCCESS, random.Random(seed))
-    ending = heard(transcript, code)
-    assert fit_to_be_reported(ending)
-    if ending.failure is None:
-        assert code == 0
-        assert b'"subtype":"success"' in transcript.replace(b": ", b":")
 
 
 # ── a whole run of the adapter, with a program in the CLI's place ──

@@ -18,7 +18,6 @@ from codeswarm.agents.codex import thread
 from codeswarm.agents.codex.thread import ITEMS_MAX, CodexThread, Terms
 from codeswarm.agents.codex.words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
 from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
-from tests.support.garbled import fit_to_be_reported, garble
 from tests.support.spoken import Spoken
 from tests.support.stages import QuietStage
 
@@ -241,31 +240,6 @@ def test_of_what_it_is_about_to_do_it_keeps_no_more_than_it_may_ask_about() -> N
     for number in range(2 * ITEMS_MAX):
         talk._note({"method": "item/completed", "params": {"item": {"id": f"i{number}"}}})
     assert not talk._items
-
-
-async def many(names: list[str], seeds: range) -> list[tuple[str, int, Ending]]:
-    found = []
-    for seed in seeds:
-        dice = random.Random(seed)
-        name, transcript = names[seed % len(names)], TRANSCRIPTS[names[seed % len(names)]]
-        for _ in range(1 + seed % 3):
-            try:
-                transcript = garble(transcript, dice) or b"\n"
-            except ValueError:
-                continue  # what an earlier accident left is no JSON, and its values can't be exchanged
-        found.append((name, seed, await conversation(transcript, dice.choice((0, 0, 1, 137, -9)))))
-    return found
-
-
-def test_a_garbled_failure_is_still_a_failure() -> None:
-    for name, seed, ending in asyncio.run(many(list(FAILURES), range(3000))):
-        assert ending.failure is not None, (name, seed)
-        assert fit_to_be_reported(ending)
-
-
-def test_a_garbled_success_is_heard_without_a_fault() -> None:
-    for _, seed, ending in asyncio.run(many(["success"], range(500))):
-        assert fit_to_be_reported(ending), seed
 
 
 def test_two_threads_in_one_stream_are_not_taken_for_each_other() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import random
 import stat
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from codeswarm.agents.base import AgentSpec, Ending
 from codeswarm.agents.gemini import GeminiAgent, model_of, version_of
 from codeswarm.domain.results import FailureClass as F, Usage
 from codeswarm.environment import Login
-from tests.support.garbled import fit_to_be_reported, garble
 from tests.support.spoken import Spoken
 from tests.support.stages import QuietStage
 
@@ -82,32 +80,6 @@ def test_a_turn_without_its_end_is_a_crash_whatever_the_exit_code() -> None:
     for kept in range(len(lines)):
         for code in (0, -15):
             assert heard(b"".join(lines[:kept]), code).failure is not None
-
-
-async def many(names: list[str], seeds: range) -> list[tuple[str, int, Ending]]:
-    found = []
-    for seed in seeds:
-        dice, name = random.Random(seed), names[seed % len(names)]
-        transcript = TRANSCRIPTS[name]
-        for _ in range(1 + seed % 3):
-            try:
-                transcript = garble(transcript, dice) or b"\n"
-            except ValueError:
-                continue  # what an earlier accident left is no JSON, and its values can't be exchanged
-        found.append((name, seed, await conversation(transcript, dice.choice((0, 0, 1, 137, -9)))))
-    return found
-
-
-def test_a_garbled_failure_is_still_a_failure() -> None:
-    names = [name for name in FAILURES if name != "error_in_stream"]  # which is told by a number alone
-    for name, seed, ending in asyncio.run(many(names, range(1000))):
-        assert ending.failure is not None, (name, seed)
-        assert fit_to_be_reported(ending)
-
-
-def test_a_garbled_success_is_heard_without_a_fault() -> None:
-    for _, seed, ending in asyncio.run(many(["success"], range(300))):
-        assert fit_to_be_reported(ending), seed
 
 
 # ── the program ──

@@ -132,8 +132,23 @@ def test_a_recorded_death_by_a_signal_is_a_death_by_that_signal(tmp_path: Path) 
     assert play(path, tmp_path / "work").returncode == -9
 
 
-def test_a_recording_without_an_end_ends_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        '{"type": "end", "exi',
+        '{"type": "end"}',
+        '{"type": "end", "exit": 256}',
+        '{"type": "end", "exit": false}',
+        '{"type": "end", "exit": "0"}',
+        '{"type": "end", "signal": 0}',
+        '{"type": "end", "signal": 18}',
+        "[]",
+        "\0",
+    ],
+)
+def test_a_recording_whose_end_is_missing_or_none_is_no_success(tmp_path: Path, end: str) -> None:
     path = tmp_path / "r.jsonl"
-    path.write_text('{"t": 0, "type": "assistant", "text": "cut off"}\n')
+    path.write_text('{"t": 0, "type": "assistant", "text": "cut off"}\n' + end)
     (tmp_path / "work").mkdir()
-    assert play(path, tmp_path / "work").returncode == 0
+    assert play(path, tmp_path / "work").returncode != 0

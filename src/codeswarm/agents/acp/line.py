@@ -28,8 +28,8 @@ class AcpLine:
         self._asked = 0
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Raises: ConnectionError."""
-        if not self._write(message):
+        """Raises: ConnectionError, for a request; an answer that nobody takes any more is nobody's fault."""
+        if not self._write(message) and "method" in message:
             raise ConnectionError("the agent takes nothing more")
 
     async def receive(self) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ from acp.utils import serialize_params
 from pydantic import BaseModel, ValidationError
 
 from codeswarm.agents.acp.bridges import Bridge, bridge_called
-from codeswarm.agents.acp.line import AcpLine, is_update
+from codeswarm.agents.acp.line import REQUESTS_MAX, AcpLine, is_answer, is_update
 from codeswarm.agents.acp.words import Json, Updates, failure_told, mapping_in, model_option, models_of, tokens_of
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.failures import Sign, classify
@@ -105,6 +105,10 @@ class AcpConversation:
         """What it has not been told yet of why something was not allowed."""
         self._read, self._written = terms.used.input_tokens or 0, terms.used.output_tokens or 0
         self._counted = False
+        self._answered: set[int] = set()
+        """Requests of ours that have their answer."""
+        self._late: Failure | None = None
+        """What a second answer says against its first."""
         self._closed: asyncio.Task[Failure | None] | None = None
 
     # ── beginning ──
@@ -273,8 +277,8 @@ class AcpConversation:
         for task in steering:
             task.cancel()
         await asyncio.gather(*steering, return_exceptions=True)
-        if code == 0:
-            return None
+        if code == 0 or self._late is not None:
+            return self._late
         return Failure(failure_class=FailureClass.CRASHED, message=f"{self._name} exited with {code} after its turn")
 
     # ── what it says ──
@@ -291,10 +295,22 @@ class AcpConversation:
                 if not self._quiet:
                     await self._stage.emit(activity)
         else:
+            self._note_a_second_answer(message)
             passed = self._line.pass_on(message)
             await self._stage.emit(Activity("output", text=f"[{message.get('method', 'answer')}]"[:SHOWN], raw=line))
             if passed:
                 await asyncio.sleep(0)  # the library comes to it before the next line
+
+    def _note_a_second_answer(self, message: Json) -> None:
+        """Of two answers to one request the library takes the first: one that refuses it counts all the same."""
+        if not is_answer(message):
+            return
+        id_, result = message["id"], message.get("result")
+        stop = result.get("stopReason", "end_turn") if isinstance(result, dict) else "nothing"
+        if id_ in self._answered and stop != "end_turn":
+            self._late = self._late or self._failed(FailureClass.CRASHED, f"it answered twice, and then with {stop}")
+        if len(self._answered) < REQUESTS_MAX:
+            self._answered.add(id_)
 
     # ── what it asks ──
 

@@ -124,6 +124,8 @@ class ApiConversation:
         """How many have been said into running turns: a turn ends when all of them have become part of it."""
         self._said = ""
         self._usage = Usage()
+        self._late: Failure | None = None
+        """What an end tells that nobody waited for."""
         self._closed: asyncio.Task[Failure | None] | None = None
 
     async def start(self, environment: Mapping[str, str]) -> None:
@@ -163,8 +165,8 @@ class ApiConversation:
 
     async def _close(self) -> Failure | None:
         code = await self.program.finish()
-        if code == 0:
-            return None
+        if code == 0 or self._late is not None:
+            return self._late
         return Failure(failure_class=FailureClass.CRASHED, message=f"api: the loop exited with {code} after its turn")
 
     async def hear(self, line: str, cut: int) -> None:
@@ -187,7 +189,10 @@ class ApiConversation:
     async def _end(self, message: Mapping[str, Any], line: str) -> None:
         await self._stage.emit(Activity("turn", text=str(message.get("said", "")), data=message, raw=line))
         heard = message.get("heard")
-        if self._answer is None or self._answer.done() or (isinstance(heard, int) and heard < self._words):
+        if self._answer is None or self._answer.done():
+            self._late = self._late or failure_of(message)
+            return
+        if isinstance(heard, int) and heard < self._words:
             return  # A word came at its last moment: another turn has begun with it.
         self._answer.set_result(message)
 

@@ -116,7 +116,8 @@ class ClaudeConversation:
 
     def _has_answered(self, result: Mapping[str, Any]) -> None:
         if self._answer is None or self._answer.done():
-            self._late = result
+            if self._late is None or failure_of(self._late, {}) is None:
+                self._late = result  # a failure is not taken back
         else:
             self._answer.set_result(result)
 

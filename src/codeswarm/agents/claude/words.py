@@ -29,7 +29,7 @@ def activities(message: Mapping[str, Any], raw: str) -> list[Activity]:
         ]
     elif kind == "rate_limit_event":
         found = [Activity("rate_limit", data=dict(message))]
-    elif kind == "system" and message.get("subtype") == "api_retry" and message.get("error_status") in BUSY:
+    elif kind == "system" and message.get("subtype") == "api_retry" and _status(message.get("error_status")) in BUSY:
         found = [Activity("rate_limit", text=str(message.get("error", "")), data=dict(message))]
     elif kind == "result":
         usage = usage_of(message)
@@ -95,17 +95,21 @@ def failure_of(result: Mapping[str, Any], rate_limit: Mapping[str, Any]) -> Fail
     if result.get("is_error") is False and result.get("subtype") == "success":
         return None
     text = str(result.get("result") or _plain_list(result.get("errors")) or result.get("subtype") or "")
-    status = result.get("api_error_status")
+    status = _status(result.get("api_error_status"))
     names = {str(result.get(key, "")) for key in ("api_error_type", "terminal_reason", "subtype")}
     rejected = {REJECTED} if rate_limit.get("status") == "rejected" else set()
     said = f"{text} {result.get('api_error_type', '')}"
-    sign = Sign(said, status if isinstance(status, int) else None, frozenset(names | rejected))
+    sign = Sign(said, status, frozenset(names | rejected))
     class_ = classify(sign, FAILURES)
     return Failure(
         failure_class=class_,
         message=f"claude: {text[:500]}" + (f" (HTTP {status})" if status else ""),
         retry_at_ms=moment_ms(rate_limit.get("resetsAt")) if class_ is FailureClass.QUOTA else None,
     )
+
+
+def _status(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _plain_list(errors: object) -> str:

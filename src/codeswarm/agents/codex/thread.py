@@ -67,6 +67,10 @@ class CodexThread:
         self._items: dict[str, Json] = {}
         """What it is about to do, by the name of the item."""
         self._waits = 0
+        self._ended = ""
+        """The turn that came to its end last."""
+        self._late: Failure | None = None
+        """What the server says against that turn after its end."""
         self._asking: set[asyncio.Task[None]] = set()
         self._closed: asyncio.Task[Failure | None] | None = None
 
@@ -135,7 +139,7 @@ class CodexThread:
         return Ending(failure=failure)
 
     async def _ending(self, turn: _Turn) -> Ending:
-        result = turn.ended.result()
+        result, self._ended = turn.ended.result(), turn.id
         for item in _items(result):
             self._said = str(item.get("text") or self._said) if item.get("type") == "agentMessage" else self._said
         await self._stage.emit(Activity("turn", text=self._said))
@@ -181,8 +185,8 @@ class CodexThread:
         for asking in self._asking:
             asking.cancel()
         code = await self._program.finish()
-        if code == 0:
-            return None
+        if code == 0 or self._late is not None:
+            return self._late
         return Failure(failure_class=FailureClass.CRASHED, message=f"codex exited with {code} after its turn")
 
     # ── what it says ──
@@ -227,9 +231,13 @@ class CodexThread:
 
     def _watch_for_the_end(self, message: Json) -> None:
         turn, params = self._turn, message.get("params")
-        if turn is None or turn.ended.done() or not isinstance(params, dict):
+        if not isinstance(params, dict):
             return
         ended = params.get("turn")
+        if turn is None or turn.ended.done():
+            if message.get("method") == "turn/completed" and isinstance(ended, dict):
+                self._note_a_second_end(ended, turn.id if turn else self._ended)
+            return
         if message.get("method") == "turn/completed" and isinstance(ended, dict):
             if (params.get("threadId"), ended.get("id")) == (self.id, turn.id):
                 turn.ended.set_result(ended)
@@ -241,6 +249,11 @@ class CodexThread:
         if self._waits >= WAITS:
             self._stop(turn)
             turn.ended.set_result({"status": "failed", "error": params.get("error")})
+
+    def _note_a_second_end(self, ended: Json, id_: str) -> None:
+        """A turn that ended well and then did not has failed."""
+        if ended.get("id") == id_ and self._late is None:
+            self._late = self._failure(_Turn(id=id_), ended)
 
     def _end_unread(self, line: str) -> None:
         """The end of a turn in a line that is too long to be read is an end, and none of success."""

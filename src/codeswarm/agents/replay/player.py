@@ -16,25 +16,35 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Any
 
-FILES = {"write", "delete"}
+
+def play(recording: Iterable[str], act: Callable[[dict[str, Any]], None], clock: Any = time) -> int:
+    """How the attempt ended: its exit code, or less than 0 for the signal that ended it.
+
+    Raises: EOFError for a recording without its end, which tells of no success; ValueError for what is no recording.
+    """
+    began = clock.monotonic()
+    for line in recording:
+        step = json.loads(line)
+        delay = step.get("t", 0.0) - (clock.monotonic() - began)
+        if delay > 0:
+            clock.sleep(delay)
+        if step["type"] == "end":
+            return code_of(step)
+        act(step)
+        if step["type"] == "await":
+            began = clock.monotonic() - step.get("t", 0.0)
+    raise EOFError("the recording breaks off before its end")
 
 
-def play(path: str) -> None:
-    began = time.monotonic()
-    with open(path, encoding="utf-8") as recording:
-        for line in recording:
-            step = json.loads(line)
-            delay = step.get("t", 0.0) - (time.monotonic() - began)
-            if delay > 0:
-                time.sleep(delay)
-            if step["type"] == "await":
-                say(step)
-                sys.stdin.readline()
-                began = time.monotonic() - step.get("t", 0.0)
-            else:
-                act(step)
+def code_of(end: dict[str, Any]) -> int:
+    """What a program's end is as a number. Only a number that is there is one, and only 0 itself is a success."""
+    number = end["signal"] if "signal" in end else end["exit"]
+    if type(number) is not int or not ("signal" in end) <= number <= 255:
+        raise ValueError(f"{number!r} is no end of a program")
+    return -number if "signal" in end else number
 
 
 def act(step: dict[str, Any]) -> None:
@@ -48,13 +58,18 @@ def act(step: dict[str, Any]) -> None:
                 json.dump(step["value"], result)
         case "hang":
             signal.pause()
-        case "end":
-            sys.stdout.flush()
-            if "signal" in step:
-                os.kill(os.getpid(), step["signal"])
-            os._exit(step.get("exit", 0))
+        case "await":
+            say(step)
+            sys.stdin.readline()
         case _:
             say(step)
+
+
+def leave(code: int) -> None:
+    sys.stdout.flush()
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    os._exit(code if code >= 0 else 1)  # a signal that ends nothing is no success either
 
 
 def write(step: dict[str, Any]) -> None:
@@ -90,4 +105,5 @@ def say(step: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    play(sys.argv[1])
+    with open(sys.argv[1], encoding="utf-8") as lines:
+        leave(play(lines, act))

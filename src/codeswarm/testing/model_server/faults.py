@@ -58,6 +58,19 @@ class ContextOverflow:
     """400: the prompt is too long. OpenAI says so within the stream, by `response.failed`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Whatever an HTTP server, or what stands before it, may say: a status, headers, a body in pieces as they are.
+
+    With `cut` the connection is closed behind them, in the midst of the body.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: tuple[bytes, ...] = ()
+    cut: bool = False
+
+
 # ── broken on the way ────────────────────────────────────────────────────────────────────────────────────────
 
 _NEVER_ENDING = Turn(Say("This answer is broken off before it says what it was going to say, as it was told to be."))
@@ -133,6 +146,13 @@ Refusal = (
     | ContextOverflow
 )
 Break = (
-    HangBeforeHeaders | HangInStream | ErrorInStream | GarbageInStream | DropBeforeHeaders | DropInStream | SlowStream
+    Raw
+    | HangBeforeHeaders
+    | HangInStream
+    | ErrorInStream
+    | GarbageInStream
+    | DropBeforeHeaders
+    | DropInStream
+    | SlowStream
 )
 Fault = Refusal | Break

@@ -90,6 +90,8 @@ def respond(wire: WireFormat, request: Request, reply: Reply) -> Response:
     match reply:
         case faults.DropBeforeHeaders():
             return (Drop(),)
+        case faults.Raw(status, headers, body, cut):
+            return Head(status, headers), *body, *((Drop(),) if cut else ())
         case faults.HangBeforeHeaders(turn):
             return Hang(), *_spoken(wire, request, as_turn(turn))
         case faults.SlowStream(delay_s, turn):
