@@ -119,6 +119,7 @@ async def test_it_lands_three_tickets(tmp_path: Path, kind: Kind) -> None:
             env=kind.environment(server),
         )  # fmt: skip
         code = await run.end()
+    assert [event["data"]["host"] for event in run.events if event["kind"] == "HostDenied"] == []
     kinds = [event["kind"] for event in run.events]
     assert (code, script.refused) == (0, []), (run.error, kinds[-10:])
     assert kinds.count("TicketLanded") == len(TICKETS)

@@ -80,6 +80,7 @@ class Heard(QuietStage):
         super().__init__()
         self._out = Out(parts)
         self._code = code
+        self.transport = SimpleNamespace(get_write_buffer_size=lambda: 0)
         self.process: Any = SimpleNamespace(
             stdin=self, stdout=self._out, stderr=Errors(), returncode=code, wait=self.wait, pid=0
         )

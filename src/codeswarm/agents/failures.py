@@ -43,13 +43,17 @@ class Row:
 Table = Sequence[Row]
 
 BY_STATUS: tuple[Row, ...] = (
-    Row(FailureClass.AUTH, statuses=(401, 403)),
+    Row(FailureClass.QUOTA, statuses=(402,)),
+    Row(FailureClass.AUTH, statuses=(401, 403, 451)),
     Row(FailureClass.UNKNOWN_MODEL, statuses=(404,)),
     Row(FailureClass.CONTEXT_OVERFLOW, statuses=(413,)),
     Row(FailureClass.RATE_LIMITED, statuses=(429,)),
-    Row(FailureClass.OVERLOADED, statuses=(500, 502, 503, 504, 529)),
+    Row(FailureClass.OVERLOADED, statuses=(408, 425, *range(500, 600))),
 )
-"""What statuses mean where no word says more: the end of most tables."""
+"""What statuses mean where no word says more: the end of most tables. Above 511 they are those of gateways.
+
+Where a provider may not serve (451), a person must choose another: it is told as a login that is refused.
+"""
 
 
 def classify(sign: Sign, table: Table) -> FailureClass:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, NoReturn
 
 MAX_LINE = 1 << 20
@@ -18,7 +18,7 @@ LAST_SECOND = 2**33
 """In the year 2242."""
 
 
-async def read_lines(stream: asyncio.StreamReader) -> AsyncIterator[tuple[str, int]]:
+async def read_lines(stream: asyncio.StreamReader) -> AsyncGenerator[tuple[str, int], None]:
     """Each line without its end, and how many bytes were cut off it.
 
     Memory stays bounded whatever the stream holds; undecodable bytes become replacement characters.

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.base import Activity, Stage
-from codeswarm.agents.lines import read_lines
+from codeswarm.agents.lines import CHUNK, read_lines
 from codeswarm.domain.results import Failure, FailureClass
 from codeswarm.process import KILLED, exited
 from codeswarm.sandbox.base import Running
 from codeswarm.waiting import first_of
 
+MUTE_S = 5.0
+"""How long a program that has closed its output, and so can't end its turn any more, may take to go."""
+ERRORS_MAX = 10_000
+"""Lines of standard error that are told: a flood of them would cost more than the work."""
 SHOWN = 2000
 """Characters of a line that is only shown."""
 UNREAD_MAX = 16 << 20
@@ -38,6 +42,9 @@ class Program:
         self._stage = stage
         self._running = running
         self._hear = hear
+        self._mute = False
+        """It was ended, since it had closed its output before the end of its turn."""
+        self._output_closed = asyncio.get_running_loop().create_future()
         self._all_said = asyncio.ensure_future(self._listen())
 
     @classmethod
@@ -58,7 +65,12 @@ class Program:
 
     async def answered(self, answer: asyncio.Future[Any]) -> bool:
         """Wait for an answer that listening brings, or for the end of the program. Whether it came."""
-        await asyncio.wait({answer, self._all_said}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({answer, self._all_said, self._output_closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done() and not self._all_said.done():
+            await asyncio.wait({self._all_said}, timeout=MUTE_S)
+            self._mute = not self._all_said.done()
+            await self._running.end()
+            await asyncio.wait({self._all_said})
         if self._all_said.done():
             self._all_said.result()
         return answer.done()
@@ -75,6 +87,9 @@ class Program:
     async def ended(self) -> Failure:
         """How it ended, once it has, though its turn had not."""
         code = await self.finish()
+        if self._mute:
+            what = f"{self.name} closed its output before the end of its turn, and went on"
+            return Failure(failure_class=FailureClass.CRASHED, message=what)
         how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
         detail = f"{self.name} {how} before the end of its turn: {self.errors.strip()[-300:]}".rstrip(": ")
         class_ = FailureClass.LOST if code in KILLED else FailureClass.CRASHED
@@ -88,14 +103,26 @@ class Program:
 
     async def _listen_to_output(self) -> None:
         assert self._running.process.stdout is not None
-        async for line, cut in read_lines(self._running.process.stdout):
-            await self._hear(line, cut)
+        try:
+            async for line, cut in read_lines(self._running.process.stdout):
+                await self._hear(line, cut)
+        finally:
+            self._output_closed.set_result(None)
 
     async def _listen_to_errors(self) -> None:
         assert self._running.process.stderr is not None
-        async for line, _ in read_lines(self._running.process.stderr):
-            self.errors = f"{self.errors}\n{line}"[-SHOWN:]
-            await self._stage.emit(Activity("output", text=line[:SHOWN]))
+        stream, left = self._running.process.stderr, ERRORS_MAX
+        async with contextlib.aclosing(read_lines(stream)) as lines:
+            async for line, _ in lines:
+                self.errors = f"{self.errors}\n{line}"[-SHOWN:]
+                await self._stage.emit(Activity("output", text=line[:SHOWN]))
+                if (left := left - 1) == 0:
+                    break
+        if left == 0:
+            told = f"[{self.name}: more than {ERRORS_MAX} lines on standard error; the rest is left out]"
+            await self._stage.emit(Activity("output", text=told))
+        while chunk := await stream.read(CHUNK):
+            self.errors = (self.errors + chunk[-SHOWN:].decode(errors="replace"))[-SHOWN:]
 
 
 async def end_with_main(running: Running, stop: asyncio.Event | None = None) -> None:

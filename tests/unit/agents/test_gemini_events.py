@@ -14,7 +14,7 @@ from codeswarm.agents.acp.bridges import GEMINI
 from codeswarm.agents.acp.talk import AcpConversation, Terms
 from codeswarm.agents.base import AgentSpec, Ending
 from codeswarm.agents.gemini import GeminiAgent, model_of, version_of
-from codeswarm.domain.results import FailureClass as F, Usage
+from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
 from codeswarm.environment import Login
 from tests.support.spoken import Spoken
 from tests.support.stages import QuietStage
@@ -57,7 +57,8 @@ def heard(transcript: bytes, code: int = 0, stage: QuietStage | None = None) -> 
 def test_a_turn_that_went_well_is_heard_as_what_was_said_and_used() -> None:
     stage = QuietStage()
     ending = heard(SUCCESS, 0, stage)
-    assert ending == Ending(usage=Usage(input_tokens=6000, output_tokens=90), summary="Done.")
+    row = ModelUsage(model="gemini-2.5-pro", input_tokens=6000, output_tokens=90)
+    assert ending == Ending(usage=Usage(input_tokens=6000, output_tokens=90, models=(row,)), summary="Done.")
     said = [activity.type for activity in stage.said if activity.type not in ("output", "reasoning")]
     assert [said[0], *said[-3:]] == ["assistant", "assistant", "usage", "turn"]
     assert {"command_started", "command_completed", "file_change"} <= set(said)

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,18 @@ from pydantic import BaseModel, ValidationError
 
 from codeswarm.agents.acp.bridges import Bridge, bridge_called
 from codeswarm.agents.acp.line import REQUESTS_MAX, AcpLine, is_answer, is_update
-from codeswarm.agents.acp.words import Json, Updates, failure_told, mapping_in, model_option, models_of, tokens_of
+from codeswarm.agents.acp.words import (
+    Json,
+    Updates,
+    add_up,
+    failure_told,
+    mapping_in,
+    model_option,
+    models_of,
+    rows_of,
+    tokens_of,
+    told_back_ms,
+)
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.failures import Sign, classify
 from codeswarm.agents.lines import read_object
@@ -105,6 +117,7 @@ class AcpConversation:
         """What it has not been told yet of why something was not allowed."""
         self._read, self._written = terms.used.input_tokens or 0, terms.used.output_tokens or 0
         self._counted = False
+        self._by_model = {row.model: row for row in terms.used.models}
         self._answered: set[int] = set()
         """Requests of ours that have their answer."""
         self._late: Failure | None = None
@@ -160,6 +173,7 @@ class AcpConversation:
             return await self._take_up()
         except RequestError:
             self._read = self._written = 0
+            self._by_model.clear()
             return await self._new()
 
     async def _take_up(self) -> Json:
@@ -230,6 +244,7 @@ class AcpConversation:
             result = await self._request("session_prompt", request)
             read, written = tokens_of(result)
             self._count(read, written)
+            add_up(self._by_model, rows_of(result))
             failure = self._failure_in(result, (read or 0) + (written or 0))
             why = self._denied if prompts <= EXPLAINED_MAX else []
             text = "\n\n".join(filter(None, (*why, await self._too_late())))
@@ -352,7 +367,10 @@ class AcpConversation:
 
     def _usage(self) -> Usage:
         read, written = (self._read, self._written) if self._counted else (None, None)
-        return Usage.told(read, written, self._updates.cost_usd)
+        told = Usage.told(read, written, self._updates.cost_usd)
+        rows = tuple(self._by_model.values())
+        whole = told.tokens == sum(row.input_tokens + row.output_tokens for row in rows)  # else a part has no name
+        return told.model_copy(update={"models": rows}) if rows and whole else told
 
     def _failure_in(self, result: Json, tokens: int) -> Failure | None:
         """What an answered prompt tells against itself. Success must be said, and something have been done for it."""
@@ -379,7 +397,9 @@ class AcpConversation:
         return self._failed(classify(Sign(text, status, frozenset(names)), self._bridge.failures), text)
 
     def _failed(self, class_: FailureClass, text: str) -> Failure:
-        return Failure(failure_class=class_, message=f"{self._name}: {text[:500]}")
+        waits = class_ in (FailureClass.QUOTA, FailureClass.RATE_LIMITED)
+        back_ms = told_back_ms(text, datetime.now(UTC).astimezone()) if waits else None
+        return Failure(failure_class=class_, message=f"{self._name}: {text[:500]}", retry_at_ms=back_ms)
 
 
 def _introduction() -> InitializeRequest:

@@ -5,16 +5,21 @@ Read leniently: agents are older and newer than any library, and what can't be u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from codeswarm.agents.base import Activity
-from codeswarm.domain.results import Usage
+from codeswarm.agents.codex.words import told_moment_ms
+from codeswarm.domain.results import ModelUsage, Usage
 
 Json = Mapping[str, Any]
 SHOWN = 4000
 CALLS_MAX = 1000
 SAID_MAX = 1 << 18
+MOST_MODELS = 20
+HARMLESS = ("warning", "info", "hint")
 _CHANGES = ("edit", "delete", "move")
 
 
@@ -128,10 +133,40 @@ def tokens_of(result: Json) -> tuple[int | None, int | None]:
     return _count(counts.get("input_tokens")), _count(counts.get("output_tokens"))
 
 
+def rows_of(result: Json) -> list[ModelUsage]:
+    """What each model read and wrote in a turn, as Gemini CLI tells it at the turn's end."""
+    told = mapping_in(result, "_meta", "quota").get("model_usage")
+    found: list[ModelUsage] = []
+    for row in told[:MOST_MODELS] if isinstance(told, list) else ():
+        counts = mapping_in(row, "token_count")
+        name = row.get("model") if isinstance(row, dict) else None
+        found += Usage.told(counts.get("input_tokens"), counts.get("output_tokens"), model=name).models
+    return found
+
+
+def add_up(by_model: dict[str, ModelUsage], rows: Iterable[ModelUsage]) -> None:
+    """Agents count by the turn; a conversation's rows are the sums."""
+    for row in rows:
+        before = by_model.get(row.model, ModelUsage(model=row.model))
+        read, wrote = before.input_tokens + row.input_tokens, before.output_tokens + row.output_tokens
+        if len(by_model) < MOST_MODELS or row.model in by_model:
+            by_model[row.model] = before.model_copy(update={"input_tokens": read, "output_tokens": wrote})
+
+
+_AGAIN = re.compile(r"Suggested retry after (\d{1,7}(?:\.\d{1,12})?)s\b")
+
+
+def told_back_ms(text: str, now: datetime) -> int | None:
+    """When an agent says that it may be tried again: after so many seconds (Gemini CLI), or at a time (Codex)."""
+    if found := _AGAIN.search(text):
+        return int((now.timestamp() + float(found[1])) * 1000)
+    return told_moment_ms(text, now)
+
+
 def failure_told(result: Json) -> Json:
     """What went wrong in a turn that ended in good order, as bridges tell a client that has said it wants to know."""
     told = mapping_in(result, "_meta", "jetbrains", "air", "sessionFailure")
-    return told if told.get("severity") == "error" else {}
+    return {} if told.get("severity") in HARMLESS else told
 
 
 def mapping_in(found: Any, *keys: str) -> Json:

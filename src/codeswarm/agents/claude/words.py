@@ -82,7 +82,10 @@ FAILURES: Table = (
     Row(FailureClass.QUOTA, words=("usage limit", "credit balance", "quota"), kinds=(REJECTED,)),
     Row(FailureClass.CONTEXT_OVERFLOW, words=("prompt is too long",), kinds=("prompt_too_long",)),
     Row(FailureClass.AUTH, words=("invalid api key", "please run /login")),
-    Row(FailureClass.OVERLOADED, words=("overloaded",)),
+    Row(
+        FailureClass.OVERLOADED,
+        words=("overloaded", "connection to the api was lost", "econnrefused", "econnreset", "unable to connect"),
+    ),
     *BY_STATUS,
 )
 

@@ -10,7 +10,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from codeswarm.agents.base import Activity, Ending, Question, Stage
-from codeswarm.agents.codex.words import UNASKED, Json, activities, command_of, failure_of, paths_of, usage_of
+from codeswarm.agents.codex.words import (
+    UNASKED,
+    Json,
+    activities,
+    command_of,
+    failure_of,
+    paths_of,
+    status_of,
+    usage_of,
+)
 from codeswarm.agents.lines import read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.agents.rpc import Requests, error_of
@@ -68,7 +77,7 @@ class CodexThread:
         """What it is about to do, by the name of the item."""
         self._waits = 0
         self._ended = ""
-        """The turn that came to its end last."""
+        """The turn that came to a good end last."""
         self._late: Failure | None = None
         """What the server says against that turn after its end."""
         self._asking: set[asyncio.Task[None]] = set()
@@ -124,7 +133,7 @@ class CodexThread:
         if turn.ended.done():
             return
         if wrong := error_of(answer):
-            turn.ended.set_result({"status": "failed", "error": {"message": wrong}})
+            self._end(turn, {"status": "failed", "error": {"message": wrong}})
             return
         begun = answer["result"].get("turn")
         turn.id = str(begun.get("id") or "") if isinstance(begun, dict) else ""
@@ -139,7 +148,7 @@ class CodexThread:
         return Ending(failure=failure)
 
     async def _ending(self, turn: _Turn) -> Ending:
-        result, self._ended = turn.ended.result(), turn.id
+        result = turn.ended.result()
         for item in _items(result):
             self._said = str(item.get("text") or self._said) if item.get("type") == "agentMessage" else self._said
         await self._stage.emit(Activity("turn", text=self._said))
@@ -236,30 +245,34 @@ class CodexThread:
         ended = params.get("turn")
         if turn is None or turn.ended.done():
             if message.get("method") == "turn/completed" and isinstance(ended, dict):
-                self._note_a_second_end(ended, turn.id if turn else self._ended)
+                self._note_a_second_end(ended)
             return
         if message.get("method") == "turn/completed" and isinstance(ended, dict):
             if (params.get("threadId"), ended.get("id")) == (self.id, turn.id):
-                turn.ended.set_result(ended)
+                self._end(turn, ended)
             return
-        if message.get("method") == "error" and params.get("willRetry") is True:
-            self._waits += "waiting for network" in str(params.get("error"))
-        else:
-            self._waits = 0
-        if self._waits >= WAITS:
+        error = params.get("error") if message.get("method") == "error" and params.get("willRetry") is True else None
+        # Told by a refusal to come back in an hour, or in a year, it would wait: the cascade decides instead.
+        refused = isinstance(error, dict) and status_of(error) is not None
+        self._waits = self._waits + ("waiting for network" in str(error)) if error else 0
+        if self._waits >= WAITS or refused:
             self._stop(turn)
-            turn.ended.set_result({"status": "failed", "error": params.get("error")})
+            self._end(turn, {"status": "failed", "error": error})
 
-    def _note_a_second_end(self, ended: Json, id_: str) -> None:
+    def _end(self, turn: _Turn, result: Json) -> None:
+        self._ended = "" if self._failure(turn, result) else turn.id
+        turn.ended.set_result(result)
+
+    def _note_a_second_end(self, ended: Json) -> None:
         """A turn that ended well and then did not has failed."""
-        if ended.get("id") == id_ and self._late is None:
-            self._late = self._failure(_Turn(id=id_), ended)
+        if self._ended and ended.get("id") == self._ended and self._late is None:
+            self._late = self._failure(_Turn(id=self._ended), ended)
 
     def _end_unread(self, line: str) -> None:
         """The end of a turn in a line that is too long to be read is an end, and none of success."""
         turn = self._turn
         if turn is not None and not turn.ended.done() and '"turn/completed"' in line[:SHOWN]:
-            turn.ended.set_result({"status": "unreadable"})
+            self._end(turn, {"status": "unreadable"})
 
     # ── what it asks ──
 

@@ -139,6 +139,7 @@ def usage_of(params: Json) -> Usage:
 
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+TRIES_AGAIN = "Reconnecting"
 FAILURES: Table = (
     Row(FailureClass.QUOTA, kinds=("usageLimitExceeded", "sessionBudgetExceeded"), statuses=(402,)),
     Row(FailureClass.REFUSED, words=("reason: content_filter",), kinds=("cyberPolicy", "misalignmentPolicyViolation")),
@@ -164,6 +165,7 @@ def failure_of(error: Json, limits: Json, now: datetime) -> Failure:
     kind, status = _kind(error.get("codexErrorInfo"))
     details = error.get("additionalDetails")
     text = str(error.get("message") or kind or "it gave no reason")
+    text = str(details) if details and text.startswith(TRIES_AGAIN) else text
     said = f"{text} {details}" if details else text
     class_ = classify(Sign(said, status, frozenset({kind} if kind else ())), FAILURES)
     quota = class_ is FailureClass.QUOTA
@@ -172,6 +174,11 @@ def failure_of(error: Json, limits: Json, now: datetime) -> Failure:
         message=f"codex: {text[:500]}",
         retry_at_ms=(reset_of(limits) or told_moment_ms(said, now)) if quota else None,
     )
+
+
+def status_of(error: Json) -> int | None:
+    """The HTTP status of a refusal; None where it was none."""
+    return _kind(error.get("codexErrorInfo"))[1]
 
 
 def _kind(info: object) -> tuple[str, int | None]:
