@@ -120,7 +120,7 @@ class Answer:
 
 def ask(wire: Wire, given: Mapping[str, str]) -> Answer:
     """Ask the endpoint that the person's variables name, with the key that counts among them. Raises: nothing."""
-    base = (given.get(wire.variable) or wire.usual).rstrip("/")
+    base = base_of(wire, given)
     if not _is_address(base):
         return Answer(base, silent="it is no address that begins with http:// or https://")
     key = next((name for name in wire.keys if given.get(name)), "")
@@ -132,6 +132,11 @@ def ask(wire: Wire, given: Mapping[str, str]) -> Answer:
     if other != base and _ask(other, wire.models, headers).models:
         return replace(listed, elsewhere=other)
     return replace(_ask(base, wire.answers, headers, b"{}"), key=key)
+
+
+def base_of(wire: Wire, given: Mapping[str, str]) -> str:
+    """Where it is, fit to be shown: without a name and a password that may stand in it."""
+    return re.sub(r"(?<=//)[^/]*@", "", (given.get(wire.variable) or wire.usual).rstrip("/"))
 
 
 def _credential(wire: Wire, given: Mapping[str, str], key: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from codeswarm.agents.base import AgentSpec
-from codeswarm.agents.endpoints import WIRES, Answer, Wire, ask
+from codeswarm.agents.endpoints import WIRES, Answer, Wire, ask, base_of
 from codeswarm.cli.agents_here import NamedAgent
 from codeswarm.cli.checks import Finding
 from codeswarm.cli.here import Here
@@ -44,7 +44,9 @@ def endpoints(here: Here, working: Sequence[str], named: Sequence[NamedAgent]) -
     questions = list(_questions(here.environment.login, working, named))
     answers = _in_time({each.label: partial(ask, each.wire, each.given) for each in questions})
     for each in questions:
-        answer = answers.get(each.label) or Answer(_base(each), silent=f"no answer within {PATIENCE_S:g} s")
+        answer = answers.get(each.label) or Answer(
+            base_of(each.wire, each.given), silent=f"no answer within {PATIENCE_S:g} s"
+        )
         yield _finding(each, answer)
         yield from _models(here, each, answer, named)
     yield from _clock(answers.values())
@@ -82,10 +84,6 @@ def _in_time(work: Mapping[str, Callable[[], Answer]]) -> dict[str, Answer]:
     for thread in threads:
         thread.join(max(until - SystemClock().monotonic(), 0))
     return dict(found)
-
-
-def _base(question: _Question) -> str:
-    return question.given.get(question.wire.variable) or question.wire.usual
 
 
 # ── the address and the key ──────────────────────────────────────────────────────────────────────────────────

@@ -106,3 +106,10 @@ def test_whatever_it_sends_is_no_fault_and_only_names_are_taken_from_it(said: An
 )
 def test_what_is_no_address_is_told_and_nothing_is_raised(address: str) -> None:
     assert ask(WIRES["gemini"], {"GOOGLE_GEMINI_BASE_URL": address, "GEMINI_API_KEY": "k"}).silent
+
+
+def test_a_password_in_an_address_is_neither_shown_nor_in_the_way() -> None:
+    with served(Vendor()) as url:
+        base = url.replace("//", "//joe:pw9@")
+        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": f"{base}/v1/", "OPENAI_API_KEY": RIGHT})
+    assert (answer.status, answer.base) == (200, f"{url}/v1")
