@@ -152,3 +152,20 @@ def test_a_command_that_fails_leaves_the_ticket_as_it_rested_and_what_it_did_to_
     done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "touch mine.txt; exit 3")
     assert (done.code, "the ticket rests as before" in done.out, status(place)) == (1, True, "failed"), done.err
     assert "mine.txt" in place.run("attach", "t1", "--discard", "--", "ls").out
+
+
+async def test_where_no_conversation_is_there_it_is_a_shell_which_is_said_and_may_be_left_as_it_was(
+    place: Place,
+) -> None:
+    failed(place)
+    terminal = Terminal(place, "attach", "t1")
+    try:
+        await terminal.until("this is a shell in its workspace")
+        terminal.type("cat made.txt; touch mine.txt; exit\n")
+        await terminal.until("by-the-agent")
+        await terminal.until("hand back / complete / discard / leave")
+        terminal.type("leave\n")
+        assert await terminal.end() == 0
+    finally:
+        terminal.close()
+    assert status(place) == "failed"

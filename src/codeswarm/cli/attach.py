@@ -322,7 +322,7 @@ def _raw(writer: asyncio.StreamWriter) -> Iterator[None]:
             loop.remove_reader(fd)
             writer.close()  # the terminal is gone: whoever is inside is told so by that
 
-    tty.setraw(fd)
+    tty.setraw(fd, termios.TCSADRAIN)  # what was typed already counts
     loop.add_reader(fd, typed)
     loop.add_signal_handler(signal.SIGWINCH, lambda: send_json(writer, SIZE, **_size()))
     try:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from codeswarm.agents.base import AgentSpec, Capabilities, Health, Stage, Task
+from codeswarm.agents.base import AgentSpec, ByHand, Capabilities, Health, Stage, Task
 from codeswarm.agents.codex.thread import CodexThread, Terms
 from codeswarm.agents.installed import ask_version, shown_for, unfit
 from codeswarm.egress.base import Endpoint
@@ -50,6 +50,12 @@ _PROVIDER_SETTINGS: Mapping[str, object] = {
 """Whoever is refused says so soon, and the cascade decides: codex alone would try for half a minute."""
 
 
+_BY_HAND = ("--sandbox", "danger-full-access", "--ask-for-approval", "on-request")
+"""Our own walls stand around it; the person is there to be asked."""
+KEPT = ".codex/sessions/*/*/*/*.jsonl"
+"""Where it keeps its threads, by day."""
+
+
 def find_codex(path_variable: str) -> str | None:
     """The CLI on the PATH, or the one that the `openai-codex-cli-bin` package brings."""
     if found := which("codex", path_variable):
@@ -82,13 +88,26 @@ class CodexAgent:
 
     async def open(self, task: Task, stage: Stage) -> CodexThread:
         executable = self._executable()
-        settings, told = provider_of(self._login.of((*KEYS, ENDPOINT)), stage)
-        settings = {**_SETTINGS, **settings, **_trust(task)}
-        overrides = [part for name, value in settings.items() for part in ("-c", f"{name}={_toml(value)}")]
-        argv = [str(executable), "app-server", *overrides, "--disable", "plugins"]
+        overrides, told = self._overrides(task, stage, _trust(task))
+        argv = [str(executable), "app-server", *overrides]
         thread = CodexThread(stage, self._terms(task))
         await thread.open(argv, {**told, **task.environment()}, shown_for(executable))
         return thread
+
+    def by_hand(self, task: Task, stage: Stage) -> ByHand:
+        """Unless the project is trusted it is called untrusted, or codex would ask, and keep the answer in its HOME."""
+        executable = self._executable()
+        trust = {"projects": {str(task.inside.workspace): {"trust_level": "untrusted"}}, **_trust(task)}
+        overrides, told = self._overrides(task, stage, trust)
+        argv = [str(executable), "resume", task.conversation, *overrides, *_BY_HAND]
+        argv += ["--model", self.spec.argument] if self.spec.argument else []
+        return ByHand(tuple(argv), {**told, **task.environment()}, shown_for(executable), KEPT)
+
+    def _overrides(self, task: Task, stage: Stage, trust: Mapping[str, object]) -> tuple[list[str], dict[str, str]]:
+        settings, told = provider_of(self._login.of((*KEYS, ENDPOINT)), stage)
+        settings = {**_SETTINGS, **settings, **trust}
+        given = [part for name, value in settings.items() for part in ("-c", f"{name}={_toml(value)}")]
+        return [*given, "--disable", "plugins"], told
 
     def _executable(self) -> Path:
         found = find_codex(self._login.path)
