@@ -7,7 +7,8 @@ longer and none shorter. Processor time is that of the whole of it, to its end.
 
 A cancel is timed where a person feels it: from the router's being told to the moment at which the last process of the
 attempt has gone, in a run of the program as it is. Its agent is a tree of processes that ignore every signal. (A hold
-leaves the run going on, so that its worker ends the agent; with a cancel the run itself is over.)
+leaves the run going on, so that its worker ends the agent; with a cancel the run itself is over.) The real coding CLIs
+are cancelled, too, in the midst of a command that ignores every signal; most of its children have left its session.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ import json
 import os
 import resource
 import select
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.figure import Figure, Missing, Scale
+from codeswarm.agents.claude.agent import find_claude
+from codeswarm.agents.codex.agent import find_codex
 from codeswarm.router_client import RouterClient
 from codeswarm.sandbox.base import Box, Limits
 from codeswarm.sandbox.bubblewrap import NAMESPACES, Bubblewrap, probe
 from codeswarm.sandbox.marks import marked
+from codeswarm.testing.model_server import ModelServer, Shell, conversation
 
 PEER = "bwrap"
 TURNS = 20
@@ -51,6 +56,21 @@ for _ in range(4):
 time.sleep(3000)
 """
 
+DEAF = "trap '' INT TERM HUP QUIT USR1 USR2 PIPE;"
+STUBBORN = (
+    f"{DEAF} for one in 1 2 3; do setsid sh -c \"{DEAF} setsid sh -c 'sleep 3141' & sleep 3141\" & done; "
+    "echo work > work; sleep 3141; sleep 3141"
+)
+NOTHING: Mapping[str, str] = {}
+NPM = Path(__file__).parents[1] / ".clis" / "node_modules" / ".bin"
+CliName = Literal["claude", "codex", "gemini"]
+CLIS: Mapping[CliName, tuple[str, Callable[[], str | None]]] = {
+    "claude": ("claude:sonnet", lambda: find_claude(os.environ.get("PATH", os.defpath))),
+    "codex": ("codex:gpt-5.5", lambda: find_codex(os.environ.get("PATH", os.defpath))),
+    "gemini": ("gemini:2.5-pro", lambda: shutil.which("gemini", path=f"{NPM}{os.pathsep}{os.environ.get('PATH', '')}")),
+}
+"""What they are asked for by, and where they are."""
+
 
 def measure(scale: Scale, folder: Path) -> list[Figure | Missing]:
     walls = probe()
@@ -65,7 +85,7 @@ def measure(scale: Scale, folder: Path) -> list[Figure | Missing]:
                 f"{how}, until the last process has gone", "ms", "less", took, bar=1000, note="16 that ignore signals"
             )
         )
-    return found
+    return [*found, *(_cli(name, scale, folder) for name in CLIS)]
 
 
 # ── a start ──
@@ -129,9 +149,24 @@ def _box(folder: Path) -> Box:
 # ── an end ──
 
 
-async def _over_ms(root: Path, how: str) -> float:
+def _cli(name: CliName, scale: Scale, folder: Path) -> Figure | Missing:
+    what, found = f"cancel of {name}, until the last process has gone", CLIS[name][1]()
+    if found is None:
+        return Missing(what, f"there is no {name} here: make clis")
+    runs = [asyncio.run(_cli_over_ms(folder / f"{name}{run}", name, found)) for run in range(scale.long_runs)]
+    return Figure(what, "ms", "less", tuple(runs), bar=1000, note="its command and 6 more ignore signals")
+
+
+async def _cli_over_ms(root: Path, name: CliName, found: str) -> float:
+    async with ModelServer(conversation([Shell(STUBBORN)])) as server:
+        path = os.pathsep.join([str(Path(found).parent), os.environ.get("PATH", os.defpath)])
+        environment = {**server.environment(name), "PATH": path}
+        return await _over_ms(root, "cancel", CLIS[name][0], environment)
+
+
+async def _over_ms(root: Path, how: str, agent: str = "", environment: Mapping[str, str] = NOTHING) -> float:
     """From the word to the router until the last process has gone."""
-    async with _at_work(root) as session:
+    async with _at_work(root, agent, environment) as session:
         boxed = [os.pidfd_open(pid) for pid in marked(f"{session}.stays.1")]
         assert len(boxed) > 1, "its agent is at work"
         path, body = ROUTE[how]
@@ -156,12 +191,12 @@ _CODESWARM = [sys.executable, "-m", "codeswarm.cli"]
 
 
 @asynccontextmanager
-async def _at_work(root: Path) -> AsyncIterator[str]:
-    """A run whose agent is at work; ended at the end."""
+async def _at_work(root: Path, agent: str, more: Mapping[str, str]) -> AsyncIterator[str]:
+    """A run whose agent, the stubborn one above if none is named, is at work; ended at the end."""
     repository, home = root / "repository", root / "home"
     for folder in (repository, home, root / "agent"):
         folder.mkdir(parents=True)
-    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(root / "cache")}
+    environment = {**os.environ, **more, "HOME": str(home), "XDG_CACHE_HOME": str(root / "cache")}
     (repository / "file").write_text("file\n")
     (root / "agent" / "agent.py").write_text(AGENT)
     (root / "tickets.json").write_text(
@@ -170,7 +205,7 @@ async def _at_work(root: Path) -> AsyncIterator[str]:
     named = ["-c", "user.name=bench", "-c", "user.email=bench@example.invalid"]
     for words in (["init", "--quiet"], ["add", "--all"], [*named, "commit", "--quiet", "-m", "Begin"]):
         await asyncio.to_thread(_run, ["git", *words], repository, environment)
-    agent = f"command:python3 {root / 'agent' / 'agent.py'}"
+    agent = agent or f"command:python3 {root / 'agent' / 'agent.py'}"
     words = ["--json", "run", "--tickets", str(root / "tickets.json"), "--agent", agent, "--no-gate", "--workers", "1"]
     run = await asyncio.create_subprocess_exec(
         *_CODESWARM, *words, cwd=repository, env=environment, stdin=asyncio.subprocess.DEVNULL,

@@ -14,12 +14,12 @@ from tests.mutations.adapters import Adapter, codes_of
 
 SHARES = {
     "claude": 20_000,
-    "codex": 18_000,
-    "gemini": 15_000,
+    "codex": 15_000,
+    "gemini": 14_000,
     "acp, claude": 8_000,
     "acp, codex": 8_000,
-    "api": 15_000,
-    "command": 6_000,
+    "api": 18_000,
+    "command": 7_000,
     "replay": 10_000,
 }
 """A hundred thousand in all."""

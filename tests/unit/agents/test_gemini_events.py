@@ -6,12 +6,14 @@ import asyncio
 import dataclasses
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from codeswarm.agents.acp.bridges import GEMINI
 from codeswarm.agents.acp.talk import AcpConversation, Terms
+from codeswarm.agents.acp.words import add_up, rows_of, told_back_ms
 from codeswarm.agents.base import AgentSpec, Ending
 from codeswarm.agents.gemini import GeminiAgent, model_of, version_of
 from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
@@ -81,6 +83,54 @@ def test_a_turn_without_its_end_is_a_crash_whatever_the_exit_code() -> None:
     for kept in range(len(lines)):
         for code in (0, -15):
             assert heard(b"".join(lines[:kept]), code).failure is not None
+
+
+# ── when to come back, and what which model used ──
+
+NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "after_s"),
+    [
+        ("Resource has been exhausted.\nSuggested retry after 34.5s.", 34.5),
+        ("Suggested retry after 3600s.", 3600),
+        ("You've hit your usage limit. Try again at Nov 21st, 2026 3:26 AM.".replace("Try", "try"), 27 * 60),
+    ],
+)
+def test_the_moment_to_come_back_is_read_as_it_is_told(text: str, after_s: float) -> None:
+    assert told_back_ms(text, NOW) == int((NOW.timestamp() + after_s) * 1000)
+
+
+@pytest.mark.parametrize("told", ["-5s", "1e9s", "99999999999s", "s", "NaNs", "5 minutes", "5sec"])
+def test_a_moment_to_come_back_that_is_none_is_no_promise(told: str) -> None:
+    assert told_back_ms(f"Suggested retry after {told}.", NOW) is None
+
+
+def test_a_burst_says_when_it_is_over() -> None:
+    failure = heard(TRANSCRIPTS["rate_limited"]).failure
+    assert failure is not None
+    assert failure.retry_at_ms is not None
+
+
+def test_rows_by_model_are_summed_over_turns() -> None:
+    def told(model: object, read: object, wrote: object) -> dict[str, object]:
+        return {"model": model, "token_count": {"input_tokens": read, "output_tokens": wrote}}
+
+    by_model: dict[str, ModelUsage] = {}
+    for rows in (
+        [told("pro", 10, 2), told("flash", 5, 1)],
+        [told("pro", 20, 3)],
+        [told(3, 1, 1), told("x", -1, "2"), 7],
+    ):
+        add_up(by_model, rows_of({"_meta": {"quota": {"model_usage": rows}}}))
+    assert {name: (row.input_tokens, row.output_tokens) for name, row in by_model.items()} == {
+        "pro": (30, 5),
+        "flash": (5, 1),
+    }
+    for number in range(100):
+        add_up(by_model, [ModelUsage(model=str(number), input_tokens=1)])
+    assert len(by_model) == 20
 
 
 # ── the program ──
