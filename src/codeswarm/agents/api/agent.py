@@ -21,7 +21,7 @@ from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Hea
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
 from codeswarm.agents.lines import moment_ms, read_object
 from codeswarm.agents.program import SHOWN, Program
-from codeswarm.domain.results import Failure, FailureClass, Usage
+from codeswarm.domain.results import BURSTS, Failure, FailureClass, Usage
 from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
@@ -35,6 +35,7 @@ VARIABLES = {
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
     "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
 }
+_TELLS_WHEN = frozenset({FailureClass.QUOTA, *BURSTS})
 TYPES = frozenset({"assistant", "reasoning", "command_started", "command_completed", "file_change", "rate_limit"})
 FAILURES: Table = (
     Row(FailureClass.TIMED_OUT, kinds=("endless",)),
@@ -224,5 +225,5 @@ def failure_of(message: Mapping[str, Any]) -> Failure | None:
     return Failure(
         failure_class=class_,
         message=f"api: {text[:500]}" + (f" (HTTP {known})" if known else ""),
-        retry_at_ms=moment_ms(message.get("resets_at_s")) if class_ is FailureClass.QUOTA else None,
+        retry_at_ms=moment_ms(message.get("resets_at_s")) if class_ in _TELLS_WHEN else None,
     )

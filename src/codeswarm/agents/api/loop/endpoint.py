@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -143,6 +144,8 @@ class Endpoint:
         trouble.message = trouble.message or text.strip()[:300] or response.reason
         after = headers.get("retry-after", "")
         trouble.retry_after_s = float(after) if after.isascii() and after.isdigit() and len(after) < 9 else None
+        if trouble.resets_at_s is None and trouble.retry_after_s:
+            trouble.resets_at_s = time.time() + trouble.retry_after_s
         return trouble
 
 
