@@ -23,6 +23,8 @@ RETURN_S = 60.0
 """So long a person who was cut off may come again."""
 CHUNK = 1 << 16
 LONGEST_NAME = 40
+UNSEEN_MAX = 1 << 20
+"""Bytes that wait for a terminal which does not take them; the program waits, too, then, as on any terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ class Door:
         given = hello.get("argv")
         argv = [str(word) for word in given] if isinstance(given, list) else None
         env = {"TERM": str(hello.get("term") or "dumb")[:LONGEST_NAME]}
-        pty = Pty(lambda data: send(writer, DATA, data)) if hello.get("tty") else None
+        unseen = writer.transport.get_write_buffer_size
+        pty = Pty(lambda data: send(writer, DATA, data), lambda: unseen() > UNSEEN_MAX) if hello.get("tty") else None
         if pty is not None:
             pty.resize(hello)
         try:

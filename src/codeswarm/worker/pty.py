@@ -17,8 +17,10 @@ MOST = 1000
 
 
 class Pty:
-    def __init__(self, shown: Callable[[bytes], None]) -> None:
+    def __init__(self, shown: Callable[[bytes], None], behind: Callable[[], bool] = lambda: False) -> None:
+        """`behind`: whether whoever looks has not taken what was shown; nothing more is read then."""
         self._shown = shown
+        self._behind = behind
         self._outer, self.inner = os.openpty()
         os.set_blocking(self._outer, False)
         asyncio.get_running_loop().add_reader(self._outer, self._read)
@@ -33,8 +35,19 @@ class Pty:
             data = b""
         if data:
             self._shown(data)
-        else:
+        if not data or self._behind():
             asyncio.get_running_loop().remove_reader(self._outer)
+        if data and self._behind():
+            asyncio.get_running_loop().call_later(PAUSE_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._open:
+            return
+        loop = asyncio.get_running_loop()
+        if self._behind():
+            loop.call_later(PAUSE_S, self._go_on)
+        else:
+            loop.add_reader(self._outer, self._read)
 
     def rest(self) -> None:
         """Tell what was shown last."""
