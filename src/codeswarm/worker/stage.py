@@ -69,6 +69,8 @@ class WorkerStage:
         """The newest figures of the conversation."""
         self.windows: dict[str, UsageWindow] = {}
         """Of the subscription that pays, if one does, by name."""
+        self._by_key = False
+        """Whether a key of ours pays: an agent that tells of a subscription does not make it free."""
         self._metered = asyncio.Condition()
         self._running: list[Running] = []
 
@@ -79,6 +81,7 @@ class WorkerStage:
 
     def reach(self, endpoint: Endpoint) -> Reached:
         self.conceal(endpoint.secret)
+        self._by_key = self._by_key or bool(endpoint.header)
         return Reached.directly(endpoint) if self._way_out is None else self._way_out.reach(endpoint)
 
     def conceal(self, *secrets: str) -> None:
@@ -146,7 +149,7 @@ class WorkerStage:
     def used(self, told: Usage) -> Usage:
         """The figures at the end: as the agent's own ending tells them, else the newest."""
         usage = told if told.is_told else self.usage
-        return usage.model_copy(update={"subscription": True}) if self.windows else usage
+        return usage.model_copy(update={"subscription": True}) if self.windows and not self._by_key else usage
 
     def _without_secrets(self, activity: Activity) -> Activity:
         """What was said in pieces is no line that can be kept beside its meaning: the rest of it would be in there."""

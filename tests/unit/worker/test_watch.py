@@ -13,6 +13,7 @@ from codeswarm.domain.pipeline import Role
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.domain.settings import Patience, WorkspaceSettings
 from codeswarm.domain.states import AgentState
+from codeswarm.egress.base import Endpoint
 from codeswarm.errors import CodeswarmError, RouterUnreachable
 from codeswarm.protocol import (
     DeliveredRequest,
@@ -128,6 +129,14 @@ class Scene:
 
 def refused(status: int) -> RouterRefused:
     return RouterRefused(Problem(title="no", status=status))
+
+
+@pytest.mark.parametrize(("header", "free"), [("", True), ("x-api-key", False)])
+async def test_what_a_key_pays_is_no_subscriptions_whatever_an_agent_tells(header: str, free: bool) -> None:
+    stage = stage_without_processes(VirtualClock(), offer())
+    stage.reach(Endpoint("https://model.example", header, "sk-1234567890" if header else ""))
+    await stage.emit(Activity("rate_limit", data={"five_hour": {"utilization": 0.1}}))
+    assert stage.used(Usage(cost_usd=500.0)).subscription is free
 
 
 async def test_however_many_windows_an_agent_tells_of_a_heartbeat_can_hold_them() -> None:
