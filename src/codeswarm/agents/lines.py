@@ -62,6 +62,22 @@ def read_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def names_a_key_twice(line: str) -> bool:
+    """Whether JSON does, at any depth: of two things that an end says of itself readers would choose one each."""
+    try:
+        json.loads(line, object_pairs_hook=_each_once)
+    except ValueError:
+        return True
+    return False
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return found
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number in JSON")
 

@@ -71,6 +71,18 @@ def test_an_end_with_an_endless_number_is_none(adapter: Adapter) -> None:
 
 
 @each
+def test_an_end_that_says_both_is_no_success(adapter: Adapter) -> None:
+    good = lines(adapter)[-1]
+    for failure in adapter.failures.values():
+        said = failure.splitlines(keepends=True)
+        bad = said[-1]
+        for one, other in ((bad, good), (good, bad)):
+            both = one.rstrip()[:-1] + b"," + other[1:]
+            assert json.loads(both)
+            assert ended(adapter, [*said[:-1], both]).failure is not None
+
+
+@each
 def test_questions_without_a_name_or_of_one_name_are_no_fault(adapter: Adapter) -> None:
     asked: list[dict[str, Any]] = [
         {"type": "control_request", "request_id": "q", "request": {"subtype": "can_use_tool", "tool_name": "Bash"}},

@@ -53,7 +53,7 @@ from codeswarm.agents.acp.words import (
 )
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.failures import Sign, classify
-from codeswarm.agents.lines import read_object
+from codeswarm.agents.lines import names_a_key_twice, read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.version import VERSION
@@ -311,6 +311,8 @@ class AcpConversation:
                     await self._stage.emit(activity)
         else:
             self._note_a_second_answer(message)
+            if "stopReason" in mapping_in(message, "result") and names_a_key_twice(line):
+                self._late = self._failed(FailureClass.CRASHED, "its end names a key twice")
             passed = self._line.pass_on(message)
             await self._stage.emit(Activity("output", text=f"[{message.get('method', 'answer')}]"[:SHOWN], raw=line))
             if passed:

@@ -19,7 +19,7 @@ from codeswarm.agents.api.loop.endpoint import WIRES
 from codeswarm.agents.api.loop.patience import PAUSES_S
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
-from codeswarm.agents.lines import moment_ms, read_object
+from codeswarm.agents.lines import moment_ms, names_a_key_twice, read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import BURSTS, Failure, FailureClass, Usage
 from codeswarm.egress.base import Endpoint
@@ -188,6 +188,8 @@ class ApiConversation:
             await self._stage.emit(Activity("output", text=line[:SHOWN]))
 
     async def _end(self, message: Mapping[str, Any], line: str) -> None:
+        if names_a_key_twice(line):
+            message = {"message": "its end names a key twice"}
         await self._stage.emit(Activity("turn", text=str(message.get("said", "")), data=message, raw=line))
         heard = message.get("heard")
         if self._answer is None or self._answer.done():

@@ -11,7 +11,7 @@ from codeswarm.agents.base import Activity, Ending, Stage
 from codeswarm.agents.claude.asking import ClaudeAsking
 from codeswarm.agents.claude.usage import Figures, usage_of
 from codeswarm.agents.claude.words import activities, failure_of
-from codeswarm.agents.lines import read_object
+from codeswarm.agents.lines import names_a_key_twice, read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
 
@@ -97,6 +97,8 @@ class ClaudeConversation:
         if message is None:
             await self._stage.emit(Activity("output", text=line[:SHOWN]))
             return
+        if message.get("type") == "result" and names_a_key_twice(line):
+            message = {"type": "result", "subtype": "its end names a key twice"}
         if self._asking.hear(message, line):
             return
         if message.get("type") == "rate_limit_event" and isinstance(message.get("rate_limit_info"), dict):

@@ -20,7 +20,7 @@ from codeswarm.agents.codex.words import (
     status_of,
     usage_of,
 )
-from codeswarm.agents.lines import read_object
+from codeswarm.agents.lines import names_a_key_twice, read_object
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.agents.rpc import Requests, error_of
 from codeswarm.domain.results import Failure, FailureClass, Usage
@@ -215,6 +215,8 @@ class CodexThread:
             await self._stage.emit(activity)
         if "id" in message:
             self._attend(message, line)
+        if message.get("method") == "turn/completed" and names_a_key_twice(line):
+            self._end_unread(line)
         self._watch_for_the_end(message)
 
     def _note(self, message: Json) -> None:
