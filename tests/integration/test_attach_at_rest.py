@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,11 @@ def landed(place: Place) -> list[str]:
 
 def test_a_failed_ticket_is_completed_by_hand_and_lands_where_nobody_hosted_it(place: Place) -> None:
     failed(place)
-    done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "pwd; cat made.txt; touch mended.txt")
+    done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "echo hand > mine.txt; exit 3")
+    assert (done.code, "the ticket rests as before" in done.out, status(place)) == (1, True, "failed"), done.err
+    done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "pwd; cat made.txt mine.txt; touch mended.txt")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[:2] == ["/codeswarm/workspace", "by-the-agent"]
+    assert done.out.splitlines()[:3] == ["/codeswarm/workspace", "by-the-agent", "hand"]
     assert "next: codeswarm resume" in done.err
     assert status(place) == "landing"
     assert place.run("resume").code == 0
@@ -80,41 +83,33 @@ def test_a_failed_ticket_is_completed_by_hand_and_lands_where_nobody_hosted_it(p
     assert "ticket t1 has landed" in refused.err
 
 
-async def test_a_terminal_that_is_closed_loses_nothing_and_the_ticket_rests_as_before(place: Place) -> None:
-    failed(place)
-    terminal = Terminal(place, "attach", "t1", "--", "sh", "-c", "echo hand > mine.txt; echo I-AM-IN; sleep 1000")
+async def cut_off(place: Place, name: str, how: Callable[[Terminal], object]) -> None:
+    """A person writes a file, and is then cut off in the middle of it."""
+    said = f"echo hand > {name}; echo I-AM-IN; sleep 1000"
+    terminal = Terminal(place, "attach", "t1", "--", "sh", "-c", said)
     await terminal.until("I-AM-IN")
-    terminal.close()
-    await terminal.end()
-    assert (status(place), kinds(place)[-2:]) == ("failed", ["TicketFailed", "SessionAwaitingReview"])
-    again = place.run("attach", "t1", "--discard", "--", "cat", "mine.txt", "made.txt")
-    assert again.out.splitlines()[:2] == ["hand", "by-the-agent"], again.err
-
-
-async def test_a_router_that_is_killed_with_a_person_inside_is_replaced_and_they_come_in_again(place: Place) -> None:
-    failed(place)
-    terminal = Terminal(place, "attach", "t1", "--", "sh", "-c", "echo hand > mine.txt; echo I-AM-IN; sleep 1000")
-    await terminal.until("I-AM-IN")
-    terminal.process.send_signal(signal.SIGKILL)
+    how(terminal)
     await terminal.end()
     terminal.close()
-    done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "cat mine.txt; touch mended.txt")
-    assert (done.code, done.out.splitlines()[0]) == (0, "hand"), done.err
-    assert status(place) == "landing"
-    assert kinds(place).count("AttemptLeased") == 2, "the same visit went on"
 
 
-async def test_a_worker_that_is_killed_with_a_person_inside_loses_nothing_of_theirs(place: Place) -> None:
-    failed(place)
-    terminal = Terminal(place, "attach", "t1", "--", "sh", "-c", "echo hand > mine.txt; echo I-AM-IN; sleep 1000")
-    await terminal.until("I-AM-IN")
+def kill_worker(place: Place) -> None:
     for pid in with_environment(f"HOME={place.root / 'home'}", b"codeswarm.worker"):
         os.kill(pid, signal.SIGKILL)
-    assert await terminal.end() == 2
-    terminal.close()
-    assert status(place) == "failed"
-    again = place.run("attach", "t1", "--complete", "--", "sh", "-c", "cat mine.txt; touch mended.txt")
-    assert (again.code, again.out.splitlines()[0]) == (0, "hand"), again.err
+
+
+async def test_whoever_is_cut_off_with_the_terminal_the_worker_or_the_router_loses_nothing(place: Place) -> None:
+    failed(place)
+    await cut_off(place, "one", lambda terminal: terminal.close())  # a SIGHUP
+    assert (status(place), kinds(place)[-2:]) == ("failed", ["TicketFailed", "SessionAwaitingReview"])
+    await cut_off(place, "two", lambda _: kill_worker(place))
+    assert (status(place), kinds(place)[-2:]) == ("failed", ["TicketFailed", "SessionAwaitingReview"])
+    await cut_off(place, "three", lambda terminal: terminal.process.kill())  # the router is that very process
+    assert status(place) == "in_progress"
+    again = place.run("attach", "t1", "--complete", "--", "sh", "-c", "cat made.txt one two three; touch mended.txt")
+    assert (again.code, again.out.splitlines()[:4]) == (0, ["by-the-agent", *["hand"] * 3]), again.err
+    assert status(place) == "landing"
+    assert kinds(place).count("AttemptLeased") == 4, "after the router's death the same visit went on"
 
 
 async def test_a_ticket_on_hold_is_handed_back_to_an_agent_beside_busy_ones(place: Place) -> None:
@@ -145,13 +140,6 @@ def test_a_landing_that_waits_for_a_person_can_be_looked_at_by_hand_and_is_asked
     assert place.run("approve").code == 0
     assert place.run("resume").code == 0
     assert {"mended.txt", "mine.txt"} <= set(landed(place))
-
-
-def test_a_command_that_fails_leaves_the_ticket_as_it_rested_and_what_it_did_to_the_next(place: Place) -> None:
-    failed(place)
-    done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "touch mine.txt; exit 3")
-    assert (done.code, "the ticket rests as before" in done.out, status(place)) == (1, True, "failed"), done.err
-    assert "mine.txt" in place.run("attach", "t1", "--discard", "--", "ls").out
 
 
 async def test_where_no_conversation_is_there_it_is_a_shell_which_is_said_and_may_be_left_as_it_was(

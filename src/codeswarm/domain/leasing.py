@@ -114,9 +114,16 @@ def _open_roles(session: Session, command: cmd.Claim) -> frozenset[Role]:
 
 def _open_to(session: Session, role: Role, command: cmd.Claim) -> bool:
     cap = session.settings.role_caps.get(role)
-    if cap is not None and sum(busy is role for busy in session.in_progress.values()) >= cap:
+    if cap is not None and sum(_agents_at(session, role)) >= cap:
         return False
     return role is Role.VERIFIER or cascade.has_agent(session, role, command)
+
+
+def _agents_at(session: Session, role: Role) -> Iterator[bool]:
+    """Which tickets in progress have an agent of this role; a person in its place takes nobody's."""
+    for id_, busy in session.in_progress.items():
+        live = session.tickets[id_].live
+        yield busy is role and (live is None or live.rested is None)
 
 
 def _finest(session: Session, best: Iterator[TicketId], command: cmd.Claim) -> Ticket | None:

@@ -6,6 +6,7 @@ import pytest
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId, WorkerId
+from codeswarm.domain.pipeline import Role
 from codeswarm.domain.rejection import Refusal as Kind
 from codeswarm.domain.resting import WISH_MS
 from codeswarm.domain.results import Failure, FailureClass
@@ -163,3 +164,10 @@ def test_what_has_landed_is_landing_or_waits_for_another_can_not_be_taken_over()
     assert "is landing" in swarm.refused(cmd.AttachPerson(ticket=A, by="bob")).reason
     swarm.landed("a")
     assert "has landed" in swarm.refused(cmd.AttachPerson(ticket=A, by="bob")).reason
+
+
+def test_a_person_in_an_agents_place_takes_no_agents_place() -> None:
+    swarm = Swarm("a", "b", settings=settings(role_caps={Role.IMPLEMENTER: 1}))
+    swarm.do(cmd.HoldTicket(ticket=A, by="ada"))
+    inside(swarm)
+    assert swarm.claims() == ["b"]
