@@ -29,6 +29,18 @@ async def test_who_reads_nothing_is_told_nothing_more_once_too_much_waits(tmp_pa
     await program.finish()
 
 
+async def test_only_what_a_shell_runs_is_asked_about_as_a_command() -> None:
+    stage = QuietStage()
+    asking = ClaudeAsking(stage, "/w", lambda message: True)
+    for tool in ("Bash", "mcp__prod__run"):
+        request = {"subtype": "can_use_tool", "tool_name": tool, "input": {"command": "make test", "host": "prod"}}
+        asking.hear({"type": "control_request", "request_id": tool, "request": request}, "")
+    while len(stage.asked) < 2:
+        await asyncio.sleep(0)
+    await asking.close()
+    assert [question.command for question in stage.asked] == ["make test", "mcp__prod__run make test prod"]
+
+
 class Undecided(QuietStage):
     """Nobody answers."""
 

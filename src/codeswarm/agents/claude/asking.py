@@ -16,6 +16,8 @@ from codeswarm.agents.base import Question, Stage
 FLAGS = ("--permission-mode", "default", "--permission-prompt-tool", "stdio")
 EDITS = frozenset({"Write", "Edit", "MultiEdit", "NotebookEdit", "Read", "Glob", "Grep", "LS", "TodoWrite", "Task"})
 """Tools that run nothing: what they do stays in the workspace, and is looked at before it lands."""
+SHELL = "Bash"
+"""The tool whose `command` a shell runs. Another one (of a server, say) may have something of that name, too."""
 ASKED_MAX = 100
 """Questions that are open at a time; nobody answers more."""
 
@@ -70,7 +72,7 @@ class ClaudeAsking:
         words = " ".join(str(value) for value in arguments.values())
         return Question(
             id=str(request.get("tool_use_id") or name),
-            command=command if isinstance(command, str) else f"{tool} {words}".strip(),
+            command=command if tool == SHELL and isinstance(command, str) else f"{tool} {words}".strip(),
             folder=self._folder,
             reason=str(arguments.get("description") or ""),
             raw=raw,
