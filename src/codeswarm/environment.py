@@ -22,6 +22,14 @@ KEYS = (
 )
 """Every variable of the person's that any agent may be given; each gets those of its own vendor."""
 
+OWN_FILES = {
+    "claude": (CLAUDE_VARIABLES, "CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
+    "codex": (("CODEX_API_KEY", "OPENAI_API_KEY"), "CODEX_HOME", ".codex", "auth.json"),
+    "gemini": (("GEMINI_API_KEY",), "", ".gemini", "oauth_creds.json"),
+}
+"""Kind of agent → the variables that go before its CLI's own file; and where that is: the variable that names its
+folder, the folder in a HOME where none does, its name."""
+
 PROGRAMS = ("CLAUDE_CODE_EXECUTABLE", "CODEX_PATH")
 """Which CLI a bridge is to drive."""
 NAMED = "CODESWARM_ACP_VARIABLES"
@@ -41,6 +49,8 @@ class Login:
     """What the person named in `CODESWARM_ACP_VARIABLES`, for agents of whom we know nothing."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Whatever of `PROGRAMS` is set."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Kind of agent → where its CLI keeps a login of its own, for those that no variable logs in."""
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Those of `names` that are set."""
@@ -116,7 +126,16 @@ class Environment:
         claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
         if claude and self.variables.get(CLAUDE_ENDPOINT):
             claude[CLAUDE_ENDPOINT] = self.variables[CLAUDE_ENDPOINT]
-        return Login(self.path, claude, self._set(KEYS), self._set(self._named), self._set(PROGRAMS))
+        extra, programs = self._set(self._named), self._set(PROGRAMS)
+        return Login(self.path, claude, self._set(KEYS), extra, programs, self._own_files)
+
+    @property
+    def _own_files(self) -> dict[str, Path]:
+        return {
+            kind: self._path(variable, self.home / folder) / name
+            for kind, (before, variable, folder, name) in OWN_FILES.items()
+            if not self._set(before)
+        }
 
     @property
     def credentials(self) -> tuple[str, ...]:

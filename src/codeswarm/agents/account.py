@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from codeswarm.agents.login_file import login_file
 from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, KEYS, Login
 
 BYTES = 6
@@ -25,10 +26,13 @@ CREDENTIALS: Mapping[str, tuple[str, ...]] = {
 
 def accounts(login: Login) -> dict[str, str]:
     """Kind of agent → a digest of its credentials, the endpoint that they are for among them. Kinds without any are
-    left out.
+    left out. Of a CLI's own file it is the account, which stays the same when its tokens are renewed.
     """
     keys = {**login.keys, **login.claude}
     found = {kind: {name: keys[name] for name in names if name in keys} for kind, names in CREDENTIALS.items()}
+    for kind in login.files:
+        if (file := login_file(login, kind)) is not None and not file.problem:
+            found[kind] |= {"file": file.key or file.name}
     return {kind: _digest(what) for kind, what in found.items() if what}
 
 

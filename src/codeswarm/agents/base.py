@@ -6,7 +6,7 @@ own success: an `Ending` is what the program claimed, and git and the gate have 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -146,6 +146,14 @@ class Stage(Protocol):
         self, argv: Sequence[str], env: Mapping[str, str], visible: Sequence[Path] = (), *, stderr: int | None = None
     ) -> Running:
         """Start a program behind the walls. `visible`: host paths that it may read there, beside the usual ones."""
+        ...
+
+    def share(self, file: Path, secrets: Callable[[], Iterable[str]], *, locks: bool = False) -> Path:
+        """Let programs read and write one file of the person's where it is, and nothing beside it. Before `start`.
+
+        Returns: where it is inside. `secrets`: what of it, as it then is, is to be concealed. `locks`: its folder there
+        may be written, and is one for all who share the file: a program keeps its locks beside it.
+        """
         ...
 
     def conceal(self, *secrets: str) -> None:

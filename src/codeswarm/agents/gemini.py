@@ -17,6 +17,7 @@ from codeswarm.agents.acp.agent import AcpAgent
 from codeswarm.agents.acp.bridges import GEMINI
 from codeswarm.agents.base import AgentSpec, Conversation, Health, Stage, Task
 from codeswarm.agents.installed import Told, ask_version, node_unfit, unfit
+from codeswarm.agents.login_file import refused, source
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import which
@@ -45,13 +46,16 @@ class GeminiAgent:
             return Health(works=False, what="gemini is not installed", fix=npm_package(PACKAGE))
         if broken := node_unfit("gemini", found, self._login.path):
             return broken
-        if not self._login.of(KEYS):
+        if (bad := refused(self._login, "gemini", f"gemini ({found})")) is not None:
+            return bad
+        by = source(self._login, "gemini", self._login.of(KEYS))
+        if not by:
             return Health(works=False, what=f"gemini ({found}) has no login that agents may use", fix=LOGIN)
         version = version_of(Path(found).resolve())
         told = Told(version) if version else ask_version(found, self._login.path, _VERSION)
         if broken := unfit("gemini", found, told, MINIMUM, PACKAGE, on_path=True):
             return broken
-        return Health(works=True, what=f"gemini ({found}), login from {', '.join(self._login.of(KEYS))}")
+        return Health(works=True, what=f"gemini ({found}), login from {by}")
 
     async def open(self, task: Task, stage: Stage) -> Conversation:
         found = which("gemini", self._login.path)

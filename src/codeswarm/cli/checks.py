@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shlex
 import shutil
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from codeswarm.cli.agents_here import AgentHere, NamedAgent
     from codeswarm.config import Config
 
-MOST_LOGIN_BYTES = 100_000
 _INSTALL = {
     "python3": "apt-get install python3-venv",
     "make": "apt-get install make",
@@ -179,12 +177,13 @@ def _agents(here: Here) -> Iterator[Finding]:
     from codeswarm.cli.agents_here import ANY_PROGRAM, CODING_CLIS, agents_here, named_agents, usable
     from codeswarm.cli.check_endpoints import endpoints
     from codeswarm.cli.check_parked import refused_logins
+    from codeswarm.cli.login_checks import logins
 
     found, named = agents_here(here), named_agents(here)
     firsts = {each.spec.kind for each in named if each.first}
     for agent in found:
         yield Finding(f"agent {agent.kind}", agent.works, agent.what, agent.fix, agent.kind in firsts)
-    yield from _claude_login(here.environment.home, works=found[0].works)
+    yield from logins(here.environment.login, [agent.kind for agent in found], datetime.now(UTC))
     told = {agent.kind for agent in found}
     for each in named:
         if each.spec.kind not in told:
@@ -218,29 +217,6 @@ def _without_a_cli(here: Here) -> Iterator[Finding]:
     for wire, variables in VARIABLES.items():
         if given := login.of(variables):
             yield Finding(f"agent api:{wire}", True, f"any model of its API, login from {', '.join(sorted(given))}")
-
-
-def _claude_login(home: Path, *, works: bool) -> Iterator[Finding]:
-    """The CLI's own login, which agents don't get: of what is in its file only the plan and the expiry are told."""
-    login = _claude_file(home)
-    if works or not login:
-        return
-    plan = str(login.get("subscriptionType") or "unknown")[:40]
-    until = login.get("expiresAt")
-    expiry = f", until {datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M} UTC" if isinstance(until, int) else ""
-    detail = f"you are logged in with the plan {plan}{expiry}; agents take only a token made for them"
-    yield Finding(
-        "login claude", False, detail, "claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…", needed=False
-    )
-
-
-def _claude_file(home: Path) -> dict[str, Any]:
-    path = home / ".claude" / ".credentials.json"
-    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-        if path.stat().st_size <= MOST_LOGIN_BYTES:
-            found = json.loads(path.read_text(encoding="utf-8")).get("claudeAiOauth")
-            return found if isinstance(found, dict) else {}
-    return {}
 
 
 BRIDGES = ("claude-agent-acp", "codex-acp")

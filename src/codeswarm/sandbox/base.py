@@ -16,6 +16,8 @@ WORKSPACE = Path("/codeswarm/workspace")
 HOME = Path("/codeswarm/home")
 RUN = Path("/codeswarm/run")
 """Bundle in, result out."""
+LOGIN = Path("/codeswarm/login")
+"""The credential file of a CLI, where it is the person's own."""
 TMP = Path("/tmp")  # noqa: S108 - the inside of a sandbox, where it is private
 
 

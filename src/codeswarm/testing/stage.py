@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class QuietStage:
         self.endpoints: list[Endpoint] = []
         self.allowed: list[str] = []
         self.concealed: list[str] = []
+        self.shared: list[Path] = []
         self.heard = asyncio.Event()
         """Set whenever the agent says something."""
 
@@ -34,6 +35,12 @@ class QuietStage:
 
     def allow(self, *hosts: str) -> None:
         self.allowed += hosts
+
+    def share(self, file: Path, secrets: Callable[[], Iterable[str]], *, locks: bool = False) -> Path:
+        """Without walls: the file itself."""
+        self.shared.append(file)
+        self.conceal(*secrets())
+        return file
 
     def conceal(self, *secrets: str) -> None:
         self.concealed += secrets

@@ -4,6 +4,7 @@ attempts/SESSION.SUBJECT.EPOCH[.gate]/   files/ (a checkout) or upper/ · work/ 
                                          meta/ (ours alone)
 homes/SESSION.TICKET@ROLE/               a HOME that lasts as long as its ticket
 setup/KEY/                               what a set-up command made, by the hash of what it depends on
+logins/DIGEST/                           locks of CLIs that share one login file; nothing of that itself
 lower/SESSION.COMMIT/                    checkouts under overlays, which nobody writes
 outbox/                                  completions on their way to the router
 """
@@ -20,6 +21,7 @@ from typing import Any
 from codeswarm.process import run_sync
 
 ATTEMPTS, HOMES, SETUP, LOWER, OUTBOX = "attempts", "homes", "setup", "lower", "outbox"
+LOGINS = "logins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,10 @@ class Places:
         and whoever judges its work must not.
         """
         return self.root / HOMES / f"{session}.{ticket}@{role}"
+
+    @property
+    def logins(self) -> Path:
+        return self.root / LOGINS
 
     @property
     def setup(self) -> Path:

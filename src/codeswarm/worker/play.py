@@ -99,6 +99,7 @@ class Play:
             self._make_way_out(),
             tools.secrets,
             (lambda question: ask_router(tools.line, offer, question)) if offer.ask else None,
+            locks=tools.places.logins,
         )
         self._words = Words(offer, tools.line, self._say)
         self._visits = Visits(offer, agent, self._stage, tools.line, tools.clock, workspace.place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -19,10 +19,11 @@ from codeswarm.egress.base import Endpoint, Reached
 from codeswarm.egress.way_out import WayOut
 from codeswarm.failpoints import reach
 from codeswarm.redaction import Chunks, Secrets
-from codeswarm.sandbox.base import Box, Mount, Running, Sandbox
+from codeswarm.sandbox.base import LOGIN, Box, Mount, Running, Sandbox
 from codeswarm.sandbox.starting import start
 from codeswarm.worker.outward import through
 from codeswarm.worker.processes import Tables, Tree
+from codeswarm.worker.shared_file import SharedFile, mounts
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.windows import MOST, windows
@@ -45,10 +46,13 @@ class WorkerStage:
         way_out: WayOut | None = None,
         secrets: Secrets | None = None,
         ask: Callable[[Question], Awaitable[Permission]] | None = None,
+        *,
+        locks: Path | None = None,
     ) -> None:
         """`way_out`: what the box may reach outside, where it has no network of its own to choose from.
 
         `secrets`: what is taken out of all that the agent says. `ask`: decides what it may run; None: what it likes.
+        `locks`: where all attempts here keep what stands beside a file that they share.
         """
         self._secrets = Secrets() if secrets is None else secrets
         self._chunks: dict[str, Chunks] = {}
@@ -56,6 +60,8 @@ class WorkerStage:
         """Set at the end of each of the agent's turns: time for a snapshot."""
         self.vitals = vitals
         self._decide = ask
+        self._locks = locks
+        self._shared: list[SharedFile] = []
         self._sandbox = sandbox
         self._box = box
         self._environment = environment
@@ -86,6 +92,23 @@ class WorkerStage:
 
     def conceal(self, *secrets: str) -> None:
         self._secrets.add(*secrets)
+
+    def share(self, file: Path, secrets: Callable[[], Iterable[str]], *, locks: bool = False) -> Path:
+        if all(shared.file != file for shared in self._shared):
+            self._shared.append(SharedFile(file, secrets))
+        self._look_for_secrets()
+        if self._sandbox.inside(self._box).home == self._box.home:  # no walls: it is where it is
+            return file
+        known = {mount.inside for mount in self._box.mounts}
+        fresh = [mount for mount in mounts(file, self._locks if locks else None) if mount.inside not in known]
+        self._box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *fresh))
+        return LOGIN / file.name
+
+    def _look_for_secrets(self) -> None:
+        """A program may have renewed a login, and can say the new one."""
+        for shared in self._shared:
+            if secrets := tuple(shared.news()):
+                self.conceal(*secrets)
 
     def allow(self, *hosts: str) -> None:
         if self._way_out is not None:
@@ -122,6 +145,7 @@ class WorkerStage:
         return None if table is None else table.tree(self._running[-1].process.pid)
 
     async def emit(self, activity: Activity) -> None:
+        self._look_for_secrets()
         activity = self._without_secrets(activity)
         self.vitals.heard(activity, self._clock.monotonic(), self._clock.now_ms())
         if activity.type == "usage":

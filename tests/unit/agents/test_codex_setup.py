@@ -26,6 +26,10 @@ def stand_in(folder: Path, says: str) -> str:
     return f"{program.parent}:/usr/bin:/bin"
 
 
+def keys(**keys: str) -> Login:
+    return Login("", {}, keys)
+
+
 def agent(path: str, **keys: str) -> CodexAgent:
     return CodexAgent(AgentSpec("codex"), Login(path, {}, keys))
 
@@ -58,7 +62,7 @@ async def test_one_that_went_away_is_no_fault_of_ours(tmp_path: Path, monkeypatc
 
 def test_a_key_is_named_in_settings_and_said_in_the_environment_alone() -> None:
     stage = QuietStage()
-    settings, told = provider_of({"OPENAI_API_KEY": "o", "CODEX_API_KEY": "sk-secret"}, stage)
+    settings, told = provider_of(keys(OPENAI_API_KEY="o", CODEX_API_KEY="sk-secret"), stage)
     assert told == {"CODEX_API_KEY": "sk-secret"}
     assert "sk-secret" not in str(settings)
     assert settings["model_providers.codeswarm.env_key"] == "CODEX_API_KEY"
@@ -67,12 +71,12 @@ def test_a_key_is_named_in_settings_and_said_in_the_environment_alone() -> None:
 
 
 def test_an_address_of_the_person_s_own_is_the_one_that_is_asked() -> None:
-    settings, _ = provider_of({"OPENAI_API_KEY": "o", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, QuietStage())
+    settings, _ = provider_of(keys(OPENAI_API_KEY="o", OPENAI_BASE_URL="http://127.0.0.1:9/v1"), QuietStage())
     assert settings["model_providers.codeswarm.base_url"] == "http://127.0.0.1:9/v1"
 
 
 def test_without_a_key_the_cli_is_left_to_its_own_login() -> None:
-    assert provider_of({"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, QuietStage()) == ({}, {})
+    assert provider_of(keys(OPENAI_BASE_URL="http://127.0.0.1:9/v1"), QuietStage()) == ({}, {})
 
 
 def test_a_program_is_shown_with_what_it_is_nothing_without(tmp_path: Path) -> None:

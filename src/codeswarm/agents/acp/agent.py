@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from codeswarm.agents.acp.bridges import Bridge, bridge_in
 from codeswarm.agents.base import AgentSpec, Health, Stage, Task
 from codeswarm.agents.command import program_missing
 from codeswarm.agents.installed import node_unfit, shown_for
+from codeswarm.agents.login_file import login_file, refused, source
 from codeswarm.environment import Login
 from codeswarm.host import program, which
 from codeswarm.packages import npm_package, system_packages
@@ -56,17 +58,19 @@ class AcpAgent:
         if "node_modules" in Path(found).resolve().parts and (broken := node_unfit(name, found, self._login.path)):
             return broken
         given = self._login.of(self.bridge.variables)
-        if self.bridge.variables and not given:
+        if (bad := refused(self._login, self.bridge.own, f"acp: {name}")) is not None:
+            return bad
+        by = source(self._login, self.bridge.own, {**given, **self._login.extra})
+        if self.bridge.variables and not given and login_file(self._login, self.bridge.own) is None:
             fix = f"export {self.bridge.variables[0]}=…"
             return Health(works=False, what=f"acp: {name} has no login that agents may use", fix=fix)
-        login = ", ".join(sorted({**given, **self._login.extra})) or "no variable of yours"
-        return Health(works=True, what=f"acp: {self.spec.argument}, given {login}")
+        return Health(works=True, what=f"acp: {self.spec.argument}, given {by or 'no variable of yours'}")
 
     async def open(self, task: Task, stage: Stage) -> AcpConversation:
         from codeswarm.agents.acp.talk import AcpConversation, Terms  # noqa: PLC0415 - see above: the library is slow
 
         command, visible = program(self.spec.argument, self._directory, self._home)
-        told = self.bridge.environment(self._login, stage)
+        told, before = self.bridge.environment(self._login, stage), self.bridge.before(self._login, stage)
         environment = {**self._login.extra, **told, **task.environment()}
         terms = Terms(
             folder=str(task.inside.workspace),
@@ -76,9 +80,11 @@ class AcpAgent:
             trusted=task.trusted,
             ask=task.ask,
         )
-        conversation = AcpConversation(Path(self._name()).name, self.bridge, stage, terms)
+        own = login_file(self._login, self.bridge.own) is not None
+        bridge = replace(self.bridge, method="") if own else self.bridge  # it says by itself how it is logged in
+        conversation = AcpConversation(Path(self._name()).name, bridge, stage, terms)
         running = f"exec env {command}" if _is_simple(command) else command
-        argv = ["/bin/sh", "-c", f"{self.bridge.before} && {running}" if self.bridge.before else running]
+        argv = ["/bin/sh", "-c", f"{before} && {running}" if before else running]
         await conversation.open(argv, environment, (*visible, *self.bridge.shown, *self._shown(environment)))
         return conversation
 

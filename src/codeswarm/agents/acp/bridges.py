@@ -15,11 +15,12 @@ from typing import Any
 
 from codeswarm.agents.base import Capabilities, Stage
 from codeswarm.agents.claude.agent import FIXED_ENVIRONMENT, credentials
-from codeswarm.agents.codex.agent import ENDPOINT as CODEX_ENDPOINT, KEYS as CODEX_KEYS, PROVIDER, provider_of
+from codeswarm.agents.codex.agent import KEYS as CODEX_KEYS, PROVIDER, own_login, provider_of
 from codeswarm.agents.failures import BY_STATUS, Row, Table
+from codeswarm.agents.login_file import login_file, secrets_in
 from codeswarm.domain.results import FailureClass
 from codeswarm.egress.base import Endpoint
-from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, Login
+from codeswarm.environment import CLAUDE_VARIABLES, Login
 
 AUTH_REQUIRED = "-32000"
 """ACP's own code of errors for it, as a kind of error."""
@@ -58,6 +59,9 @@ CODEX_FAILURES: Table = (
 )
 GEMINI_SETTINGS = Path(__file__).parent / "gemini_settings.json"
 """What Gemini CLI takes from a file alone: how to log in, and to let others do the trying again."""
+GEMINI_ACCOUNT_SETTINGS = Path(__file__).parent / "gemini_account_settings.json"
+GEMINI_HOSTS = ("cloudcode-pa.googleapis.com", "oauth2.googleapis.com", "www.googleapis.com")
+"""What it asks with a login of an account."""
 GEMINI_FAILURES: Table = (Row(FailureClass.AUTH, words=("api key not valid", "api key is missing")), *GENERIC)
 CLAUDE_FAILURES: Table = (Row(FailureClass.CRASHED, words=("output token maximum",)), *GENERIC)
 
@@ -76,7 +80,9 @@ class Bridge:
     """By which of the person's variables it is logged in: its own vendor's, one is enough."""
     environment: Callable[[Login, Stage], Mapping[str, str]] = field(default=lambda login, stage: {})
     """What it is told: where its model is, with a key that is put in outside, and how to behave."""
-    before: str = ""
+    own: str = ""
+    """The kind of agent whose CLI it drives: where no variable is set, that CLI's own login is used."""
+    before: Callable[[Login, Stage], str] = field(default=lambda login, stage: "")
     """What a shell does before it, in the HOME that it has inside."""
     shown: tuple[Path, ...] = ()
     """Files of ours that it reads."""
@@ -92,8 +98,7 @@ class Bridge:
 
 
 def _claude(login: Login, stage: Stage) -> dict[str, str]:
-    given = credentials(login.of((*CLAUDE_VARIABLES, CLAUDE_ENDPOINT)), stage)
-    return {**FIXED_ENVIRONMENT, **given, **_beneath(login, "CLAUDE_CODE_EXECUTABLE")}
+    return {**FIXED_ENVIRONMENT, **credentials(login, stage), **_beneath(login, "CLAUDE_CODE_EXECUTABLE")}
 
 
 def _claude_session(trusted: bool) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _claude_session(trusted: bool) -> dict[str, Any]:
 
 
 def _codex(login: Login, stage: Stage) -> dict[str, str]:
-    settings, key = provider_of(login.of((*CODEX_KEYS, CODEX_ENDPOINT)), stage)
+    settings, key = provider_of(login, stage)
     prefix = f"model_providers.{PROVIDER}."
     provider = {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
     config = {"analytics": {"enabled": False}, **({"model_providers": {PROVIDER: provider}} if provider else {})}
@@ -117,6 +122,8 @@ def _beneath(login: Login, variable: str) -> dict[str, str]:
 
 
 def _gemini(login: Login, stage: Stage) -> dict[str, str]:
+    if login_file(login, "gemini") is not None:
+        return {"GEMINI_CLI_NO_RELAUNCH": "true"}
     key = login.keys.get("GEMINI_API_KEY", "")
     upstream = login.keys.get("GOOGLE_GEMINI_BASE_URL") or "https://generativelanguage.googleapis.com"
     reached = stage.reach(Endpoint(upstream, "x-goog-api-key", key))
@@ -124,11 +131,29 @@ def _gemini(login: Login, stage: Stage) -> dict[str, str]:
     return {"GEMINI_CLI_NO_RELAUNCH": "true", **told}
 
 
+def _gemini_home(login: Login, stage: Stage) -> str:
+    """Its settings, and its own login where it has no key: a link, for it writes what it renews into the file."""
+    file = login_file(login, "gemini")
+    settings = GEMINI_SETTINGS if file is None else GEMINI_ACCOUNT_SETTINGS
+    begin = f'mkdir -p "$HOME/.gemini" && cp {shlex.quote(str(settings))} "$HOME/.gemini/settings.json"'
+    if file is None:
+        return begin
+    stage.allow(*GEMINI_HOSTS)
+    shared = stage.share(file.path, lambda: secrets_in(login, "gemini"))
+    return f'{begin} && ln -sfn {shlex.quote(str(shared))} "$HOME/.gemini/{file.path.name}"'
+
+
+def _codex_home(login: Login, stage: Stage) -> str:
+    words = own_login(login, stage)
+    return f"{shlex.join(words)} true" if words else ""
+
+
 CLAUDE = Bridge(
     programs=("claude-agent-acp",),
     agent="@agentclientprotocol/claude-agent-acp",
     package="@agentclientprotocol/claude-agent-acp",
     variables=CLAUDE_VARIABLES,
+    own="claude",
     environment=_claude,
     session=_claude_session,
     failures=CLAUDE_FAILURES,
@@ -139,6 +164,8 @@ CODEX = Bridge(
     agent="@agentclientprotocol/codex-acp",
     package="@agentclientprotocol/codex-acp",
     variables=CODEX_KEYS,
+    own="codex",
+    before=_codex_home,
     environment=_codex,
     failures=CODEX_FAILURES,
     can=Capabilities(resume=True, name=True, turns=True, inject=True),
@@ -150,8 +177,9 @@ GEMINI = Bridge(
     package="@google/gemini-cli",
     variables=("GEMINI_API_KEY",),
     environment=_gemini,
-    before=f'mkdir -p "$HOME/.gemini" && cp {shlex.quote(str(GEMINI_SETTINGS))} "$HOME/.gemini/settings.json"',
-    shown=(GEMINI_SETTINGS,),
+    own="gemini",
+    before=_gemini_home,
+    shown=(GEMINI_SETTINGS, GEMINI_ACCOUNT_SETTINGS),
     method="gemini-api-key",
     failures=GEMINI_FAILURES,
     # It keeps a conversation in a file named by the minute, and one that is taken up within that minute empties it.
@@ -170,4 +198,4 @@ def bridge_in(words: list[str]) -> Bridge:
 
 def bridge_called(agent: str, usual: Bridge) -> Bridge:
     """The agent that calls itself so; `usual` where none is known by that name."""
-    return next((bridge for bridge in KNOWN if bridge.agent == agent), usual)
+    return usual if usual.agent == agent else next((bridge for bridge in KNOWN if bridge.agent == agent), usual)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from codeswarm.agents.base import AgentSpec, ByHand, Capabilities, Health, Stage, Task
@@ -18,8 +17,9 @@ from codeswarm.agents.claude.asking import FLAGS
 from codeswarm.agents.claude.by_hand import ready_for_a_person
 from codeswarm.agents.claude.conversation import ClaudeConversation
 from codeswarm.agents.installed import ask_version, unfit
+from codeswarm.agents.login_file import login_file, refused, secrets_in, source
 from codeswarm.egress.base import Endpoint
-from codeswarm.environment import CLAUDE_ENDPOINT, Login
+from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
 from codeswarm.packages import npm_package
@@ -28,6 +28,8 @@ DEFAULT_MODEL = "sonnet"
 ENDPOINT = "https://api.anthropic.com"
 HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "claude.ai")
 """What the CLI asks by itself with a token of an account."""
+LOGIN_FOLDER = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
+"""Where the CLI looks for its own login and keeps the locks of that, and nothing else of its own."""
 BYPASS = ("--permission-mode", "bypassPermissions")
 NAME, RESUME = "--session-id", "--resume"
 PACKAGE = "@anthropic-ai/claude-code"
@@ -78,7 +80,10 @@ class ClaudeAgent:
         found = find_claude(self._login.path)
         if found is None:
             return Health(works=False, what="claude is not installed", fix=npm_package(PACKAGE))
-        if not self._login.claude:
+        if (bad := refused(self._login, "claude", f"claude ({found})")) is not None:
+            return bad
+        by = source(self._login, "claude", self._login.claude)
+        if not by:
             return Health(
                 works=False,
                 what=f"claude ({found}) has no login that agents may use",
@@ -87,12 +92,12 @@ class ClaudeAgent:
         told, on_path = ask_version(found, self._login.path, _VERSION), which("claude", self._login.path) is not None
         if broken := unfit("claude", found, told, MINIMUM, PACKAGE, on_path=on_path):
             return broken
-        return Health(works=True, what=f"claude ({found}), login from {', '.join(sorted(self._login.claude))}")
+        return Health(works=True, what=f"claude ({found}), login from {by}")
 
     async def open(self, task: Task, stage: Stage) -> ClaudeConversation:
         executable = self._executable()
         visible = () if is_system(executable) else (executable,)
-        environment = {**FIXED_ENVIRONMENT, **credentials(self._login.claude, stage), **task.environment()}
+        environment = {**FIXED_ENVIRONMENT, **credentials(self._login, stage), **task.environment()}
         conversation = ClaudeConversation(task.conversation, stage, task.used, str(task.inside.workspace))
 
         async def start(flag: str) -> None:
@@ -107,7 +112,7 @@ class ClaudeAgent:
 
     def by_hand(self, task: Task, stage: Stage) -> ByHand:
         executable = self._executable()
-        given = credentials(self._login.claude, stage)
+        given = credentials(self._login, stage)
         argv = [str(executable), RESUME, task.conversation, "--model", self.spec.argument or DEFAULT_MODEL]
         argv += ["--setting-sources", "project"] if task.trusted else ["--setting-sources", "", "--strict-mcp-config"]
         argv += ["--permission-mode", "default"]  # the person is there to be asked
@@ -131,9 +136,12 @@ class ClaudeAgent:
         return flags
 
 
-def credentials(given: Mapping[str, str], stage: Stage) -> dict[str, str]:
-    """What it logs in with. A key is put into its requests outside; a token of an account it wants itself."""
-    login = dict(given)
+def credentials(given: Login, stage: Stage) -> dict[str, str]:
+    """What it logs in with. A key is put into its requests outside; a token of an account it wants itself, and its own
+    file in place, for that is what it renews.
+    """
+    login = {**given.of((*CLAUDE_VARIABLES, CLAUDE_ENDPOINT)), **given.claude}
+    file = login_file(given, "claude")
     upstream = login.get(CLAUDE_ENDPOINT, ENDPOINT)
     if token := login.get("ANTHROPIC_AUTH_TOKEN"):  # the CLI's own order
         reached = stage.reach(Endpoint(upstream, "authorization", token, "Bearer"))
@@ -144,4 +152,7 @@ def credentials(given: Mapping[str, str], stage: Stage) -> dict[str, str]:
     stage.allow(*HOSTS)
     if CLAUDE_ENDPOINT in login:
         login[CLAUDE_ENDPOINT] = stage.reach(Endpoint(upstream)).url
+    if file is not None:
+        shared = stage.share(file.path, lambda: secrets_in(given, "claude"), locks=True)
+        login[LOGIN_FOLDER] = str(shared.parent)
     return login

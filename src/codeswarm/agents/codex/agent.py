@@ -17,6 +17,7 @@ from pathlib import Path
 from codeswarm.agents.base import AgentSpec, ByHand, Capabilities, Health, Stage, Task
 from codeswarm.agents.codex.thread import CodexThread, Terms
 from codeswarm.agents.installed import ask_version, shown_for, unfit
+from codeswarm.agents.login_file import login_file, refused, secrets_in, source
 from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
@@ -32,6 +33,9 @@ MINIMUM = (0, 150, 0)
 """Older ones speak an app-server protocol that was never held against this adapter."""
 ADDRESS = "https://api.openai.com/v1"
 PROVIDER = "codeswarm"
+HOSTS = ("chatgpt.com", "*.chatgpt.com", "auth.openai.com")
+"""What the CLI asks by itself with a login of an account."""
+_LINK = 'mkdir -p "$HOME/.codex" && ln -sfn "$1" "$HOME/.codex/auth.json" && shift && exec "$@"'
 _VERSION = re.compile(r"codex(?:-cli)? (\d+)\.(\d+)\.(\d+)")
 
 _SETTINGS: Mapping[str, object] = {
@@ -78,18 +82,21 @@ class CodexAgent:
         found = find_codex(self._login.path)
         if found is None:
             return Health(works=False, what="codex is not installed", fix=npm_package(PACKAGE))
-        if not self._login.of(KEYS):
+        if (bad := refused(self._login, "codex", f"codex ({found})")) is not None:
+            return bad
+        by = source(self._login, "codex", self._login.of(KEYS))
+        if not by:
             what = f"codex ({found}) has no login that agents may use"
             return Health(works=False, what=what, fix=LOGIN)
         told, on_path = ask_version(found, self._login.path, _VERSION), which("codex", self._login.path) is not None
         if broken := unfit("codex", found, told, MINIMUM, PACKAGE, on_path=on_path):
             return broken
-        return Health(works=True, what=f"codex ({found}), login from {', '.join(self._login.of(KEYS))}")
+        return Health(works=True, what=f"codex ({found}), login from {by}")
 
     async def open(self, task: Task, stage: Stage) -> CodexThread:
         executable = self._executable()
         overrides, told = self._overrides(task, stage, _trust(task))
-        argv = [str(executable), "app-server", *overrides]
+        argv = [*own_login(self._login, stage), str(executable), "app-server", *overrides]
         thread = CodexThread(stage, self._terms(task))
         await thread.open(argv, {**told, **task.environment()}, shown_for(executable))
         return thread
@@ -99,12 +106,13 @@ class CodexAgent:
         executable = self._executable()
         trust = {"projects": {str(task.inside.workspace): {"trust_level": "untrusted"}}, **_trust(task)}
         overrides, told = self._overrides(task, stage, trust)
-        argv = [str(executable), "resume", task.conversation, *overrides, *_BY_HAND]
+        argv = [*own_login(self._login, stage), str(executable), "resume", task.conversation]
+        argv += [*overrides, *_BY_HAND]
         argv += ["--model", self.spec.argument] if self.spec.argument else []
         return ByHand(tuple(argv), {**told, **task.environment()}, shown_for(executable), KEPT)
 
     def _overrides(self, task: Task, stage: Stage, trust: Mapping[str, object]) -> tuple[list[str], dict[str, str]]:
-        settings, told = provider_of(self._login.of((*KEYS, ENDPOINT)), stage)
+        settings, told = provider_of(self._login, stage)
         settings = {**_SETTINGS, **settings, **trust}
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={_toml(value)}")]
         return [*given, "--disable", "plugins"], told
@@ -135,16 +143,37 @@ def _toml(value: object) -> str:
     return json.dumps(value)
 
 
-def provider_of(login: Mapping[str, str], stage: Stage) -> tuple[dict[str, object], dict[str, str]]:
+def own_login(login: Login, stage: Stage) -> tuple[str, ...]:
+    """What its command is put behind where it logs in by its own file: that is then in its HOME, and is the person's.
+
+    A link, for Codex writes what it renews into the file. It is made behind the walls: the HOME there is the agent's.
+    """
+    file = login_file(login, "codex")
+    if file is None or file.key:
+        return ()
+    stage.allow(*HOSTS)
+    shared = stage.share(file.path, lambda: secrets_in(login, "codex"))
+    return ("/bin/sh", "-c", _LINK, "sh", str(shared))
+
+
+def provider_of(given: Login, stage: Stage) -> tuple[dict[str, object], dict[str, str]]:
     """Where the model is, as settings of ours, and a key, which is put in outside, as an environment.
 
     The person's own configuration is never read. Without a key nothing is set: codex then looks for a login file in its
-    HOME, and for the hosts that such a login is for.
+    HOME, and for the hosts that such a login is for; but where the person names an endpoint, the login is for that.
     """
+    login = given.of((*KEYS, ENDPOINT))
+    file = login_file(given, "codex")
+    if file is not None and file.key:
+        login[KEYS[0]] = file.key
     key = next((name for name in KEYS if name in login), None)
-    if key is None:
+    if key is None and not (file and ENDPOINT in login):
         return {}, {}
-    reached = stage.reach(Endpoint(login.get(ENDPOINT) or ADDRESS, "authorization", login[key], "Bearer"))
-    settings = {**_PROVIDER_SETTINGS, "base_url": reached.url, "env_key": key}
+    if key is None:
+        reached = stage.reach(Endpoint(login[ENDPOINT]))
+        settings = {**_PROVIDER_SETTINGS, "base_url": reached.url, "requires_openai_auth": True}
+    else:
+        reached = stage.reach(Endpoint(login.get(ENDPOINT) or ADDRESS, "authorization", login[key], "Bearer"))
+        settings = {**_PROVIDER_SETTINGS, "base_url": reached.url, "env_key": key}
     named = {f"model_providers.{PROVIDER}.{name}": value for name, value in settings.items()}
-    return {"model_provider": PROVIDER, **named}, {key: reached.secret}
+    return {"model_provider": PROVIDER, **named}, {key: reached.secret} if key else {}
