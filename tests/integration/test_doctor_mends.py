@@ -237,6 +237,24 @@ def test_a_token_that_was_refused_while_an_agent_worked_is_told_until_there_is_a
     check(set_up, broken)
 
 
+LOGIN = '{"claudeAiOauth": {"accessToken": "sk-ant-oat01-x", "expiresAt": %d, "subscriptionType": "max"}}'
+
+
+def expired(set_up: SetUp) -> None:
+    """A login of the CLI's own that nobody can renew. The real `claude auth login` asks its vendor, this one nobody."""
+    file = set_up.root / "home" / ".claude" / ".credentials.json"
+    named("claude", variable("ANTHROPIC_API_KEY", None))(set_up)
+    file.parent.mkdir()
+    file.write_text(LOGIN % 1_600_000_000_000)
+    fresh = set_up.root / "fresh"
+    fresh.write_text(LOGIN % 33_000_000_000_000)
+    set_up.program("claude", f'[ "$*" = "auth login" ] && exec cp {fresh} {file}\necho "{GOOD["claude"]}"')
+
+
+def test_a_login_of_the_cli_s_own_that_has_expired_is_made_anew(set_up: SetUp) -> None:
+    check(set_up, Broken("agent claude", "has expired", "claude auth login", expired))
+
+
 def test_a_clock_that_is_wrong_is_seen_by_that_of_an_endpoint(set_up: SetUp) -> None:
     def make(set_up: SetUp) -> None:
         named("claude")(set_up)

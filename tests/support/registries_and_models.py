@@ -37,7 +37,7 @@ class Vendor:
     def answer(self, method: str, path: str, headers: Any) -> tuple[int, dict[str, Any]]:
         self.asked.append(f"{method} {path}")
         where = path.partition("?")[0]
-        if method == "POST" and where.endswith("/messages") and headers.get("authorization", "")[7:] != RIGHT:
+        if method == "POST" and where == "/v1/messages" and headers.get("authorization", "")[7:] != RIGHT:
             return 401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid bearer token"}}
         if method != "GET" or not where.startswith(self.under) or not where.endswith("/models"):
             return 404, {"error": {"message": "nothing is here"}}

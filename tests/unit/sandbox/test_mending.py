@@ -8,6 +8,8 @@ import pytest
 
 from codeswarm.sandbox import mending
 
+APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
+
 
 def kernel(root: Path, **switches: str) -> Path:
     for name, value in switches.items():
@@ -21,10 +23,11 @@ def kernel(root: Path, **switches: str) -> Path:
     ("switches", "told"),
     [
         ({"kernel__unprivileged_userns_clone": "0"}, [("kernel/unprivileged_userns_clone", "1")]),
-        ({"kernel__apparmor_restrict_unprivileged_userns": "1"}, [("kernel/apparmor_restrict_unprivileged_userns", "0")]),
+        ({APPARMOR.replace("/", "__"): "1"}, [(APPARMOR, "0")]),
         ({"user__max_user_namespaces": "0"}, [("user/max_user_namespaces", "15000")]),
         (
-            {"kernel__unprivileged_userns_clone": "1", "user__max_net_namespaces": "0", "user__max_pid_namespaces": "0"},
+            {"kernel__unprivileged_userns_clone": "1", "user__max_net_namespaces": "0", "user__max_pid_namespaces": "0"}
+            | {"user__max_mnt_namespaces": "15000"},
             [("user/max_pid_namespaces", "15000"), ("user/max_net_namespaces", "15000")],
         ),
     ],
