@@ -29,6 +29,7 @@ from codeswarm.domain.resting import kept, left_off
 from codeswarm.domain.results import Receipt, Report, Work, first_names
 from codeswarm.domain.session import Attempt, Session, Ticket
 from codeswarm.engine import refs
+from codeswarm.engine.branches import TaskBranches
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.receipts import Signer
 from codeswarm.engine.threads import in_thread
@@ -62,10 +63,12 @@ class Attempts:
         store: Store,
         signer: Signer,
         artifacts: Artifacts,
+        branches: TaskBranches,
         clock: Clock,
         prices: Prices = NO_PRICES,
     ) -> None:
         self._kernel = kernel
+        self._branches = branches
         self._store = store
         self._signer = signer
         self._artifacts = artifacts
@@ -410,6 +413,8 @@ class Attempts:
         records = await self._kernel.execute(session_id, command)
         reach("attempts.completed")
         await self._close_transcript(session_id, ticket_id, epoch)
+        if any(isinstance(record.event, ev.AttemptSucceeded) for record in records):
+            await self._branches.show(session_id, ticket_id)
         return not any(isinstance(record.event, ev.LateResultKept) for record in records)
 
     def _priced(self, attempt: Attempt, report: Report) -> Report:

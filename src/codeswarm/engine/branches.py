@@ -1,21 +1,19 @@
 """Task branches show a ticket's newest work. It is kept under refs of its own, so they may lag behind.
 
-Moved by the router itself and not by who reports: on a full disk the report counts, its worker goes, and nobody would
-come back for the branch.
+Where one can't be moved for want of room, the report that brought the work counts all the same, and its worker goes:
+so it is the router that comes back for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from codeswarm.domain import events as ev
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
 from codeswarm.git.store import Store
-from codeswarm.ledger.base import Recorded
 
 
 class TaskBranches:
@@ -23,21 +21,19 @@ class TaskBranches:
         self._kernel = kernel
         self._store = store
         self._room = room
-        self._news = asyncio.Event()
+        self._left = asyncio.Event()
         self._behind: dict[tuple[SessionId, TicketId], None] = {}
-        kernel.observe(self._observe)
 
-    def _observe(self, records: list[Recorded]) -> None:
-        for record in records:
-            if isinstance(record.event, ev.AttemptSucceeded):
-                self._behind[record.session, record.event.ticket] = None
-                self._news.set()
+    async def show(self, session: SessionId, ticket: TicketId) -> None:
+        """Move the branch of a ticket that has new work. Raises: GitError; it is tried again once there is room."""
+        self._behind[session, ticket] = None
+        await self.move()
 
     async def run(self) -> None:
-        """Until cancelled: each branch to the newest work, as soon as there is some and room for it."""
+        """Until cancelled: come back for what could not be moved."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._left.wait()
+            self._left.clear()
             await self._room.patiently(self.move)
 
     async def move(self) -> None:
@@ -48,6 +44,7 @@ class TaskBranches:
                 await self._to_newest(session, ticket)
             except BaseException:
                 self._behind[session, ticket] = None
+                self._left.set()
                 raise
 
     async def _to_newest(self, session: SessionId, ticket: TicketId) -> None:
