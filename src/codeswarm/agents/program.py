@@ -96,10 +96,13 @@ class Program:
         return Failure(failure_class=class_, message=detail)
 
     async def _listen(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen_to_output())
-            tasks.create_task(self._listen_to_errors())
-            tasks.create_task(end_with_main(self._running))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen_to_output())
+                tasks.create_task(self._listen_to_errors())
+                tasks.create_task(end_with_main(self._running))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group  # a full disk, say: whoever reports it looks for that
 
     async def _listen_to_output(self) -> None:
         assert self._running.process.stdout is not None

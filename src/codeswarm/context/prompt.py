@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,17 +85,18 @@ def _contract(contract: Bundle | None) -> str:
     if contract["files"]:
         parts.append("Its files, which you don't change: " + ", ".join(contract["files"]))
     if contract["diff"]:
-        parts.append(f"```diff\n{contract['diff'].strip()}\n```")
+        parts.append(_diff(contract["diff"]))
     return "\n\n".join(parts)
 
 
 def _plan(plan: Bundle | None) -> str:
-    return "" if plan is None else f"# The plan\n{plan['text']}"
+    return "" if plan is None else f"# The plan (from the planner)\n{_quoted(plan['text'])}"
 
 
 def _agreement(item: Bundle) -> str:
     with_ = ", ".join(item["tickets"])
-    return f"# Agreed with the other tickets about {item['about']} (for {with_}; from the planner)\n{item['text']}"
+    title = f"# Agreed with the other tickets about {item['about']} (for {with_}; from the planner)"
+    return f"{title}\n{_quoted(item['text'])}"
 
 
 def _conflicts(bundle: Bundle) -> str:
@@ -117,9 +119,9 @@ def _escalated(bundle: Bundle) -> str:
         "stands below. Keep what is right, and mend or replace the rest."
     ]
     if said := bundle["escalated"]["summary"].strip():
-        parts.append(f"Its last words:\n{said}")
+        parts.append(f"Its last words:\n{_quoted(said)}")
     if bundle["work"] is not None:
-        parts.append(f"What it changed:\n```diff\n{bundle['work']['diff'].strip()}\n```")
+        parts.append(f"What it changed:\n{_diff(bundle['work']['diff'])}")
     return "\n\n".join(parts)
 
 
@@ -137,7 +139,7 @@ def _feedback(item: Bundle) -> str:
     if item["source"] == "hand_back":
         return f"# {titles['hand_back']}\n{GO_ON}{_said(item['text'])}"
     title = titles.get(item["source"], f"{item['source']} asks for changes")
-    return f"# {title}\n{item['text'].strip()}"
+    return f"# {title}\n{item['text'].strip() if item['source'] == 'person' else _quoted(item['text'])}"
 
 
 GO_ON = """\
@@ -154,12 +156,12 @@ def _reference(reference: Bundle | None) -> str:
     return (
         f"# For reference: {reference['source']}\n"
         "It is not in your files. Take from it what is right.\n\n"
-        f"```diff\n{reference['diff'].strip()}\n```"
+        f"{_diff(reference['diff'])}"
     )
 
 
 def _work(work: Bundle | None) -> str:
-    return "" if work is None else f"# The work to judge\n```diff\n{work['diff'].strip()}\n```"
+    return "" if work is None else f"# The work to judge\n{_diff(work['diff'])}"
 
 
 def _blockers(blockers: list[Bundle]) -> str:
@@ -179,4 +181,15 @@ def _result(bundle: Bundle) -> str:
 
 
 def _bullets(sentences: list[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    return "\n".join("- " + "\n  ".join(sentence.strip().splitlines()) for sentence in sentences)
+
+
+def _quoted(text: str) -> str:
+    """What another agent or a program said: none of its lines can pass for one of ours, or for a person's word."""
+    return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
+
+
+def _diff(text: str) -> str:
+    """Between fences that are longer than any within."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", text))])
+    return f"{fence}diff\n{text.strip()}\n{fence}"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from codeswarm.agents.base import Permission, Question
 from codeswarm.agents.claude.asking import ASKED_MAX, ClaudeAsking
@@ -27,6 +30,17 @@ async def test_who_reads_nothing_is_told_nothing_more_once_too_much_waits(tmp_pa
     assert told >= UNREAD_MAX >> 20
     await running.end()
     await program.finish()
+
+
+async def test_a_full_disk_is_told_as_such_by_whoever_listens(tmp_path: Path) -> None:
+    async def hear(line: str, cut: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    stage = OpenStage(tmp_path)
+    program = Program("teller", stage, await stage.start(["echo", "a word"], {}), hear)
+    with pytest.raises(OSError, match="no space left"):
+        await program.finish()
+    await stage.end_all()
 
 
 async def test_only_what_a_shell_runs_is_asked_about_as_a_command() -> None:
