@@ -118,10 +118,11 @@ def _at_rest(session: Session) -> list[ev.Event]:
 
 
 def _after_review(session: Session) -> list[ev.Event]:
+    if session.in_progress:
+        return [ev.SessionActivated()]  # a person has taken a ticket over, be it during a save
     if session.save is not None:
         return []
-    moving = bool(session.in_progress or session.landing or session.landing_queue)
-    if moving or session.can_claim:
+    if session.landing or session.landing_queue or session.can_claim:
         return [ev.SessionActivated()]
     if session.saved:
         return [_finalized(session)]

@@ -144,8 +144,10 @@ def _gemini_home(login: Login, stage: Stage) -> str:
 
 
 def _codex_home(login: Login, stage: Stage) -> str:
+    """Settings that it reads before it is told any, and its own login where it has no key."""
+    begin = 'mkdir -p "$HOME/.codex" && printf "[features]\\nplugins = false\\n" > "$HOME/.codex/config.toml"'
     words = own_login(login, stage)
-    return f"{shlex.join(words)} true" if words else ""
+    return f"{begin} && {shlex.join(words)} true" if words else begin
 
 
 CLAUDE = Bridge(
