@@ -291,7 +291,8 @@ class Promises:
             self._worked(books, event)
         elif isinstance(event, ev.AttemptFailed | ev.AttemptTimedOut):
             books.charged += event.charged
-            if event.failure.failure_class in _GOES_ON:
+            rests = bool(visited) and not event.charged
+            if event.failure.failure_class in _GOES_ON and not rests:
                 self._worked(books, event)
 
     def _worked(

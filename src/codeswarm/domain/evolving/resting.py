@@ -10,12 +10,16 @@ from codeswarm.domain.states import TicketStatus
 
 
 def taken_over(session: Session, ticket: Ticket, event: ev.AttemptLeased) -> Rested:
-    """Bring it to the phase that the person works in. What has failed gets a new set of tries by that."""
+    """Bring it to the phase that the person works in. What has failed gets a new set of tries by that, what is on hold
+    a new count of interruptions, as one that is released.
+    """
     rested = Rested(
         ticket.status, ticket.reason, ticket.waiting, ticket.waiting_detail, ticket.phase_index, ticket.advanced
     )
     if ticket.status is TicketStatus.FAILED:
         begin_again(ticket)
+    if ticket.status is TicketStatus.ON_HOLD:
+        ticket.interruptions = 0
     ticket.phase_index = next(i for i, phase in enumerate(ticket.phases) if phase.name == event.phase)
     last = left_off(ticket, ticket.phase.role, event.epoch)
     ticket.advanced = ticket.advanced or (last is not None and kept(last) is not None)
