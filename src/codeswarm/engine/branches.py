@@ -7,12 +7,14 @@ so it is the router that comes back for it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.engine import refs
 from codeswarm.engine.kernel import Kernel
 from codeswarm.engine.room import Room
 from codeswarm.engine.threads import in_thread
+from codeswarm.errors import GitError
 from codeswarm.git.store import Store
 
 
@@ -27,14 +29,21 @@ class TaskBranches:
     async def show(self, session: SessionId, ticket: TicketId) -> None:
         """Move the branch of a ticket that has new work. Raises: GitError; it is tried again once there is room."""
         self._behind[session, ticket] = None
-        await self.move()
+        try:
+            await self.move()
+        except GitError:
+            self._left.set()
+            raise
 
     async def run(self) -> None:
-        """Until cancelled: come back for what could not be moved."""
+        """Until cancelled: come back for what could not be moved for want of room. What anything else hinders waits for
+        the next one, or for the next start: nothing depends on what a branch shows.
+        """
         while True:
             await self._left.wait()
             self._left.clear()
-            await self._room.patiently(self.move)
+            with suppress(GitError):
+                await self._room.patiently(self.move)
 
     async def move(self) -> None:
         """All that lag behind. Idempotent. Raises: GitError; what was not moved still lags."""
@@ -44,7 +53,6 @@ class TaskBranches:
                 await self._to_newest(session, ticket)
             except BaseException:
                 self._behind[session, ticket] = None
-                self._left.set()
                 raise
 
     async def _to_newest(self, session: SessionId, ticket: TicketId) -> None:

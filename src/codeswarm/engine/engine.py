@@ -38,7 +38,7 @@ from codeswarm.engine.room import Room, Tell
 from codeswarm.engine.saver import Saver
 from codeswarm.engine.threads import in_thread
 from codeswarm.engine.workers import Registry, WorkerSupervisor
-from codeswarm.errors import CodeswarmError, Refused, disk_full
+from codeswarm.errors import CodeswarmError, GitError, Refused, disk_full
 from codeswarm.garbage import nothing_collected
 from codeswarm.git.store import Store
 from codeswarm.ledger.artifacts import Artifacts
@@ -110,10 +110,11 @@ class Engine:
                 for task in running:
                     task.cancel()
         try:
-            await self._branches.move()
+            with contextlib.suppress(GitError):  # the next start moves them
+                await self._branches.move()
             await self.lander.publish_all()
         except (CodeswarmError, OSError) as error:
-            if not disk_full(error):  # the next start moves them and publishes what has landed
+            if not disk_full(error):  # the next start publishes what has landed
                 raise
 
     async def forget_transcripts(self, session: SessionId, by: str, reason: str) -> None:

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 from codeswarm.clock import Clock
 from codeswarm.engine.threads import in_thread
-from codeswarm.errors import CodeswarmError, disk_full
+from codeswarm.errors import FREE_SOME, CodeswarmError, DiskFull, GitError, disk_full
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,13 +50,19 @@ class Room:
 
     def met(self, error: BaseException) -> bool:
         """Somebody's write failed: whether for want of room."""
-        full = disk_full(error)
+        full = disk_full(error) or self._unsaid(error)
         if full is None:
             return False
         if self.problem is None:
             self.problem = full
             self._begin(full)
         return True
+
+    def _unsaid(self, error: BaseException) -> CodeswarmError | None:
+        """Git does not always say why it could not write: then it is tried whether anybody can."""
+        if not isinstance(error, GitError) or self._try():
+            return None
+        return DiskFull(f"the disk is full: {error.what}", error.why, FREE_SOME)
 
     def _begin(self, full: CodeswarmError) -> None:
         if self._clock.monotonic() - self._calm_since > CALM_S:
