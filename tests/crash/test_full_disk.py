@@ -144,6 +144,9 @@ async def test_a_full_disk_under_the_store_is_waited_for(tmp_path: Path, when: s
         if when == "landing":
             let_go(place, "a")
             await run.until("ApprovalRequested")
+            branch = disk.here / "refs" / "heads" / "session" / session_of(run) / "task" / "a"
+            while not branch.exists():  # the last that is written before somebody answers
+                await asyncio.sleep(0.01)
         disk.fill()
         if when == "landing":
             await ask(place, "approve", "a1")
