@@ -8,7 +8,7 @@ from codeswarm.domain import commands as cmd
 from codeswarm.domain.budget import roles_as_much_again
 from codeswarm.domain.ids import ApprovalId, Commit, SessionId, TicketId
 from codeswarm.domain.session import Parking, Session, Ticket
-from codeswarm.domain.states import SessionStatus, SuspendReason, TicketStatus, WaitReason
+from codeswarm.domain.states import FINAL_SESSION, SessionStatus, SuspendReason, TicketStatus, WaitReason
 from codeswarm.domain.ticket import TicketSpec
 from codeswarm.errors import CodeswarmError
 from codeswarm.simulator.faults import Fault
@@ -23,6 +23,7 @@ MOST_RETRIES = 2
 """So often a failed ticket is tried again while things go wrong; afterwards once more."""
 
 MENDS = 0.5
+FORGETS = 0.05
 MOST_HOURS = 1
 """Nobody waits longer than that for a quota: they buy more."""
 MOST_SAVES = 3
@@ -49,8 +50,7 @@ class People:
                 continue
             self._mend()
             for session in router.kernel.live_sessions():
-                if session.status not in (SessionStatus.FINALIZED, SessionStatus.CANCELLED):
-                    await self._look(session)
+                await (self._forget if session.status in FINAL_SESSION else self._look)(session)
 
     def _mend(self) -> None:
         """Somebody looks after a login that was refused; not always at once."""
@@ -71,6 +71,11 @@ class People:
             await self._tend(session, ticket)
         if session.status is SessionStatus.AWAITING_REVIEW and not session.open_approvals:
             await self._finish(session)
+
+    async def _forget(self, session: Session) -> None:
+        """Somebody throws away what the agents of some session said, now that it is over."""
+        if not session.forgotten and self._world.faults.draw("forgets", session.id, self._looks) < FORGETS:
+            await self._do(session.id, cmd.ForgetTranscripts(by="bob", reason="it is over"))
 
     async def _do(self, session: SessionId, command: cmd.Command) -> None:
         router = self._world.router

@@ -42,6 +42,8 @@ MOST_TRIES = 60
 CLAIM_WAIT_S = 300.0
 ASKS = 0.15
 """The share of agents that ask."""
+BEGINS_ANEW = 0.1
+"""The share of agents whose conversation is not the one that they were begun with."""
 LONGEST_VISIT_S = 600.0
 NOTHING = Report()
 _NORMAL = NormalDist()
@@ -296,6 +298,11 @@ class Worker:
     async def _play(self, leased: Leased, where: tuple[object, ...]) -> FailureClass | None:
         """The agent at work. How it was ended, if not by itself."""
         faults, clock = self._world.faults, self._world.clock
+        ticket = TicketId(leased.subject)
+        if faults.draw("begins anew", *where) < BEGINS_ANEW:
+            other = f"c-{leased.subject}-{leased.epoch}-anew"
+            named = cmd.NameConversation(ticket=ticket, epoch=leased.epoch, conversation=other)
+            await self._tell(leased, "name", named)
         if faults.strikes(Fault.AGENT_HANGS, clock.monotonic(), *where):
             await clock.sleep(SILENCE_S)
             return FailureClass.HUNG
@@ -305,9 +312,8 @@ class Worker:
         if faults.strikes(Fault.RUNAWAY, clock.monotonic(), *where):
             return await self._run_away(leased, where)
         work_s = MEDIAN_S * exp(SIGMA * _NORMAL.inv_cdf(min(max(faults.draw("duration", *where), 0.001), 0.999)))
-        snapshot = cmd.RecordSnapshot(
-            ticket=TicketId(leased.subject), epoch=leased.epoch, commit=Commit(fake_id("wip", *where)), files=1
-        )
+        wip = Commit(fake_id("wip", *where))
+        snapshot = cmd.RecordSnapshot(ticket=ticket, epoch=leased.epoch, commit=wip, files=1)
         await clock.sleep(work_s / 2)
         await self._ask(leased, where)
         overtaken = faults.strikes(Fault.REORDERED, clock.monotonic(), *where)
