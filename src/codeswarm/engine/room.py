@@ -48,15 +48,13 @@ class Room:
         self.problem: CodeswarmError | None = None
         """Why nothing can be written just now, or None."""
 
-    def met(self, error: BaseException) -> bool:
-        """Somebody's write failed: whether for want of room."""
+    def met(self, error: BaseException) -> CodeswarmError | None:
+        """Somebody's write failed: what is to be told of it where that was for want of room, else None."""
         full = disk_full(error) or self._unsaid(error)
-        if full is None:
-            return False
-        if self.problem is None:
+        if full is not None and self.problem is None:
             self.problem = full
             self._begin(full)
-        return True
+        return full
 
     def _unsaid(self, error: BaseException) -> CodeswarmError | None:
         """Git does not always say why it could not write: then it is tried whether anybody can."""
@@ -78,7 +76,7 @@ class Room:
             try:
                 return await act(*args, **kwargs)
             except Exception as error:
-                if not self.met(error):
+                if self.met(error) is None:
                     raise
             await self._again.wait()
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from codeswarm.engine.room import Room
-from codeswarm.errors import FREE_SOME, CodeswarmError, DiskFull, disk_full
+from codeswarm.errors import CodeswarmError
 from codeswarm.protocol import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,14 +40,12 @@ def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
 
     @app.exception_handler(CodeswarmError)
     async def _ours(request: Request, error: CodeswarmError) -> JSONResponse:
-        room.met(error)
-        return respond(problem_of(disk_full(error) or error))
+        return respond(problem_of(room.met(error) or error))
 
     @app.exception_handler(OSError)
     async def _system(request: Request, error: OSError) -> JSONResponse:
-        if not room.met(error):
-            return await _fault(request, error)
-        return respond(problem_of(disk_full(error) or DiskFull(str(error), "the system said so", FREE_SOME)))
+        full = room.met(error)
+        return await _fault(request, error) if full is None else respond(problem_of(full))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
