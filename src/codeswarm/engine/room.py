@@ -48,17 +48,17 @@ class Room:
         self.problem: CodeswarmError | None = None
         """Why nothing can be written just now, or None."""
 
-    def met(self, error: BaseException) -> CodeswarmError | None:
+    async def met(self, error: BaseException) -> CodeswarmError | None:
         """Somebody's write failed: what is to be told of it where that was for want of room, else None."""
-        full = disk_full(error) or self._unsaid(error)
+        full = disk_full(error) or await self._unsaid(error)
         if full is not None and self.problem is None:
             self.problem = full
             self._begin(full)
         return full
 
-    def _unsaid(self, error: BaseException) -> CodeswarmError | None:
+    async def _unsaid(self, error: BaseException) -> CodeswarmError | None:
         """Git does not always say why it could not write: then it is tried whether anybody can."""
-        if not isinstance(error, GitError) or self._try():
+        if not isinstance(error, GitError) or await in_thread(self._try):
             return None
         return DiskFull(f"the disk is full: {error.what}", error.why, FREE_SOME)
 
@@ -76,7 +76,7 @@ class Room:
             try:
                 return await act(*args, **kwargs)
             except Exception as error:
-                if self.met(error) is None:
+                if await self.met(error) is None:
                     raise
             await self._again.wait()
 

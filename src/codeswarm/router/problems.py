@@ -40,11 +40,11 @@ def install(app: FastAPI, log: Callable[[str], None], room: Room) -> None:
 
     @app.exception_handler(CodeswarmError)
     async def _ours(request: Request, error: CodeswarmError) -> JSONResponse:
-        return respond(problem_of(room.met(error) or error))
+        return respond(problem_of(await room.met(error) or error))
 
     @app.exception_handler(OSError)
     async def _system(request: Request, error: OSError) -> JSONResponse:
-        full = room.met(error)
+        full = await room.met(error)
         return await _fault(request, error) if full is None else respond(problem_of(full))
 
     @app.exception_handler(RequestValidationError)

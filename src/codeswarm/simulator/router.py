@@ -248,7 +248,7 @@ class Router:
         try:
             return await work(self)
         except CodeswarmError as error:
-            self.room.met(error)
+            await self.room.met(error)
             raise
 
     async def claim(self, claim: cmd.Claim, wait_s: float) -> Leased | None:
