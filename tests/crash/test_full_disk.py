@@ -136,26 +136,44 @@ async def test_ctrl_c_ends_a_run_that_can_write_nothing_any_more(tmp_path: Path)
         assert_whole(place, session_of(run), ["a"])
 
 
-@pytest.mark.parametrize("when", ["snapshot", "landing"])
-async def test_a_full_disk_under_the_store_is_waited_for(tmp_path: Path, when: str) -> None:
+async def test_a_full_disk_under_the_store_is_waited_for_with_a_snapshot(tmp_path: Path) -> None:
     with place_on(tmp_path, "store") as (place, disk):
-        more = ("--approve", "landing", "--wait") if when == "landing" else ()
-        run = await begin(place, KIND, "a", more=more)
-        if when == "landing":
-            let_go(place, "a")
-            await run.until("ApprovalRequested")
-            branch = disk.here / "refs" / "heads" / "session" / session_of(run) / "task" / "a"
-            while not branch.exists():  # the last that is written before somebody answers
-                await asyncio.sleep(0.01)
+        run = await begin(place, KIND, "a")
         disk.fill()
-        if when == "landing":
-            await ask(place, "approve", "a1")
         let_go(place, "a")
         await run.until_told("do:")
         disk.make_room()
-        assert await run.end() == 0, run.error
-        assert_three_lines(run.told)
-        assert_whole(place, session_of(run), ["a"])
+        await assert_goes_on(place, run)
+
+
+@pytest.mark.parametrize("what", ["task branch", "landing"])
+async def test_a_full_disk_under_the_store_is_waited_for_when_work_is_accepted(tmp_path: Path, what: str) -> None:
+    """It fills once the work is reported: what is written next is the ticket's branch, and with an answer the landing.
+
+    An answer that can't be written down is refused, and given again.
+    """
+    with place_on(tmp_path, "store") as (place, disk):
+        run = await begin(place, KIND, "a", more=("--approve", "landing", "--wait"))
+        let_go(place, "a")
+        await run.until("ApprovalRequested")
+        branch = disk.here / "refs" / "heads" / "session" / session_of(run) / "task" / "a"
+        while what == "landing" and not branch.exists():  # nobody tells of it
+            await asyncio.sleep(0.01)
+        disk.fill()
+        answered = await ask(place, "approve", "a1")
+        await run.until_told("do:")
+        disk.make_room()
+        if answered.code:
+            assert_three_lines(answered.err.splitlines())
+            await run.until_told("there is room on the disk again")
+            assert (await ask(place, "approve", "a1")).code == 0
+        await assert_goes_on(place, run)
+
+
+async def assert_goes_on(place: Place, run: Started) -> None:
+    assert await run.end() == 0, run.error
+    assert_three_lines(run.told)
+    assert_whole(place, session_of(run), ["a"])
 
 
 async def test_a_worker_without_room_blames_nobody_and_gives_up_in_time(tmp_path: Path) -> None:
