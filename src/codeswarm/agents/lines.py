@@ -14,8 +14,6 @@ MAX_LINE = 1 << 20
 CHUNK = 1 << 16
 MAX_DEPTH = 100
 """What is nested deeper is nobody's answer, and further readers have bounds of their own."""
-LAST_SECOND = 2**33
-"""In the year 2242."""
 
 
 async def read_lines(stream: asyncio.StreamReader) -> AsyncGenerator[tuple[str, int], None]:
@@ -109,10 +107,3 @@ def _within(outer: object) -> Iterable[object]:
 
 def _text(data: bytearray) -> str:
     return data.decode("utf-8", errors="replace").rstrip("\r")
-
-
-def moment_ms(seconds: object) -> int | None:
-    """Unix seconds as others tell them; what can't be a moment is no promise."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < LAST_SECOND:
-        return None
-    return int(seconds * 1000)

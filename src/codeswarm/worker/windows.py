@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from codeswarm.agents.moments import moment_ms
 from codeswarm.domain.results import UsageWindow
 
 DEPTH = 3
 MOST = 20
 """Windows of one agent; no plan has as many."""
-LAST_SECOND = 2**33
-"""In the year 2242."""
 
 
 def windows(notice: Mapping[str, Any]) -> tuple[UsageWindow, ...]:
@@ -27,7 +26,7 @@ def _found(part: Mapping[str, Any], name: str, depth: int) -> Iterator[UsageWind
     if used is not None:
         told = part.get("rateLimitType")
         known = str(told if isinstance(told, str) and told else name)[:100].encode("utf-8", "replace").decode()
-        yield UsageWindow(name=known, used=used, resets_ms=_moment_ms(part.get("resetsAt", part.get("resets_at"))))
+        yield UsageWindow(name=known, used=used, resets_ms=moment_ms(part.get("resetsAt", part.get("resets_at"))))
     for key, value in part.items() if depth else ():
         if isinstance(value, Mapping):
             yield from _found(value, str(key), depth - 1)
@@ -40,8 +39,3 @@ def _share(part: Mapping[str, Any]) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
             return min(value / whole, 1.0)
     return None
-
-
-def _moment_ms(seconds: object) -> int | None:
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < LAST_SECOND
-    return int(seconds * 1000) if known else None  # type: ignore[operator]

@@ -19,7 +19,8 @@ from codeswarm.agents.api.loop.endpoint import WIRES
 from codeswarm.agents.api.loop.patience import PAUSES_S
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
-from codeswarm.agents.lines import moment_ms, names_a_key_twice, read_object
+from codeswarm.agents.lines import names_a_key_twice, read_object
+from codeswarm.agents.moments import moment_ms
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import BURSTS, Failure, FailureClass, Usage
 from codeswarm.egress.base import Endpoint

@@ -8,7 +8,7 @@ from typing import Any
 from codeswarm.agents.base import Activity
 from codeswarm.agents.claude.usage import usage_of
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
-from codeswarm.agents.lines import moment_ms
+from codeswarm.agents.moments import moment_ms
 from codeswarm.domain.results import Failure, FailureClass
 
 BUSY = frozenset({429, 529})

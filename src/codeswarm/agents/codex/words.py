@@ -13,6 +13,7 @@ from typing import Any
 
 from codeswarm.agents.base import Activity
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
+from codeswarm.agents.moments import moment_ms
 from codeswarm.domain.results import Failure, FailureClass, Usage
 
 Json = Mapping[str, Any]
@@ -20,8 +21,6 @@ SHOWN = 4000
 """Characters of what a command printed that go to the transcript as its words; the raw line has all."""
 SHELLS = frozenset(f"{folder}{name}" for folder in ("", "/bin/", "/usr/bin/") for name in ("sh", "bash", "zsh", "dash"))
 """Those that a command is run by. A program of another place may bear such a name and do something else."""
-LAST_SECOND = 2**33
-"""In the year 2242."""
 
 UNASKED = (
     "item/agentMessage/delta",
@@ -199,18 +198,12 @@ def _windows(params: Json) -> list[Json]:
 def reset_of(limits: Json) -> int | None:
     """When the last of the windows that are spent begins anew, in milliseconds since 1970."""
     spent = [window for window in _windows(limits) if _is_spent(window.get("usedPercent"))]
-    moments = [moment for window in spent if (moment := _moment_ms(window.get("resetsAt"))) is not None]
+    moments = [moment for window in spent if (moment := moment_ms(window.get("resetsAt"))) is not None]
     return max(moments, default=None)
 
 
 def _is_spent(percent: object) -> bool:
     return isinstance(percent, int | float) and not isinstance(percent, bool) and percent >= 100
-
-
-def _moment_ms(seconds: object) -> int | None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < LAST_SECOND:
-        return None
-    return int(seconds * 1000)
 
 
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2}) (?P<half>[AP]M)"
