@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from codeswarm.agents.acp.talk import EXPLAINED_MAX, AcpConversation, Terms
 from codeswarm.agents.acp.words import Updates, failure_told, model_option, models_of, tokens_of
 from codeswarm.agents.base import AgentSpec, Ending, Permission
 from codeswarm.agents.lines import MAX_LINE
+from codeswarm.agents.moments import now_of_the_system, told_moment_ms
 from codeswarm.domain.results import FailureClass, Usage
 from codeswarm.environment import Login
 from codeswarm.testing.stage import OpenStage, QuietStage
@@ -133,6 +135,24 @@ async def test_an_end_that_is_no_good_one_is_a_failure(tmp_path: Path, end: list
     ending, _ = await played(tmp_path, [TURN[1], *end])
     assert ending.failure is not None
     assert ending.failure.failure_class is class_
+
+
+async def test_a_reset_is_told_by_the_zone_of_the_system_whatever_ours_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = answer(2, error={"code": -32603, "message": "usage limit: try again at Nov 24th, 2036 10:26 PM."})
+    told = []
+    try:
+        for zone in ("Asia/Tokyo", "America/New_York"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            ending, _ = await played(tmp_path, [TURN[1], end])
+            assert ending.failure is not None
+            told.append(ending.failure.retry_at_ms)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told == [told_moment_ms(str(end), now_of_the_system())] * 2
 
 
 async def test_an_end_that_is_too_long_to_be_read_is_none_of_success(tmp_path: Path) -> None:

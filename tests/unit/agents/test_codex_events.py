@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from codeswarm.agents.base import Ending
-from codeswarm.agents.codex import thread
 from codeswarm.agents.codex.thread import ITEMS_MAX, CodexThread, Terms
-from codeswarm.agents.codex.words import activities, command_of, failure_of, reset_of, told_moment_ms, usage_of
+from codeswarm.agents.codex.words import activities, command_of, failure_of, reset_of, usage_of
+from codeswarm.agents.moments import now_of_the_system, told_moment_ms
 from codeswarm.domain.results import FailureClass as F, ModelUsage, Usage
 from tests.support.spoken import Spoken
 from tests.support.stages import QuietStage
@@ -208,12 +208,12 @@ def test_figures_that_are_none_are_unknown_and_not_zero() -> None:
 
 
 def test_the_zone_is_that_of_the_system_whatever_ours_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = thread._now().utcoffset()
+    before = now_of_the_system().utcoffset()
     try:
         for zone in ("Asia/Tokyo", "America/New_York"):
             monkeypatch.setenv("TZ", zone)
             time.tzset()
-            assert thread._now().utcoffset() == before
+            assert now_of_the_system().utcoffset() == before
     finally:
         monkeypatch.undo()
         time.tzset()

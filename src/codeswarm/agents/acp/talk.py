@@ -9,7 +9,6 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +53,7 @@ from codeswarm.agents.acp.words import (
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.failures import Sign, classify
 from codeswarm.agents.lines import names_a_key_twice, read_object
+from codeswarm.agents.moments import now_of_the_system
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.domain.results import Failure, FailureClass, Usage
 from codeswarm.version import VERSION
@@ -400,7 +400,7 @@ class AcpConversation:
 
     def _failed(self, class_: FailureClass, text: str) -> Failure:
         waits = class_ in (FailureClass.QUOTA, FailureClass.RATE_LIMITED)
-        back_ms = told_back_ms(text, datetime.now(UTC).astimezone()) if waits else None
+        back_ms = told_back_ms(text, now_of_the_system()) if waits else None
         return Failure(failure_class=class_, message=f"{self._name}: {text[:500]}", retry_at_ms=back_ms)
 
 

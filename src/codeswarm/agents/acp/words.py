@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from codeswarm.agents.base import Activity
-from codeswarm.agents.codex.words import told_moment_ms
+from codeswarm.agents.moments import told_moment_ms
 from codeswarm.domain.results import ModelUsage, Usage
 
 Json = Mapping[str, Any]

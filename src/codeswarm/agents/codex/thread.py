@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from codeswarm.agents.base import Activity, Ending, Question, Stage
 from codeswarm.agents.codex.words import (
@@ -21,6 +19,7 @@ from codeswarm.agents.codex.words import (
     usage_of,
 )
 from codeswarm.agents.lines import names_a_key_twice, read_object
+from codeswarm.agents.moments import now_of_the_system
 from codeswarm.agents.program import SHOWN, Program
 from codeswarm.agents.rpc import Requests, error_of
 from codeswarm.domain.results import Failure, FailureClass, Usage
@@ -144,7 +143,7 @@ class CodexThread:
         """Of a turn without a thread: the server said why there is none, or has ended."""
         if not self._refused:
             return Ending(failure=await self._program.ended())
-        failure = failure_of({"message": self._refused}, {}, _now())
+        failure = failure_of({"message": self._refused}, {}, now_of_the_system())
         return Ending(failure=failure)
 
     async def _ending(self, turn: _Turn) -> Ending:
@@ -160,7 +159,7 @@ class CodexThread:
         if status == "completed" and error is None:
             return None
         if isinstance(error, dict):
-            return failure_of(error, self._limits, _now())
+            return failure_of(error, self._limits, now_of_the_system())
         stopped = status == "interrupted" and turn.stopped
         class_ = FailureClass.CANCELLED if stopped else FailureClass.CRASHED
         return Failure(failure_class=class_, message=f"codex: its turn ended as {str(status)[:40]}")
@@ -318,12 +317,3 @@ def _input(text: str) -> list[dict[str, str]]:
 def _items(turn: Json) -> list[Json]:
     items = turn.get("items")
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _now() -> datetime:
-    """In the zone of the system, in which codex tells the time: it is given no TZ, though we may have one."""
-    try:
-        with Path("/etc/localtime").open("rb") as file:
-            return datetime.now(ZoneInfo.from_file(file))
-    except (OSError, ValueError):
-        return datetime.now(UTC)

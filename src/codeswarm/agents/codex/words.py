@@ -5,15 +5,14 @@ Source: `codex app-server generate-json-schema`, against which tests hold what i
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from codeswarm.agents.base import Activity
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
-from codeswarm.agents.moments import moment_ms
+from codeswarm.agents.moments import moment_ms, told_moment_ms
 from codeswarm.domain.results import Failure, FailureClass, Usage
 
 Json = Mapping[str, Any]
@@ -204,31 +203,3 @@ def reset_of(limits: Json) -> int | None:
 
 def _is_spent(percent: object) -> bool:
     return isinstance(percent, int | float) and not isinstance(percent, bool) and percent >= 100
-
-
-_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2}) (?P<half>[AP]M)"
-_TOLD = re.compile(
-    rf"try again at (?:(?P<month>[A-Z][a-z]{{2}}) (?P<day>\d{{1,2}})[a-z]{{2}}, (?P<year>\d{{4}}) )?{_CLOCK}"
-)
-_MINUTE = timedelta(minutes=1)
-
-
-def told_moment_ms(text: str, now: datetime) -> int | None:
-    """The moment of "try again at 10:26 PM" or "at Nov 24th, 2026 2:53 AM", which the server says in local time.
-
-    It leaves out seconds, so the end of that minute is meant; and the day, where that is today.
-    """
-    found = _TOLD.search(text)
-    if found is None:
-        return None
-    try:
-        told = datetime.strptime(f"{found['hour']}:{found['minute']} {found['half']}", "%I:%M %p").time()
-        date = now.date()
-        if found["month"]:
-            date = datetime.strptime(f"{found['month']} {found['day']} {found['year']}", "%b %d %Y").date()
-    except ValueError:
-        return None
-    moment = datetime.combine(date, told, now.tzinfo) + _MINUTE
-    if not found["month"] and moment < now - _MINUTE:
-        moment += timedelta(days=1)
-    return int(moment.timestamp() * 1000)
