@@ -7,6 +7,7 @@ hand) are not followed, and an answer is never larger than a list.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -14,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPErrorProcessor, Request, build_opener
 
 SILENCE_S = 4.0
 MOST_BYTES = 4 << 20
@@ -151,9 +152,13 @@ def _other(base: str, wire: Wire) -> str:
     return base + wire.version if wire.own_version else base.removesuffix(wire.version)
 
 
-class _Stay(HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
+class _AsItIs(HTTPErrorProcessor):
+    """An answer is one, whatever its status: no redirect is followed, and nothing raised."""
+
+    def http_response(self, request: Request, response: Any) -> Any:
+        return response
+
+    https_response = http_response
 
 
 def _ask(base: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
@@ -163,11 +168,8 @@ def _ask(base: str, path: str, headers: Mapping[str, str], body: bytes | None = 
         told["content-type"] = "application/json"
     try:
         request = Request(base + path, body, told)  # noqa: S310 - of http and https alone: see `ask`
-        with build_opener(_Stay).open(request, timeout=SILENCE_S) as response:
-            return _read(base, response.status, response.headers, response.read(MOST_BYTES))
-    except HTTPError as error:
-        with error:
-            return _read(base, error.code, error.headers, error.read(1 << 16))
+        with build_opener(_AsItIs).open(request, timeout=SILENCE_S) as response:
+            return _read(base, response)
     except URLError as error:
         return Answer(base, silent=str(error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -182,17 +184,25 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _read(base: str, status: int, headers: Any, body: bytes) -> Answer:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        said = None
-    at_s = _seconds(headers.get("Date"))
-    if status != 200:
-        return Answer(base, status=status, words=_words(said, body), at_s=at_s)
+def _read(base: str, response: http.client.HTTPResponse) -> Answer:
+    """Raises: OSError, HTTPException where a list can't be read; a refusal counts without its words."""
+    at_s = _seconds(response.headers.get("Date"))
+    if response.status != 200:
+        body = b""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            body = response.read(1 << 16)
+        return Answer(base, status=response.status, words=_words(_json(body), body), at_s=at_s)
+    said = _json(response.read(MOST_BYTES))
     models = frozenset(_models(said))
     more = isinstance(said, dict) and bool(said.get("has_more") or said.get("nextPageToken"))
-    return Answer(base, status=status, models=models, whole=bool(models) and not more, at_s=at_s)
+    return Answer(base, status=response.status, models=models, whole=bool(models) and not more, at_s=at_s)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _seconds(date: str | None) -> float | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from codeswarm.agents import endpoints
 from codeswarm.agents.endpoints import MOST_BYTES, WIRES, Answer, ask
 from tests.support.registries_and_models import MODELS, RIGHT, Vendor, served
 
@@ -113,3 +118,38 @@ def test_a_password_in_an_address_is_neither_shown_nor_in_the_way() -> None:
         base = url.replace("//", "//joe:pw9@")
         answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": f"{base}/v1/", "OPENAI_API_KEY": RIGHT})
     assert (answer.status, answer.base) == (200, f"{url}/v1")
+
+
+@contextmanager
+def told(answer: bytes, *, stalls: bool) -> Iterator[str]:
+    """The address of an endpoint that answers once, to the letter, and then waits for the other side or hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            asker, _ = server.accept()
+            with asker:
+                asker.recv(1 << 16)
+                asker.sendall(answer)
+                if stalls:
+                    asker.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("stalls", [True, False], ids=["stalls", "breaks off"])
+def test_a_refusal_counts_though_its_words_can_t_be_read(stalls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "SILENCE_S", 1.0)
+    with told(b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n90\r\n{", stalls=stalls) as url:
+        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
+    assert (answer.status, answer.refused, answer.silent) == (401, True, "")
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed_with_a_key_in_hand() -> None:
+    with served(vendor := Vendor()) as elsewhere:
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}/v1/models\r\nContent-Length: 0\r\n\r\n"
+        with told(moved.encode(), stalls=False) as url:
+            answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
+    assert (answer.status, vendor.asked) == (302, [])
