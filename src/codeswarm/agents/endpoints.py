@@ -19,6 +19,8 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPErrorProcessor, Request, build_opener
 
+from codeswarm.redaction import Secrets
+
 SILENCE_S = 4.0
 MOST_BYTES = 4 << 20
 _NAME = re.compile(r"[A-Za-z0-9][\w.:/@+\[\]-]{0,199}")
@@ -126,13 +128,21 @@ def ask(wire: Wire, given: Mapping[str, str]) -> Answer:
         return Answer(base, silent="it is no address that begins with http:// or https://")
     key = next((name for name in wire.keys if given.get(name)), "")
     headers = {**wire.headers, **_credential(wire, given, key)}
-    listed = replace(_ask(base, wire.models, headers), key=key)
+    listed = _shown(_ask(base, wire.models, headers), given, key)
     if not listed.nothing_there:
         return listed
     other = _other(base, wire)
     if other != base and _ask(other, wire.models, headers).models:
         return replace(listed, elsewhere=other)
-    return replace(_ask(base, wire.answers, headers, b"{}"), key=key)
+    return _shown(_ask(base, wire.answers, headers, b"{}"), given, key)
+
+
+def _shown(answer: Answer, given: Mapping[str, str], key: str) -> Answer:
+    """An answer with the name of the key, and without the key: endpoints say again what they were sent, and so does
+    the library of a key that can't be.
+    """
+    hidden = Secrets([given[key], given[key].strip()] if key else ())
+    return replace(answer, key=key, words=hidden.text(answer.words)[:_WORDS], silent=hidden.text(answer.silent))
 
 
 def base_of(wire: Wire, given: Mapping[str, str]) -> str:
@@ -224,4 +234,4 @@ def _words(said: Any, body: bytes) -> str:
     error = said.get("error") if isinstance(said, dict) else None
     told = error.get("message") if isinstance(error, dict) else error
     text = str(told) if told else body.decode(errors="replace")
-    return " ".join("".join(letter for letter in text if letter.isprintable() or letter == " ").split())[:_WORDS]
+    return " ".join("".join(letter for letter in text if letter.isprintable() or letter == " ").split())

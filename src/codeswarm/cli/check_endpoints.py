@@ -97,8 +97,7 @@ def _finding(asked: _Question, answer: Answer) -> Finding:
         detail = f"{base} can't be reached: {answer.silent}"
         return Finding(what, False, detail, _reached(asked, answer, elsewhere if own else ""), asked.wanted and own)
     if answer.refused:
-        words = answer.words.replace(asked.given[answer.key], "…")
-        detail = f"{base} refuses the key in {answer.key}: HTTP {answer.status}: {words}".rstrip(": ")
+        detail = f"{base} refuses the key in {answer.key}: HTTP {answer.status}: {answer.words}".rstrip(": ")
         return Finding(what, False, detail, f"export {answer.key}=…   # a key that {base} takes", asked.wanted)
     if answer.elsewhere:
         fix = f"export {asked.wire.variable}={shlex.quote(answer.elsewhere)}"

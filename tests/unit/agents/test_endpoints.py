@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -153,3 +154,21 @@ def test_a_redirect_is_an_answer_and_is_not_followed_with_a_key_in_hand() -> Non
         with told(moved.encode(), stalls=False) as url:
             answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
     assert (answer.status, vendor.asked) == (302, [])
+
+
+@pytest.mark.parametrize("said", [json.dumps({"error": {"message": "%s"}}), "%s", "no good: %s\x00"])
+def test_no_part_of_a_key_is_shown_that_an_endpoint_says_again(said: str) -> None:
+    key = "sk-" + "1aB-" * 60
+    body = (said % ("Incorrect key: " * 6 + key)).encode()
+    with told(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), stalls=False) as url:
+        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": key})
+    assert answer.refused
+    assert "1aB" not in answer.words
+    assert "Incorrect key" in answer.words
+
+
+@pytest.mark.parametrize("key", ["sk-of-many-letters-9\n", "sk-of-many-letters-9\u2028"])
+def test_a_key_that_can_t_be_sent_is_not_shown_either(key: str) -> None:
+    answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": key})
+    assert answer.silent
+    assert "letters" not in answer.silent
