@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 from codeswarm.environment import Environment
-from codeswarm.host import is_system, which
+from codeswarm.host import which
 from codeswarm.process import TimedOut, run_sync
 
 _MANAGERS = {
@@ -21,6 +21,8 @@ _MANAGERS = {
     "apk": "apk add",
 }
 """Program → how it installs; the first that is here is the system's."""
+_PACKAGED = tuple(map(Path, ("/usr/bin", "/usr/sbin", "/bin", "/sbin")))
+"""Where a system's packages put programs. What stands elsewhere, `/usr/local` too, would go on being found first."""
 _LISTS = Path("/var/lib/apt/lists")
 _NPM_S = 10.0
 _MODULES = "node_modules"
@@ -65,7 +67,7 @@ def system_package_instead(package: str, found: str) -> str:
     """The system's own in place of a program that is too old or broken, wherever that comes from."""
     program = Path(found)
     install = system_packages(package)
-    return install if is_system(program.parent) else f"{aside(program)} && {install}"
+    return install if program.parent in _PACKAGED else f"{aside(program)} && {install}"
 
 
 def aside(program: Path) -> str:

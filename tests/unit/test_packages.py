@@ -76,7 +76,19 @@ def test_what_npm_did_not_install_goes_aside_first(monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_of_the_systems_own_programs_none_is_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["/usr/bin", "/bin", "/usr/sbin", "/sbin"])
+def test_what_the_systems_packages_brought_is_not_moved(
+    folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     machine(monkeypatch, tmp_path / "bin", "apt-get")
-    assert system_package_instead("git", "/usr/bin/git") == "apt-get install -y git"
-    assert system_package_instead("git", f"{tmp_path}/git").startswith(f"mv {tmp_path}/git {tmp_path}/git.old && ")
+    assert system_package_instead("git", f"{folder}/git") == "apt-get install -y git"
+
+
+@pytest.mark.parametrize("folder", ["/usr/local/bin", "/opt/git/bin", "/snap/bin", "/home/me/bin"])
+def test_what_they_did_not_bring_goes_aside_for_it_would_stand_before_theirs(
+    folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine(monkeypatch, tmp_path / "bin", "apt-get")
+    monkeypatch.setattr("os.access", lambda path, mode: True)
+    moved = f"mv {folder}/git {folder}/git.old && apt-get install -y git"
+    assert system_package_instead("git", f"{folder}/git") == moved
