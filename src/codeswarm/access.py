@@ -12,6 +12,7 @@ import shlex
 from pathlib import Path
 
 from codeswarm.errors import CodeswarmError, UsageError, disk_full
+from codeswarm.packages import as_root
 
 FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
 """What the owner needs."""
@@ -32,10 +33,10 @@ def way_out(error: OSError, path: Path) -> str | None:
         return f"mv {name} {shlex.quote(f'{there}.old')}" if there.is_file() or _is_plain_folder(there, path) else None
     if error.errno == errno.EROFS:
         mounted = next(place for place in (there, *there.parents) if place.is_mount())
-        return f"sudo mount -o remount,rw {shlex.quote(str(mounted))}"
+        return as_root(f"mount -o remount,rw {shlex.quote(str(mounted))}")
     if error.errno in (errno.EACCES, errno.EPERM):
         rights = "chmod -R u+rwX" if there.is_dir() else "chmod u+rw"
-        return f"{rights} {name}" if _is_ours(there) else f'sudo chown -R "$(id -un)" {name}'
+        return f"{rights} {name}" if _is_ours(there) else as_root(f'chown -R "$(id -un)" {name}')
     return None
 
 

@@ -20,13 +20,15 @@ def test_a_file_in_the_way_is_moved_aside(tmp_path: Path) -> None:
     assert caught.value.hint == f"mv '{tmp_path}/a file' '{tmp_path}/a file.old'"
 
 
-def test_what_is_another_persons_becomes_ours(tmp_path: Path) -> None:
-    assert way_out(PermissionError(errno.EACCES, "no"), tmp_path / "new") == f'sudo chown -R "$(id -un)" {tmp_path}'
-
-
-def test_what_is_mounted_to_be_read_only_is_mounted_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("user", "sudo"), [(1000, "sudo "), (0, "")], ids=["a person", "root"])
+def test_what_only_root_may_do_is_done_by_root(
+    user: int, sudo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
     mounted = next(path for path in (tmp_path, *tmp_path.parents) if path.is_mount())
-    assert way_out(OSError(errno.EROFS, "no"), tmp_path) == f"sudo mount -o remount,rw {mounted}"
+    denied, read_only = PermissionError(errno.EACCES, "no"), OSError(errno.EROFS, "no")
+    assert way_out(denied, tmp_path / "new") == f'{sudo}chown -R "$(id -un)" {tmp_path}'
+    assert way_out(read_only, tmp_path) == f"{sudo}mount -o remount,rw {mounted}"
 
 
 def test_a_full_disk_is_told_elsewhere(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from codeswarm.agents.base import Health
 from codeswarm.agents.lines import read_json, read_object
 from codeswarm.clock import Clock, SystemClock
 from codeswarm.environment import Login
+from codeswarm.packages import as_root
 
 MOST_BYTES = 1 << 20
 """A real one has a few thousand."""
@@ -148,7 +149,7 @@ def _mended(path: Path, kind: str) -> str:
     if path.is_symlink():
         return f'cp --remove-destination "$(readlink -f {where})" {where}'
     if path.is_file() and not os.access(path, os.R_OK):
-        return f'sudo chown "$(id -un)" {where} && chmod 600 {where}'
+        return as_root(f'chown "$(id -un)" {where} && chmod 600 {where}')
     return f"mv {where} {where}.old && {LOGIN_AGAIN[kind]}"
 
 

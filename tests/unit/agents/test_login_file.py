@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, datetime
@@ -85,6 +86,27 @@ def test_a_file_that_is_no_login_says_so(tmp_path: Path, kind: str, content: str
     assert bad is not None
     assert (bad.works, bad.what) == (False, f"it: its login {path} {said}")
     assert (line.ok, line.detail, bool(line.fix)) == (False, f"{path} {said}", True)
+
+
+@each
+@pytest.mark.parametrize(("user", "sudo"), [(1000, "sudo "), (0, "")], ids=["a person", "root"])
+def test_a_file_that_is_another_s_becomes_ours(
+    tmp_path: Path, kind: str, user: int, sudo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, kind, "{}")
+    opened = os.open
+
+    def denied(there: Path, *flags: int) -> int:
+        if there == path:
+            raise PermissionError(errno.EACCES, "no")
+        return opened(there, *flags)
+
+    monkeypatch.setattr("os.open", denied)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    bad = refused(login_of(tmp_path), kind, "it")
+    assert bad is not None
+    assert bad.fix == f'{sudo}chown "$(id -un)" {path} && chmod 600 {path}'
 
 
 @each
