@@ -20,7 +20,7 @@ from typing import Any
 
 from codeswarm.agents.base import Health
 from codeswarm.agents.lines import read_json, read_object
-from codeswarm.clock import Clock, SystemClock
+from codeswarm.clock import SystemClock
 from codeswarm.environment import Login
 from codeswarm.packages import as_root
 
@@ -98,14 +98,14 @@ def login_file(login: Login, kind: str) -> LoginFile | None:
     return LoginFile(path, "", "", told.plan, told.until_ms, told.renews, told.account, told.key, secrets)
 
 
-def refused(login: Login, kind: str, name: str, clock: Clock | None = None) -> Health | None:
+def refused(login: Login, kind: str, name: str) -> Health | None:
     """Why nobody logs in by such a file, as a line of `doctor`; None: there is none, or it looks good."""
     file = login_file(login, kind)
     if file is None:
         return None
     if file.problem:
         return Health(works=False, what=f"{name}: its login {file.path} {file.problem}", fix=file.fix)
-    if file.expired((clock or SystemClock()).now_ms()) and not file.renews:
+    if file.expired(SystemClock().now_ms()) and not file.renews:
         return Health(works=False, what=f"{name}: its login {file.path} has expired", fix=LOGIN_AGAIN[kind])
     return None
 
