@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from codeswarm.domain import commands as cmd
+from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId, TicketId
 from codeswarm.domain.results import GateOutcome, Report
 from codeswarm.domain.settings import Gates, Settings
 from codeswarm.domain.ticket import TicketSpec
+from codeswarm.engine import refs
 from codeswarm.protocol import CompleteRequest
 from tests.support.finished_session import FAST, Teller, snapshot
 from tests.support.repositories import own_home
@@ -68,3 +69,27 @@ async def test_snapshots_of_one_attempt_that_come_at_once_are_taken_one_after_th
     await asyncio.gather(*(attempts.salvage(S, T, 1, snapshot({f"s{n}": "x"})) for n in range(4)))
     assert len(store.changed_files(attempt.start, wip)) == 208
     assert store.refs("refs/codeswarm/incoming") == {}
+
+
+async def test_a_task_branch_that_cannot_be_moved_fails_no_report_and_hinders_no_other(teller: Teller) -> None:
+    """The lock of an `update-ref` that was killed stands in its way."""
+    other, store = TicketId("u"), teller.engine.store
+    more = TicketSpec(id=other, title="Do that", blocked_by=())
+    await teller.do(cmd.AddTickets(tickets=(more,), by="ada"), S)
+    await teller.claim(S)
+    lock = store.path / f"{refs.task(S, T)}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    await teller.finish_writing(T, 1, {"t.py": "1\n"}, GateOutcome.GREEN)
+    await teller.write(other, 1, {"u.py": "1\n"}, GateOutcome.GREEN)
+    assert store.refs(refs.task(S, "")) == {refs.task(S, other): teller.engine.kernel.session(S).tickets[other].work}
+
+    branches, seen = teller.engine.branches, teller.engine.kernel.ledger.head()[0]
+    moving = asyncio.create_task(branches.run())
+    note = (await anext(teller.engine.kernel.subscribe(seen, S))).event
+    assert isinstance(note, ev.Noted)
+    assert refs.task(S, T) in note.what
+    lock.unlink()
+    await branches.show(S, other)
+    assert store.commit(refs.task(S, T)) == teller.engine.kernel.session(S).tickets[T].work
+    moving.cancel()

@@ -73,8 +73,8 @@ class Engine:
         self.room = Room((data.root, store.path), clock, self._tell_of_room, self.desk.renew)
         self.artifacts = Artifacts(data.artifacts)
         self.signer = signer = Signer.open(data.key)
-        self._branches = TaskBranches(self.kernel, store, self.room)
-        self.attempts = Attempts(self.kernel, store, signer, self.artifacts, self._branches, clock, prices)
+        self.branches = TaskBranches(self.kernel, store, self.room)
+        self.attempts = Attempts(self.kernel, store, signer, self.artifacts, self.branches, clock, prices)
         self.offers = Offers(store, project.checkout)
         turn = asyncio.Lock()
         self.lander = Lander(self.kernel, store, project, signer, clock, turn, self.room)
@@ -98,7 +98,7 @@ class Engine:
         self.desk.start()
         await self._reconcile()
         movers = [self.lander.run(), self.saver.run(), self.rescuer.run(), self.parkings.run()]
-        movers += [self._branches.run(), self._labels.run(), self.room.run()]
+        movers += [self.branches.run(), self._labels.run(), self.room.run()]
         movers += [start() for start in also]
         if slots:
             movers.append(self.workers.run(slots))
@@ -111,7 +111,7 @@ class Engine:
                     task.cancel()
         try:
             with contextlib.suppress(GitError):  # the next start moves them
-                await self._branches.move()
+                await self.branches.move()
             await self.lander.publish_all()
         except (CodeswarmError, OSError) as error:
             if not disk_full(error):  # the next start publishes what has landed
