@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.testing.model_server import ModelServer, Say
-from codeswarm.worker.shared_file import mounts
+from codeswarm.worker.shared_file import beside, mounts
 from tests.integration.test_login_files import everything
 from tests.support.account_hosts import (
     LONG_AGO_MS,
@@ -59,8 +60,9 @@ async def speak(sandbox: Sandbox, file: Path, folder: Path, name: str, env: Mapp
         place.mkdir(parents=True)
     inside = file
     shown: tuple[Mount, ...] = ()
+    stays = contextlib.ExitStack()
     if sandbox.kind != "none":
-        shown = mounts(file, folder / "logins")
+        shown = mounts(file, stays.enter_context(beside(file, folder / "logins")))
         inside = shown[-1].inside
     certificates = Mount(Path(env["SSL_CERT_FILE"]))
     shown = (Mount(program), certificates, *shown)
@@ -71,6 +73,7 @@ async def speak(sandbox: Sandbox, file: Path, folder: Path, name: str, env: Mapp
         out, _ = await running.process.communicate()
     finally:
         await running.end()
+        stays.close()
     return running.process.returncode or 0, out.decode().strip()
 
 
@@ -97,7 +100,7 @@ async def test_eight_at_once_leave_the_login_valid_and_the_rest_as_it_was(tmp_pa
     login = login_file(Environment({"HOME": str(home)}).login, "claude")
     assert login is not None
     assert (login.problem, login.expired(LONG_AGO_MS), login.plan) == ("", False, "max")
-    left = {path.name for path in (tmp_path / "attempts" / "logins").rglob("*")}
+    left = {path.name for path in (tmp_path / "attempts" / "logins").glob("*/**/*")}
     assert not [path for path in left if "lock" in path or "tmp" in path], "no lock and no token stays behind"
 
 

@@ -1,5 +1,5 @@
-"""What may be thrown away: workspaces whose content is safe, HOMEs of tickets that are done, and what sessions shared
-(set-ups, checkouts under overlays) once they are over.
+"""What may be thrown away: workspaces whose content is safe, HOMEs of tickets that are done, what sessions shared
+(set-ups, checkouts under overlays) once they are over, and what agents keep beside a login while none uses it.
 
 A workspace goes only when everything kept in it is reachable from a ref; one that is not yet is first brought home, and
 one that can't be stays and is named.
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codeswarm.domain.ids import SessionId
@@ -19,6 +20,7 @@ from codeswarm.process import run_sync
 from codeswarm.worker.locks import taken
 from codeswarm.worker.places import ATTEMPTS, HOMES, Place, Places
 from codeswarm.worker.salvage import salvage
+from codeswarm.worker.shared_file import lock_of
 from codeswarm.worker.tools import Tools
 
 LIVE = frozenset({"leased", "running", "gating"})
@@ -34,6 +36,8 @@ class Litter:
     """remove · salvage · keep"""
     why: str
     bytes: int = 0
+    lock: Path | None = None
+    """Whoever holds it has it in use."""
 
 
 def look(places: Places, ledger: Ledger) -> list[Litter]:
@@ -43,6 +47,7 @@ def look(places: Places, ledger: Ledger) -> list[Litter]:
         *_homes(places, ledger),
         *_setups(places, ledger),
         *_lowers(places, ledger),
+        *_logins(places),
     ]
 
 
@@ -101,6 +106,15 @@ def _lowers(places: Places, ledger: Ledger) -> Iterator[Litter]:
             yield Litter(path, "remove", "a checkout under overlays, of a session that is over", size_of(path))
 
 
+def _logins(places: Places) -> Iterator[Litter]:
+    """Locks that agents of all projects share, and whatever else they put there: while no agent has them in use."""
+    for root in _folders(places.logins):
+        with taken(lock_of(root)) as nobodys:
+            unused = nobodys
+        if unused:
+            yield Litter(root, "remove", "locks of a login that no agent uses now", size_of(root), lock_of(root))
+
+
 async def clean(litter: Iterable[Litter], tools: Tools) -> list[Litter]:
     """Do what `look` said. Returns what stays, with the reason."""
     stays: list[Litter] = []
@@ -108,12 +122,21 @@ async def clean(litter: Iterable[Litter], tools: Tools) -> list[Litter]:
         if item.action == "keep":
             stays.append(item)
         elif item.action == "remove":
-            await asyncio.to_thread(tools.maker.remove, Place(item.path))
+            if not await asyncio.to_thread(_remove, item, tools):
+                stays.append(replace(item, action="keep", why="somebody has come to use it"))
         else:
             await salvage(tools, Place(item.path))
             if item.path.exists():
                 stays.append(Litter(item.path, "keep", _why_it_stays(Place(item.path)), item.bytes))
     return stays
+
+
+def _remove(item: Litter, tools: Tools) -> bool:
+    """Whether it is gone: what somebody has in use by now is left to them."""
+    with taken(item.lock) if item.lock else nullcontext(enter_result=True) as unused:
+        if unused:
+            tools.maker.remove(Place(item.path))
+    return unused
 
 
 def _why_it_stays(place: Place) -> str:

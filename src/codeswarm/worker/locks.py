@@ -48,6 +48,17 @@ def taken(path: Path) -> Iterator[bool]:
         yield _try_lock(file.fileno()) and _is_there(path, file.fileno())
 
 
+@contextlib.contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Hold a lock file to the end of the block together with all who use the same: so long nobody has it `taken`.
+
+    Whoever has is waited for. Raises: OSError.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+        yield
+
+
 def _is_there(path: Path, fd: int) -> bool:
     """Whether a lock file still stands where it was opened: who held it before may have removed its folder."""
     try:

@@ -1,10 +1,12 @@
 """Where a worker keeps things: one folder of the cache per project, disposable but for what no ref holds yet.
 
+../logins/DIGEST/                        locks of CLIs that share one login file, and nothing of that itself: beside the
+                                         projects' folders, for a login is all projects'
+
 attempts/SESSION.SUBJECT.EPOCH[.gate]/   files/ (a checkout) or upper/ · work/ · mount/ (an overlay) · run/ · tmp/
                                          meta/ (ours alone)
 homes/SESSION.TICKET@ROLE/               a HOME that lasts as long as its ticket
 setup/KEY/                               what a set-up command made, by the hash of what it depends on
-logins/DIGEST/                           locks of CLIs that share one login file; nothing of that itself
 lower/SESSION.COMMIT/                    checkouts under overlays, which nobody writes
 outbox/                                  completions on their way to the router
 """
@@ -123,7 +125,7 @@ class Places:
 
     @property
     def logins(self) -> Path:
-        return self.root / LOGINS
+        return self.root.parent / LOGINS
 
     @property
     def setup(self) -> Path:

@@ -8,13 +8,15 @@ for them, the same for all who share the file: so two of them never renew the sa
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from codeswarm.sandbox.base import LOGIN, Mount
 from codeswarm.sandbox.mount_points import make_mount_point
+from codeswarm.worker.locks import in_use
 
 OURS_ALONE = 0o700
 
@@ -37,12 +39,26 @@ class SharedFile:
         return () if seen == self._seen else self.secrets()
 
 
-def mounts(file: Path, locks: Path | None) -> tuple[Mount, ...]:
-    """It alone in a folder inside. `locks`: ours, where all who share a file may write beside it. Raises: OSError."""
+@contextmanager
+def beside(file: Path, logins: Path) -> Iterator[Path]:
+    """A folder of ours for what is kept beside a file, the same for all who share it: it stays to the end of the block.
+
+    Raises: OSError.
+    """
+    folder = logins / blake2b(os.fsencode(file), digest_size=8).hexdigest()
+    logins.mkdir(OURS_ALONE, parents=True, exist_ok=True)
+    with in_use(lock_of(folder)):
+        folder.mkdir(OURS_ALONE, exist_ok=True)
+        make_mount_point(folder, Path(file.name), folder=False)
+        yield folder
+
+
+def lock_of(folder: Path) -> Path:
+    """What those hold who use it. No agent sees it."""
+    return folder.with_suffix(".lock")
+
+
+def mounts(file: Path, folder: Path | None) -> tuple[Mount, ...]:
+    """It alone in a folder inside; `folder`: ours, where all who share the file may write beside it."""
     shown = Mount(file, LOGIN / file.name, writable=True)
-    if locks is None:
-        return (shown,)
-    folder = locks / blake2b(os.fsencode(file), digest_size=8).hexdigest()
-    folder.mkdir(OURS_ALONE, parents=True, exist_ok=True)
-    make_mount_point(folder, Path(file.name), folder=False)
-    return (Mount(folder, LOGIN, writable=True), shown)
+    return (shown,) if folder is None else (Mount(folder, LOGIN, writable=True), shown)

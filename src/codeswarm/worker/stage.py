@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from codeswarm.sandbox.base import LOGIN, Box, Mount, Running, Sandbox
 from codeswarm.sandbox.starting import start
 from codeswarm.worker.outward import through
 from codeswarm.worker.processes import Tables, Tree
-from codeswarm.worker.shared_file import SharedFile, mounts
+from codeswarm.worker.shared_file import SharedFile, beside, mounts
 from codeswarm.worker.transcript import Transcript
 from codeswarm.worker.vitals import Vitals
 from codeswarm.worker.windows import MOST, windows
@@ -62,6 +63,8 @@ class WorkerStage:
         self._decide = ask
         self._locks = locks
         self._shared: list[SharedFile] = []
+        self._in_use = ExitStack()
+        """What nobody may clear up while programs run."""
         self._sandbox = sandbox
         self._box = box
         self._environment = environment
@@ -99,8 +102,9 @@ class WorkerStage:
         self._look_for_secrets()
         if self._sandbox.inside(self._box).home == self._box.home:  # no walls: it is where it is
             return file
+        folder = self._in_use.enter_context(beside(file, self._locks)) if locks and self._locks else None
         known = {mount.inside for mount in self._box.mounts}
-        fresh = [mount for mount in mounts(file, self._locks if locks else None) if mount.inside not in known]
+        fresh = [mount for mount in mounts(file, folder) if mount.inside not in known]
         self._box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *fresh))
         return LOGIN / file.name
 
@@ -218,6 +222,7 @@ class WorkerStage:
         left: list[str] = []
         for running in self._running:
             left += await running.end()
+        self._in_use.close()
         if self._way_out is not None:
             await self._way_out.close()
         return tuple(left)
