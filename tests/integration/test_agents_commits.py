@@ -10,6 +10,7 @@ import pytest
 
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.store import Store
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.places import Place
@@ -17,6 +18,7 @@ from codeswarm.worker.view import View
 from tests.support.repositories import AGENT, KINDS, Bench, Kind, Repository, commit_files, git, own_home
 
 KEPT = "refs/codeswarm/agent/s/t/1"
+NONE = Secrets()
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +38,13 @@ class Desk:
         self.agent = Repository(self.place.files)
         self.bundles = 0
 
-    async def keep(self) -> str | None:
+    async def keep(self, secrets: Secrets = NONE) -> str | None:
         async def upload(bundle: Path) -> None:
             self.bundles += 1
             self.store.fetch_bundle(bundle, KEPT)
 
         view = View.of_checkout(self.place)
-        return await keep_commits(self.place, view, NoSandbox(), self.store.objects, self.start, upload)
+        return await keep_commits(self.place, view, NoSandbox(), self.store.objects, self.start, upload, (), secrets)
 
     @property
     def kept(self) -> dict[str, str]:
@@ -134,5 +136,6 @@ async def test_commits_come_out_of_every_kind_of_walls(kind: Kind, tmp_path: Pat
     async def upload(bundle: Path) -> None:
         bench.store.fetch_bundle(bundle, KEPT)
 
-    assert await keep_commits(bench.place, bench.view, bench.sandbox, bench.store.objects, bench.start, upload) is None
+    kept = keep_commits(bench.place, bench.view, bench.sandbox, bench.store.objects, bench.start, upload, (), Secrets())
+    assert await kept is None
     assert git(bench.store.path, "show", f"{KEPT}/heads/side:b") == b"y\n"

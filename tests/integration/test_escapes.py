@@ -26,6 +26,7 @@ from codeswarm.environment import Environment
 from codeswarm.git.store import Store
 from codeswarm.host import program, toolchains
 from codeswarm.protocol import WorkspaceOrder
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.testing.sandbox_contract import make_box, run
@@ -449,7 +450,9 @@ async def bundled(site: Site, made: Workspace, start: Commit) -> tuple[str | Non
     async def upload(bundle: Path) -> None:
         bundles.append(Path(shutil.copy(bundle, site.root / "bundle")))
 
-    problem = await keep_commits(made.place, made.view, site.sandbox, site.store.objects, start, upload, made.secrets)
+    problem = await keep_commits(
+        made.place, made.view, site.sandbox, site.store.objects, start, upload, made.secrets, Secrets()
+    )
     if not bundles:
         return problem, set(), ""
     kept = site.store.fetch_bundle(bundles[0], "refs/codeswarm/agent/s/t/1")

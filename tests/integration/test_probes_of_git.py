@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.workspace import Workspace
@@ -38,7 +39,7 @@ async def take_home(site: Site, made: Workspace, start: str) -> None:
         site.store.fetch_bundle(bundle, "refs/codeswarm/agent/s/t/1")
 
     await site.changes(made)
-    await keep_commits(made.place, made.view, site.sandbox, site.store.objects, start, upload, made.secrets)  # type: ignore[arg-type]
+    await keep_commits(made.place, made.view, site.sandbox, site.store.objects, start, upload, made.secrets, Secrets())  # type: ignore[arg-type]
 
 
 def run_carelessly(files: Path, script: str) -> None:

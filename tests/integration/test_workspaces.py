@@ -22,6 +22,7 @@ from codeswarm.git.identity import Identity
 from codeswarm.git.store import Store
 from codeswarm.host import interpreter
 from codeswarm.protocol import WorkspaceOrder
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Box, Mount
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.sandbox.none import NoSandbox
@@ -104,7 +105,9 @@ class Site:
     async def changes(self, workspace: Workspace) -> list[bytes]:
         """What a snapshot would send."""
         seen: list[bytes] = []
-        snapshots = Snapshotter(workspace.place, self.sandbox, LIMITS, never=workspace.secrets, view=workspace.view)
+        snapshots = Snapshotter(
+            workspace.place, self.sandbox, LIMITS, never=workspace.secrets, view=workspace.view, secrets=Secrets()
+        )
 
         async def upload(spool: Path) -> None:
             snapshots.show_changes(lambda changes: seen.extend([*(put.path for put in changes.puts), *changes.deletes]))

@@ -29,6 +29,7 @@ from codeswarm.ledger.base import Batch
 from codeswarm.ledger.memory import MemoryLedger
 from codeswarm.ledger.tables import TABLES
 from codeswarm.protocol import WorkspaceOrder
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap
 from codeswarm.sandbox.none import NoSandbox
@@ -114,7 +115,7 @@ class Site:
                 changes, message = read_changes(file), Message("wip")
                 found.append(take_in(self.store, changes, start, WIP, message, author=AGENT, at_ms=NOW_MS).commit)
 
-        await Snapshotter(place, self.sandbox, LIMITS, view=view).take("all", upload)
+        await Snapshotter(place, self.sandbox, LIMITS, view=view, secrets=Secrets()).take("all", upload)
         return tree_of(self.store.path, found[0])
 
     def lowers(self) -> list[Path]:
@@ -262,7 +263,7 @@ async def test_a_walk_that_looks_only_where_something_was_touched_misses_nothing
     dice = random.Random(seed)
     start = site.commit({f"d{n % 5}/e{n % 3}/f{n}": f"{n}" for n in range(60)} | {"d0/sub": Submodule("1" * 40)})
     made, base = await site.make(start), start
-    snapshots = Snapshotter(made.place, site.sandbox, LIMITS, view=made.view, gitlinks=("d0/sub",))
+    snapshots = Snapshotter(made.place, site.sandbox, LIMITS, view=made.view, gitlinks=("d0/sub",), secrets=Secrets())
 
     async def upload(spool: Path) -> None:
         nonlocal base

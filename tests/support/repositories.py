@@ -20,6 +20,7 @@ from codeswarm.git.identity import Identity, Message
 from codeswarm.git.snapshot import Snapshot, take_in
 from codeswarm.git.store import Store
 from codeswarm.git.walker import SETUP, TRACKED, read_manifest
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Box, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import Bubblewrap, probe
 from codeswarm.sandbox.none import NoSandbox
@@ -308,7 +309,13 @@ class Bench:
     def snapshotter(self) -> Snapshotter:
         """As a worker has it that knows nothing but the folder."""
         return Snapshotter(
-            self.place, self.sandbox, self.limits, gitlinks=self.gitlinks, never=self.never, view=self.view
+            self.place,
+            self.sandbox,
+            self.limits,
+            gitlinks=self.gitlinks,
+            never=self.never,
+            view=self.view,
+            secrets=Secrets(),
         )
 
     def edit(self, files: Files) -> None:

@@ -24,6 +24,7 @@ from codeswarm.worker.run import run_to_end
 from codeswarm.worker.view import View
 
 NOTHING, BROKEN, SECRET = 4, 5, 6
+CREDENTIAL = "a credential of yours stands in its own commits"
 BUNDLE, NEVER, HOLDING, SECRETS = "commits.bundle", "never", "holding", "secrets"
 TIMEOUT_S = 120.0
 MAX_BYTES = 512 << 20
@@ -75,8 +76,8 @@ async def keep_commits(
     objects: Path,
     start: str,
     upload: Upload,
-    never: Iterable[str] = (),
-    secrets: Secrets | None = None,
+    never: Iterable[str],
+    secrets: Secrets,
 ) -> str | None:
     """Send the commits that `start` does not reach, if there are any; why that was not possible for all, or None.
 
@@ -101,7 +102,7 @@ async def keep_commits(
     inside = sandbox.inside(box)
     _own_git(scratch / "run" / "git", inside.workspace / ".git", sha256=len(start) == 64)
     (scratch / "run" / NEVER).write_bytes(b"".join(as_bytes(path) + b"\0" for path in never))
-    (scratch / "run" / SECRETS).write_bytes(b"".join(form + b"\n" for form in (secrets or Secrets()).forms))
+    (scratch / "run" / SECRETS).write_bytes(b"".join(form + b"\n" for form in secrets.forms))
     environment = {**ENVIRONMENT, "START": start, "OUT": str(inside.run), "GIT_DIR": str(inside.run / "git")}
     try:
         done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
@@ -109,7 +110,7 @@ async def keep_commits(
         if done.exit_code == NOTHING:
             return holding
         if done.exit_code == SECRET:
-            return "a credential of yours stands in its own commits"
+            return CREDENTIAL
         size = size_left(scratch / "run", BUNDLE)
         if done.exit_code != 0 or size is None:
             return f"its own repository can't be read: {done.tail[-300:] or 'git failed'}"

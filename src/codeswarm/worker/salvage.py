@@ -10,9 +10,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from codeswarm.domain.results import LeftOut
 from codeswarm.errors import CodeswarmError
 from codeswarm.protocol import SnapshotAnswer
-from codeswarm.worker.commits import keep_commits
+from codeswarm.worker.commits import CREDENTIAL, keep_commits
 from codeswarm.worker.locks import taken
 from codeswarm.worker.places import Place
 from codeswarm.worker.snapshots import Limits, Snapshotter
@@ -67,11 +68,14 @@ async def _bring_home(tools: Tools, place: Place, view: View, facts: dict[str, A
         return False
     objects, start = Path(facts["objects"]), facts["start"]
     problem = await keep_commits(place, view, tools.sandbox, objects, start, upload_commits, never, secrets)
+    left_out = answer.left_out
     if problem is not None:
         place.remember(salvage_failed=problem)
-        return False
-    if any(item.size is not None for item in answer.left_out):
-        place.remember(left_out=[item.model_dump() for item in answer.left_out])
+        if problem != CREDENTIAL:
+            return False
+        left_out = (*left_out, LeftOut(path=".git", reason=problem, size=0))  # for good: who is next may not know it
+    if any(item.size is not None for item in left_out):
+        place.remember(left_out=[item.model_dump() for item in left_out])
         return True
     view.close()
     await asyncio.to_thread(tools.maker.remove, place)

@@ -69,12 +69,12 @@ class Snapshotter:
         gitlinks: tuple[str, ...] = (),
         never: tuple[str, ...] = (),
         view: View | None = None,
-        secrets: Secrets | None = None,
+        secrets: Secrets,
     ) -> None:
         """`never`: paths that must not reach any ref (copied secrets), `secrets`: nor may a file in which one of these
         stands. `view`: None is that of a checkout.
         """
-        self._secrets = secrets or Secrets()
+        self._secrets = secrets
         self._place = place
         self._view = view or View.of_checkout(place)
         self._sandbox = sandbox

@@ -27,7 +27,7 @@ class Tools:
     maker: WorkspaceMaker
     gates: GateRunner
     outbox: Outbox
-    secrets: Secrets = field(default_factory=Secrets)
+    secrets: Secrets
     """What no attempt's words may hold when they leave it."""
     record: Path | None = None
     """Where attempts are recorded, if they are."""
