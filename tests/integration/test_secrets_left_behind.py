@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from codeswarm.agents.login_file import secrets_in
+from codeswarm.environment import Environment
 from codeswarm.redaction import forms_of
+from tests.support.account_hosts import codex_login
 from tests.support.runs import Place
 
 KEY, MADE_THERE = "canary-Vt5Rm8Jc3Qy7", "what-it-was-there-for"
@@ -60,3 +63,28 @@ def test_what_a_person_clears_up_brings_no_credential_into_a_ref(tmp_path: Path,
         assert not in_the_store(place, KEY)
     assert f"stays: {attempt}" in place.run("uninstall", "--yes", env=key).out
     assert attempt.is_dir()
+
+
+COPIES_A_LOGIN = f"""
+echo {MADE_THERE} > new
+mkdir "{{root}}/died" || exit 0
+cp "{{login}}" notes
+worker=$PPID
+until grep -q codeswarm.worker /proc/$worker/cmdline; do worker=$(cut -d " " -f 4 /proc/$worker/stat); done
+kill -KILL $worker
+"""
+
+
+def test_a_login_that_an_agent_copied_before_its_worker_was_killed_reaches_no_ref(tmp_path: Path) -> None:
+    login = tmp_path / "home" / ".codex" / "auth.json"
+    place = place_with(tmp_path, COPIES_A_LOGIN.format(root=tmp_path, login=login))
+    login.parent.mkdir()
+    login.write_text(json.dumps(codex_login()))
+    run(place)
+    assert (tmp_path / "died").is_dir()
+    secrets = secrets_in(Environment(place.env()).login, "codex")
+    assert len(secrets) == 2
+    assert in_the_store(place, MADE_THERE)
+    assert not [secret for secret in secrets if in_the_store(place, secret)]
+    (left,) = (tmp_path / "cache" / "codeswarm").glob("*/attempts/*")
+    assert (left / "files" / "notes").read_text() == login.read_text()

@@ -21,8 +21,9 @@ from typing import Any
 from codeswarm.agents.base import Health
 from codeswarm.agents.lines import read_json, read_object
 from codeswarm.clock import SystemClock
-from codeswarm.environment import Login
+from codeswarm.environment import Environment, Login
 from codeswarm.packages import as_root
+from codeswarm.redaction import Secrets, secrets_of
 
 MOST_BYTES = 1 << 20
 """A real one has a few thousand."""
@@ -120,6 +121,15 @@ def secrets_in(login: Login, kind: str) -> tuple[str, ...]:
     """What of it, as it is now, must not be written down."""
     found = login_file(login, kind)
     return () if found is None else found.secrets
+
+
+def known_secrets(environment: Environment) -> Secrets:
+    """All that logs the person in and that an agent may have met before any of us has heard of it: what stands in the
+    environment, and in the files of their CLIs as these are now.
+    """
+    login = environment.login
+    in_files = (secret for kind in login.files for secret in secrets_in(login, kind))
+    return Secrets([*secrets_of(environment.variables, environment.credentials), *in_files])
 
 
 def _bytes(path: Path) -> bytes | str:

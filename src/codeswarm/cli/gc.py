@@ -73,8 +73,8 @@ async def clean_up(here: Here, found: list[Any]) -> list[Any]:
     """Bring home or remove what was found; what stays, with the reason."""
     import asyncio
 
+    from codeswarm.agents.login_file import known_secrets
     from codeswarm.clock import SystemClock
-    from codeswarm.redaction import Secrets, secrets_of
     from codeswarm.sandbox.factory import choose, probe
     from codeswarm.wiring import WorkerPlan
     from codeswarm.worker.cleaning import clean
@@ -91,8 +91,8 @@ async def clean_up(here: Here, found: list[Any]) -> list[Any]:
         line = Line(client, clock)
         maker = WorkspaceMaker(places, sandbox, here.environment, clock)
         gates = GateRunner(sandbox, clock, line.log)
-        secrets = Secrets(secrets_of(here.environment.variables, here.environment.credentials))
-        tools = Tools(line, clock, places, sandbox, maker, gates, Outbox(here.home.data.outbox), secrets)
+        outbox, secrets = Outbox(here.home.data.outbox), known_secrets(here.environment)
+        tools = Tools(line, clock, places, sandbox, maker, gates, outbox, secrets)
         with closing(maker):
             stays = await clean([item for item in found if item.action != FORGET], tools)
         for item in found:

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from codeswarm.agents.account import accounts
 from codeswarm.agents.factory import make_agent
+from codeswarm.agents.login_file import known_secrets
 from codeswarm.awake import AwakeClock
 from codeswarm.clock import SystemClock
 from codeswarm.environment import Environment
 from codeswarm.process import this_process
-from codeswarm.redaction import Secrets, secrets_of
 from codeswarm.router_client import RouterClient
 from codeswarm.sandbox.factory import choose
 from codeswarm.worker.gate import GateRunner
@@ -52,7 +52,7 @@ class WorkerOrder(BaseModel):
 
 
 async def serve(order: WorkerOrder, environment: Environment) -> None:
-    secrets = Secrets(secrets_of(environment.variables, environment.credentials))
+    secrets = known_secrets(environment)
     clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox, secrets)
     client_of = RouterClient.open(order.socket, secrets=secrets)
     async with client_of as client, contextlib.AsyncExitStack() as at_the_end:
