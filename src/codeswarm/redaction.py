@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "‹secret›"
+MOST_LEARNT = 32
+"""Of those that an agent may have made up: so many are looked for in each line without being felt."""
 SHORTEST = 8
 """A value that is shorter stands in too many words that are none."""
 _NAMED = re.compile(r"KEY|TOKEN|SECRET|PASSW(?:OR)?D|CREDENTIAL|COOKIE|DSN", re.IGNORECASE)
@@ -77,6 +79,7 @@ class Secrets:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: dict[str, None] = {}
+        self._learnt: dict[str, None] = {}
         self._forms: tuple[str, ...] = ()
         self._forms_in_files: tuple[bytes, ...] = ()
         self.add(*values)
@@ -84,14 +87,26 @@ class Secrets:
     def add(self, *values: str) -> None:
         """What is too short to be told from an ordinary word is left alone."""
         self._values |= dict.fromkeys(value for value in values if len(value) >= SHORTEST)
-        forms = {form for value in self._values for form in forms_of(value)}
+        self._make_forms()
+
+    def learn(self, *values: str) -> None:
+        """As `add`, from where an agent may have put anything: only the newest count."""
+        for value in values:
+            if len(value) >= SHORTEST:
+                self._learnt.pop(value, None)
+                self._learnt[value] = None
+        self._learnt = dict.fromkeys([*self._learnt][-MOST_LEARNT:])
+        self._make_forms()
+
+    def _make_forms(self) -> None:
+        forms = {form for value in self.values for form in forms_of(value)}
         self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
-        sure = {form for value in self._values if _unlike_words(value) for form in forms_of(value)}
+        sure = {form for value in self.values if _unlike_words(value) for form in forms_of(value)}
         self._forms_in_files = tuple(form.encode() for form in sorted(sure) if "\n" not in form)
 
     @property
     def values(self) -> tuple[str, ...]:
-        return tuple(self._values)
+        return tuple({**self._values, **self._learnt})
 
     def text(self, text: str) -> str:
         for form in self._forms:

@@ -70,6 +70,10 @@ class RouterClient:
             ) as http:
                 yield cls(http, secrets)
 
+    def concealing(self, secrets: Secrets) -> RouterClient:
+        """The same, with others to be kept from it."""
+        return RouterClient(self._http, secrets)
+
     async def get(self, path: str, **params: Any) -> Any:
         return await self._ask("GET", path, params={key: value for key, value in params.items() if value is not None})
 

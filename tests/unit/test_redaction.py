@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from codeswarm.redaction import HIDDEN, Chunks, Secrets, secrets_of
+from codeswarm.redaction import HIDDEN, MOST_LEARNT, Chunks, Secrets, secrets_of
 
 CANARY = 'canary-7f3a/b+c="\\d9e8'
 PLAIN = "canary-7f3ab9c1d9e8-0042"
@@ -131,6 +131,17 @@ def test_pieces_without_a_secret_are_not_touched() -> None:
     for _ in range(300):
         piece = "".join(chance.choice(string.ascii_letters + "canry-7f \n") for _ in range(chance.randrange(30)))
         assert chunks.text(piece) == (piece, False)
+
+
+def test_of_what_an_agent_may_have_written_only_the_newest_count() -> None:
+    secrets = Secrets([PLAIN])
+    for number in range(100):
+        secrets.learn(*(f"learnt-{number}-{each}-abcdef" for each in range(50)))
+    assert len(secrets.values) == MOST_LEARNT + 1
+    assert secrets.text(f"{PLAIN} learnt-99-49-abcdef") == f"{HIDDEN} {HIDDEN}"
+    assert Secrets(secrets.values).stand_in(b"learnt-99-49-abcdef")
+    secrets.learn("learnt-99-20-abcdef", *(f"learnt-again-{each}" for each in range(MOST_LEARNT - 1)))
+    assert secrets.text("learnt-99-20-abcdef") == HIDDEN, "told again it is new"
 
 
 def test_the_secrets_of_an_environment() -> None:

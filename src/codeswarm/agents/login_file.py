@@ -13,8 +13,9 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,13 @@ LOGIN_AGAIN = {
     "gemini": "gemini   # then /auth, Login with Google",
 }
 OPENAI_CLAIMS = "https://api.openai.com/auth"
-_SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)
-_PUBLIC = frozenset({"token_type", "tokenType"})
+_TOKENS = (
+    *("accessToken", "refreshToken", "clientSecret"),
+    *("access_token", "refresh_token", "id_token", "OPENAI_API_KEY"),
+)
+"""What they call that which logs somebody in."""
+MOST_SECRETS, LONGEST_SECRET = 16, 1 << 14
+"""Agents can write the file. A real one has two or three, of a few thousand bytes, and as many for each MCP server."""
 _PLAIN = re.compile(r"[^\w .@+/-]")
 LONGEST_NAME = 40
 
@@ -71,6 +77,7 @@ class LoginFile:
 class _Told:
     """What a kind's own reader makes of a file's content."""
 
+    secrets: tuple[str, ...] = ()
     tokens: bool = False
     plan: str = ""
     until_ms: int | None = None
@@ -93,10 +100,10 @@ def login_file(login: Login, kind: str) -> LoginFile | None:
         return LoginFile(path, "is empty" if not data.strip() else "is damaged: it is no JSON", LOGIN_AGAIN[kind])
     if not isinstance(found, dict):
         return LoginFile(path, "is damaged: it holds no login", LOGIN_AGAIN[kind])
-    told, secrets = _READERS[kind](found), tuple(dict.fromkeys(_secrets(found)))
+    told = _READERS[kind](found)
     if not (told.tokens or told.key):
-        return LoginFile(path, "holds no login", LOGIN_AGAIN[kind], secrets=secrets)
-    return LoginFile(path, "", "", told.plan, told.until_ms, told.renews, told.account, told.key, secrets)
+        return LoginFile(path, "holds no login", LOGIN_AGAIN[kind], secrets=told.secrets)
+    return LoginFile(path, "", "", told.plan, told.until_ms, told.renews, told.account, told.key, told.secrets)
 
 
 def refused(login: Login, kind: str, name: str) -> Health | None:
@@ -169,6 +176,7 @@ def _mended(path: Path, kind: str) -> str:
 def _claude(found: Mapping[str, Any]) -> _Told:
     login = _inner(found, "claudeAiOauth")
     return _Told(
+        secrets=_secrets(login, *_inner(found, "mcpOAuth").values()),
         tokens=bool(_text(login, "accessToken") or _text(login, "refreshToken")),
         plan=_plain(login.get("subscriptionType")),
         until_ms=_moment(login.get("expiresAt"), 1),
@@ -179,10 +187,12 @@ def _claude(found: Mapping[str, Any]) -> _Told:
 
 def _codex(found: Mapping[str, Any]) -> _Told:
     tokens = _inner(found, "tokens")
+    secrets = _secrets(found, tokens)
     access, claims = _claims(_text(tokens, "access_token")), _inner(_claims(_text(tokens, "id_token")), OPENAI_CLAIMS)
     if not _text(tokens, "access_token") and not _text(tokens, "refresh_token"):
-        return _Told(key=_text(found, "OPENAI_API_KEY"), plan="API key")
+        return _Told(secrets, key=_text(found, "OPENAI_API_KEY"), plan="API key")
     return _Told(
+        secrets=secrets,
         tokens=True,
         plan=_plain(claims.get("chatgpt_plan_type")),
         until_ms=_moment(access.get("exp"), 1000),
@@ -193,6 +203,7 @@ def _codex(found: Mapping[str, Any]) -> _Told:
 
 def _gemini(found: Mapping[str, Any]) -> _Told:
     return _Told(
+        secrets=_secrets(found),
         tokens=bool(_text(found, "access_token") or _text(found, "refresh_token")),
         plan="Google account",
         until_ms=_moment(found.get("expiry_date"), 1),
@@ -235,13 +246,8 @@ def _moment(value: object, unit_ms: int) -> int | None:
     return int(number * unit_ms) if number is not None and 0 <= number * unit_ms < 2**47 else None
 
 
-def _secrets(found: object, *, within: bool = False) -> Iterator[str]:
-    """Every text that stands under a name of a secret, however deep."""
-    if isinstance(found, dict):
-        for key, inner in found.items():
-            yield from _secrets(inner, within=key not in _PUBLIC and bool(_SECRET.search(str(key))))
-    elif isinstance(found, list):
-        for inner in found:
-            yield from _secrets(inner, within=within)
-    elif isinstance(found, str) and within:
-        yield found
+def _secrets(*places: object) -> tuple[str, ...]:
+    """The tokens that stand in these parts of a file. Whatever else an agent writes into it counts for nothing."""
+    found = (_text(place, name) for place in places if isinstance(place, dict) for name in _TOKENS)
+    secrets = dict.fromkeys(secret for secret in found if 0 < len(secret) <= LONGEST_SECRET)
+    return tuple(islice(secrets, MOST_SECRETS))

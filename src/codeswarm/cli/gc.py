@@ -72,6 +72,7 @@ def _old_transcripts(here: Here, ledger: SqliteLedger) -> Iterator[Litter]:
 async def clean_up(here: Here, found: list[Any]) -> list[Any]:
     """Bring home or remove what was found; what stays, with the reason."""
     import asyncio
+    from functools import partial
 
     from codeswarm.agents.login_file import known_secrets
     from codeswarm.clock import SystemClock
@@ -91,8 +92,8 @@ async def clean_up(here: Here, found: list[Any]) -> list[Any]:
         line = Line(client, clock)
         maker = WorkspaceMaker(places, sandbox, here.environment, clock)
         gates = GateRunner(sandbox, clock, line.log)
-        outbox, secrets = Outbox(here.home.data.outbox), known_secrets(here.environment)
-        tools = Tools(line, clock, places, sandbox, maker, gates, outbox, secrets)
+        outbox, known = Outbox(here.home.data.outbox), partial(known_secrets, here.environment)
+        tools = Tools(line, clock, places, sandbox, maker, gates, outbox, known(), known)
         with closing(maker):
             stays = await clean([item for item in found if item.action != FORGET], tools)
         for item in found:

@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import signal
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -19,7 +19,9 @@ from codeswarm.awake import AwakeClock
 from codeswarm.clock import SystemClock
 from codeswarm.environment import Environment
 from codeswarm.process import this_process
+from codeswarm.redaction import Secrets
 from codeswarm.router_client import RouterClient
+from codeswarm.sandbox.base import Sandbox
 from codeswarm.sandbox.factory import choose
 from codeswarm.worker.gate import GateRunner
 from codeswarm.worker.line import Line
@@ -27,7 +29,7 @@ from codeswarm.worker.outbox import Outbox
 from codeswarm.worker.places import Places
 from codeswarm.worker.processes import Tables
 from codeswarm.worker.tools import Tools
-from codeswarm.worker.worker import Identity, Worker
+from codeswarm.worker.worker import Identity, MakeTools, Worker
 from codeswarm.worker.workspace import WorkspaceMaker
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -51,28 +53,47 @@ class WorkerOrder(BaseModel):
     """A digest of all this, which the worker presents itself with."""
 
 
+def tools_of(
+    order: WorkerOrder,
+    environment: Environment,
+    secrets: Secrets,
+    client: RouterClient,
+    clock: AwakeClock,
+    at_the_end: contextlib.AsyncExitStack,
+) -> MakeTools:
+    """`secrets`: what is known from the beginning. What an agent writes into a login is taken out of what its own lease
+    says and makes, and of no other's.
+    """
+    places, tables, known = Places(order.workspaces), Tables(), partial(known_secrets, environment)
+
+    @cache
+    def walls(kind: str) -> tuple[Sandbox, WorkspaceMaker]:
+        sandbox = choose(kind)
+        maker = WorkspaceMaker(places, sandbox, environment, clock)
+        at_the_end.callback(maker.close)
+        return sandbox, maker
+
+    def tools_with(kind: str) -> Tools:
+        sandbox, maker = walls(kind)
+        own = Secrets(secrets.values)
+        line, outbox = Line(client.concealing(own), clock, secrets=own), Outbox(order.outbox, own)
+        gates = GateRunner(sandbox, clock, line.log)
+        return Tools(
+            line, clock, places, sandbox, maker, gates, outbox, own, known, order.record, clock.away_since, tables
+        )
+
+    return tools_with
+
+
 async def serve(order: WorkerOrder, environment: Environment) -> None:
-    secrets = known_secrets(environment)
-    clock, places, outbox = AwakeClock(SystemClock()), Places(order.workspaces), Outbox(order.outbox, secrets)
+    secrets, clock = known_secrets(environment), AwakeClock(SystemClock())
     client_of = RouterClient.open(order.socket, secrets=secrets)
     async with client_of as client, contextlib.AsyncExitStack() as at_the_end:
-        line, tables = Line(client, clock, secrets=secrets), Tables()
-
-        @cache
-        def tools_with(kind: str) -> Tools:
-            sandbox = choose(kind)
-            maker = WorkspaceMaker(places, sandbox, environment, clock)
-            at_the_end.callback(maker.close)
-            gates = GateRunner(sandbox, clock, line.log)
-            return Tools(
-                line, clock, places, sandbox, maker, gates, outbox, secrets, order.record, clock.away_since, tables
-            )
-
         worker = Worker(
             Identity(order.worker, *this_process()),
-            line,
-            outbox,
-            tools_with,
+            Line(client, clock, secrets=secrets),
+            Outbox(order.outbox, secrets),
+            tools_of(order, environment, secrets, client, clock, at_the_end),
             lambda spec: make_agent(spec, order.directory, environment.home, environment.login),
             clock,
             lambda text: _log(secrets.text(text)),

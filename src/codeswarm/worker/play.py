@@ -329,6 +329,7 @@ class Play:
         async def upload(spool: Path) -> SnapshotAnswer:
             return await self._tools.line.snapshot(self._offer.id, self._offer.epoch, spool)
 
+        self._stage.look_for_secrets()
         answer: SnapshotAnswer | None = await self._snapshots.take("work", upload)
         if answer is None:
             return False
@@ -339,6 +340,7 @@ class Play:
         async def upload(spool: Path) -> WorkAnswer:
             return await self._tools.line.work(self._offer.id, self._offer.epoch, spool)
 
+        self._stage.look_for_secrets()
         try:
             answer: WorkAnswer = await self._snapshots.take("all", upload)
         except RouterRefused as refused:

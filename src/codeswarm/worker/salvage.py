@@ -52,7 +52,8 @@ async def _salvage(tools: Tools, place: Place) -> bool:
 async def _bring_home(tools: Tools, place: Place, view: View, facts: dict[str, Any]) -> bool:
     limits = Limits(facts["max_file_bytes"], facts["max_ignored_bytes"])
     never, gitlinks = tuple(facts["never"]), tuple(facts["gitlinks"])
-    secrets = tools.secrets
+    secrets = await asyncio.to_thread(tools.known)
+    secrets.add(*tools.secrets.values)
     snapshots = Snapshotter(place, tools.sandbox, limits, gitlinks=gitlinks, never=never, view=view, secrets=secrets)
 
     async def upload(spool: Path) -> SnapshotAnswer:

@@ -99,7 +99,7 @@ class WorkerStage:
     def share(self, file: Path, secrets: Callable[[], Iterable[str]], *, locks: bool = False) -> Path:
         if all(shared.file != file for shared in self._shared):
             self._shared.append(SharedFile(file, secrets))
-        self._look_for_secrets()
+        self.look_for_secrets()
         if self._sandbox.inside(self._box).home == self._box.home:  # no walls: it is where it is
             return file
         folder = self._in_use.enter_context(beside(file, self._locks)) if locks and self._locks else None
@@ -108,11 +108,11 @@ class WorkerStage:
         self._box = dataclasses.replace(self._box, mounts=(*self._box.mounts, *fresh))
         return LOGIN / file.name
 
-    def _look_for_secrets(self) -> None:
-        """A program may have renewed a login, and can say the new one."""
+    def look_for_secrets(self) -> None:
+        """A program may have renewed a login, this agent's or another's: it can be said and copied from then on."""
         for shared in self._shared:
             if secrets := tuple(shared.news()):
-                self.conceal(*secrets)
+                self._secrets.learn(*secrets)
 
     def allow(self, *hosts: str) -> None:
         if self._way_out is not None:
@@ -149,7 +149,7 @@ class WorkerStage:
         return None if table is None else table.tree(self._running[-1].process.pid)
 
     async def emit(self, activity: Activity) -> None:
-        self._look_for_secrets()
+        self.look_for_secrets()
         activity = self._without_secrets(activity)
         self.vitals.heard(activity, self._clock.monotonic(), self._clock.now_ms())
         if activity.type == "usage":

@@ -1,4 +1,4 @@
-"""What every lease of a worker is worked with."""
+"""What a lease of a worker is worked with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Tools:
     gates: GateRunner
     outbox: Outbox
     secrets: Secrets
-    """What no attempt's words may hold when they leave it."""
+    """What no attempt's words may hold when they leave it: of each lease its own, for its agent can make it more."""
+    known: Callable[[], Secrets]
+    """What is secret as of now, whoever has the lease: a login may have been renewed since."""
     record: Path | None = None
     """Where attempts are recorded, if they are."""
     away_since: Callable[[float], Absence | None] = lambda moment: None

@@ -32,7 +32,7 @@ VISITS: frozenset[Role] = frozenset()
 
 MakeAgent = Callable[[AgentSpec], Agent]
 MakeTools = Callable[[str], Tools]
-"""Kind of sandbox → tools that work with it. Raises: SandboxUnavailable."""
+"""Kind of sandbox → tools of one lease, that work with it. Raises: SandboxUnavailable."""
 Log = Callable[[str], None]
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from codeswarm.agents.account import accounts
-from codeswarm.agents.login_file import MOST_BYTES, login_file, refused, secrets_in
+from codeswarm.agents.login_file import (
+    LONGEST_SECRET,
+    MOST_BYTES,
+    MOST_SECRETS,
+    known_secrets,
+    login_file,
+    refused,
+    secrets_in,
+)
 from codeswarm.cli.login_checks import logins
 from codeswarm.environment import Environment, Login
 from codeswarm.worker.shared_file import SharedFile
@@ -190,3 +198,32 @@ def test_a_renewed_secret_is_news_once(tmp_path: Path) -> None:
     assert all("a-longer-number" in secret for secret in shared.news())
     path.unlink()
     assert tuple(shared.news()) == ()
+
+
+@each
+def test_what_else_an_agent_writes_into_it_is_no_secret(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, kind, GOOD[kind]())
+    before = secrets_in(login_of(tmp_path), kind)
+    more = {"token": "sha512-of-a-package", "secret": {"value": "word-of-a-test"}, "keys": ["one-1", "two-2"]}
+    put(tmp_path, kind, {**GOOD[kind](), **more, "mcpOAuth": {"x": "accessToken"}})
+    assert secrets_in(login_of(tmp_path), kind) == before
+
+
+def test_tokens_of_mcp_servers_are_secrets_too_but_no_more_than_a_person_has(tmp_path: Path) -> None:
+    for many, found in ((1, 2 + 1), (5000, MOST_SECRETS)):
+        servers = {f"server-{number}": {"serverName": "x", "accessToken": f"mcp-{number}"} for number in range(many)}
+        put(tmp_path, "claude", {**claude_login(), "mcpOAuth": servers})
+        secrets = secrets_in(login_of(tmp_path), "claude")
+        assert (len(secrets), secrets[2]) == (found, "mcp-0")
+        assert all(FIRST in secret for secret in secrets[:2]), "its account's come first"
+    put(tmp_path, "claude", claude_login("x" * LONGEST_SECRET))
+    assert secrets_in(login_of(tmp_path), "claude") == ()
+
+
+def test_a_login_that_was_renewed_since_is_known_to_whoever_asks(tmp_path: Path) -> None:
+    environment = Environment({"HOME": str(tmp_path), "OPENAI_API_KEY": "canary-Vt5Rm8Jc3Qy7"})
+    for number in ("0-canary-Kq7Lw2", "1-canary-Kq7Lw2"):
+        put(tmp_path, "claude", claude_login(number))
+        key, *tokens = known_secrets(environment).values
+        assert key == "canary-Vt5Rm8Jc3Qy7"
+        assert len([token for token in tokens if number in token]) == len(tokens) == 2

@@ -37,7 +37,7 @@ def tools(root: Path) -> Tools:
     nothing = cast(Any, None)
     places, sandbox = Places(root), NoSandbox()
     maker = WorkspaceMaker(places, sandbox, Environment({"PATH": "/usr/bin:/bin", "HOME": str(root)}), SystemClock())
-    return Tools(nothing, SystemClock(), places, sandbox, maker, nothing, nothing, Secrets())
+    return Tools(nothing, SystemClock(), places, sandbox, maker, nothing, nothing, Secrets(), Secrets)
 
 
 def test_one_holds_a_lock_and_it_is_free_when_he_is_done(tmp_path: Path) -> None:
