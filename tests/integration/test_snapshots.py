@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ import pytest
 from codeswarm.git.changes import Changes
 from codeswarm.git.checkout import lay_out
 from codeswarm.git.snapshot import Snapshot
+from codeswarm.redaction import Secrets
 from codeswarm.sandbox.base import Sandbox
 from codeswarm.sandbox.none import NoSandbox
 from codeswarm.worker.snapshots import Limits, SnapshotFailed, baseline_of_checkout
@@ -520,6 +522,26 @@ async def test_a_copied_secret_reaches_neither_tree_nor_store(bench: MakeBench) 
     await made.take("all")
     assert made.tree == tree({".gitignore": "", "code": "y"})
     assert not made.holds(b"canary")
+
+
+async def test_a_disk_that_fills_while_what_was_held_back_is_noted_spoils_no_later_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    made = Bench(tmp_path / "bench", NoSandbox(), {"code": "x"}, secrets=Secrets(["canary-Vt5Rm8Jc3Qy7"]))
+    made.edit({"notes": "canary-Vt5Rm8Jc3Qy7"})
+    with monkeypatch.context() as here:
+        here.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            await made.take()
+    made.edit({"code": "y"})
+    assert [item.path for item in (await made.take_changed()).left_out] == ["notes"]
+    made.edit({"notes": "nothing secret any more"})
+    await made.take()
+    assert made.tree == tree({"code": "y", "notes": "nothing secret any more"})
 
 
 async def test_what_set_up_made_stays_out_until_it_is_edited(bench: MakeBench) -> None:

@@ -260,6 +260,7 @@ class Bench:
     limits: Limits = LIMITS
     gitlinks: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    secrets: Secrets = field(default_factory=Secrets)
     made_by_setup: Files = field(default_factory=dict)
     object_format: str = "sha1"
     overlay: bool = False
@@ -315,7 +316,7 @@ class Bench:
             gitlinks=self.gitlinks,
             never=self.never,
             view=self.view,
-            secrets=Secrets(),
+            secrets=self.secrets,
         )
 
     def edit(self, files: Files) -> None:

@@ -109,7 +109,9 @@ class Snapshotter:
         self._place.manifest.with_suffix(".next").replace(self._place.manifest)
         unsure = self._place.manifest.with_suffix(".unsure")
         if held:
-            unsure.write_bytes(marshal.dumps(set(held)))
+            fresh = unsure.with_suffix(".unsure.new")  # whole or not at all: no walk begins without it
+            fresh.write_bytes(marshal.dumps(set(held)))
+            fresh.replace(unsure)
         else:
             unsure.unlink(missing_ok=True)
 
