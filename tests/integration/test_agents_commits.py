@@ -12,6 +12,7 @@ from codeswarm.git.checkout import lay_out
 from codeswarm.git.store import Store
 from codeswarm.redaction import Secrets
 from codeswarm.sandbox.none import NoSandbox
+from codeswarm.worker import commits
 from codeswarm.worker.commits import keep_commits
 from codeswarm.worker.places import Place
 from codeswarm.worker.view import View
@@ -128,6 +129,70 @@ async def test_what_a_killed_try_left_is_in_nobodys_way(tmp_path: Path) -> None:
     assert (desk.bundles, desk.kept["heads/side"]) == (1, side)
 
 
+# ── credentials in them ──────────────────────────────────────────────────────────────────────────────────────
+
+KEY = "canary-Vt5Rm8Jc3Qy7"
+GREP, GIT = "exec /usr/bin/grep", "exec /usr/bin/git"
+BROKEN = {
+    "grep lacks memory": ("grep", "exit 2"),
+    "grep is killed": ("grep", "kill -KILL $$"),
+    "there is no grep": ("grep", "exit 127"),
+    "grep lacks memory after a while": ("grep", "cat /dev/fd/3 > /dev/null; exit 2"),
+    "objects can't be listed": ("git", f'case "$*" in *--objects*) exit 128;; esac; {GIT} "$@"'),
+    "objects can't be read": ("git", f'[ "$1" != cat-file ] || exit 128; {GIT} "$@"'),
+    "who reads objects is killed": ("git", f'[ "$1" != cat-file ] || kill -KILL $$; {GIT} "$@"'),
+}
+
+
+def put_before(tmp_path: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs instead of a program in there."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    monkeypatch.setitem(commits.ENVIRONMENT, "PATH", f"{folder}:{commits.ENVIRONMENT['PATH']}")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_what_could_not_be_looked_through_is_not_sent(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    desk.agent.commit({"b": KEY})
+    put_before(tmp_path, *BROKEN[how], monkeypatch)
+    problem = await desk.keep(Secrets([KEY]))
+    assert desk.bundles == 0
+    assert problem is not None
+    assert "its own repository can't be read" in problem
+
+
+@pytest.mark.parametrize("content", [f"x\n{KEY}\n", "another-Vt5Rm8Jc3Qy7"])
+async def test_no_credential_lies_in_a_file_while_commits_are_looked_through(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, seen, files = Desk(tmp_path), tmp_path / "seen", tmp_path / "files"
+    desk.agent.commit({"b": content})
+    look = f'/usr/bin/grep -rl {KEY} "$OUT"/.. > "{seen}"; ls "$OUT" > "{files}"; {GREP} "$@"'
+    put_before(tmp_path, "grep", look, monkeypatch)
+    problem = await desk.keep(Secrets([KEY]))
+    assert (problem, desk.bundles) == ((commits.CREDENTIAL, 0) if KEY in content else (None, 1))
+    assert seen.read_text() == ""
+    assert "git" in files.read_text(), "it was looked for in the right place"
+
+
+async def test_one_line_without_an_end_takes_no_memory_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    desk.agent.commit({"b": "a" * (48 << 20)})
+    monkeypatch.setattr(commits, "LINE_MIB", 32)
+    problem = await desk.keep(Secrets([KEY]))
+    assert problem is not None
+    assert "memory exhausted" in problem
+    monkeypatch.setattr(commits, "LINE_MIB", 512)
+    assert await desk.keep(Secrets([KEY])) is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_commits_come_out_of_every_kind_of_walls(kind: Kind, tmp_path: Path) -> None:
     bench = Bench(tmp_path, kind.sandbox(), {"a": "x"}, overlay=kind.overlay)
@@ -136,6 +201,12 @@ async def test_commits_come_out_of_every_kind_of_walls(kind: Kind, tmp_path: Pat
     async def upload(bundle: Path) -> None:
         bench.store.fetch_bundle(bundle, KEPT)
 
-    kept = keep_commits(bench.place, bench.view, bench.sandbox, bench.store.objects, bench.start, upload, (), Secrets())
-    assert await kept is None
+    async def keep(secrets: Secrets) -> str | None:
+        of = (bench.place, bench.view, bench.sandbox, bench.store.objects, bench.start)
+        return await keep_commits(*of, upload, (), secrets)
+
+    assert await keep(Secrets([KEY])) is None
     assert git(bench.store.path, "show", f"{KEPT}/heads/side:b") == b"y\n"
+    await bench.act(f"echo x > c; echo {KEY} >> c; git add c; git commit -qm c; git rm -q c; git commit -qm d")
+    assert await keep(Secrets([KEY])) == commits.CREDENTIAL
+    assert await keep(Secrets()) is None

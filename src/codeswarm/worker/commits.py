@@ -15,7 +15,7 @@ from pathlib import Path
 from codeswarm.errors import CodeswarmError
 from codeswarm.git.paths import as_bytes, shown
 from codeswarm.redaction import Secrets
-from codeswarm.sandbox.base import Box, Mount, Sandbox
+from codeswarm.sandbox.base import Box, Limits, Mount, Sandbox
 from codeswarm.sandbox.bubblewrap import DEFAULT_PATH
 from codeswarm.worker.beneath import read_left, size_left
 from codeswarm.worker.masks import masks
@@ -25,21 +25,30 @@ from codeswarm.worker.view import View
 
 NOTHING, BROKEN, SECRET = 4, 5, 6
 CREDENTIAL = "a credential of yours stands in its own commits"
-BUNDLE, NEVER, HOLDING, SECRETS = "commits.bundle", "never", "holding", "secrets"
+BUNDLE, NEVER, HOLDING = "commits.bundle", "never", "holding"
 TIMEOUT_S = 120.0
 MAX_BYTES = 512 << 20
+LIMITS = Limits(memory_mib=2048)
+LINE_MIB = 1024
+"""What is looked through line by line, and a line may be as long as a file."""
 MAX_NAMED, MAX_REFS = 1 << 16, 20
 
 Upload = Callable[[Path], Awaitable[object]]
 
 SCRIPT = f"""
+exec 4<&0 < /dev/null
 [ -e .git ] || [ -L .git ] || exit {NOTHING}
 [ -d .git ] && [ -f .git/HEAD ] && [ ! -e .git/reftable ] || {{ echo "it is laid out in another way"; exit {BROKEN}; }}
 cat .git/HEAD > "$GIT_DIR/HEAD"
 count=$(git rev-list --count --all HEAD --not "$START") || exit {BROKEN}
 [ "$count" -eq 0 ] && exit {NOTHING}
-[ -s "$OUT/{SECRETS}" ] && git rev-list --objects --all HEAD --not "$START" | cut -d " " -f 1 |
-  git cat-file --batch --buffer | grep -qaF -f "$OUT/{SECRETS}" && exit {SECRET}
+clean() {{
+  git rev-list --objects --no-object-names --all HEAD --not "$START" > "$OUT/objects" || return
+  {{ git cat-file --batch --buffer < "$OUT/objects" && : > "$OUT/all-read"; }} |
+    (ulimit -v "$LINE_KIB"; exec grep -qaF -f - /dev/fd/3) 3<&0 <&4
+  case $? in 0) exit {SECRET} ;; 1) [ -e "$OUT/all-read" ] ;; *) false ;; esac
+}}
+[ "$FORMS" -eq 0 ] || clean || exit {BROKEN}
 holds() {{ [ -s "$OUT/{NEVER}" ] && [ "$(xargs -0 -s 100000 git rev-list --full-history --max-count=1 "$@" \
   --not "$START" -- < "$OUT/{NEVER}" 2>&1 | head -c 1)" ]; }}
 odd() {{ [ -s "$OUT/{NEVER}" ] &&
@@ -54,7 +63,9 @@ echo "^$START" >> "$OUT/keep"
 [ "$(git rev-list --count --stdin < "$OUT/keep")" -eq 0 ] && exit {NOTHING}
 exec git bundle create --quiet "$OUT/{BUNDLE}" --stdin < "$OUT/keep"
 """
-"""A tip that holds a copied secret, be it in a commit that a later one takes back, is not among what is bundled. Nor is
+"""Forms of secrets come by standard input, and no file holds them. Nothing is sent unless all was looked through.
+
+A tip that holds a copied secret, be it in a commit that a later one takes back, is not among what is bundled. Nor is
 one that is no commit, where there are such secrets: nobody can tell by its paths what it holds."""
 ENVIRONMENT = {
     "PATH": DEFAULT_PATH,
@@ -86,8 +97,8 @@ async def keep_commits(
     """
     scratch = place.meta / "commits"
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)  # of a try that was killed
-    for folder in (scratch, scratch / "home", scratch / "run", scratch / "tmp"):
-        folder.mkdir(0o700, parents=True, exist_ok=True)  # the credentials that are looked for stand in there
+    for folder in (scratch / "home", scratch / "run", scratch / "tmp"):
+        folder.mkdir(parents=True, exist_ok=True)
     box = Box(
         name=f"commits-{place.name}",
         workspace=view.source,
@@ -96,16 +107,19 @@ async def keep_commits(
         tmp=scratch / "tmp",
         mounts=(Mount(objects),),
         masks=masks(objects),
+        limits=LIMITS,
         read_only_workspace=True,
         namespaces=view.namespaces,
     )
     inside = sandbox.inside(box)
     _own_git(scratch / "run" / "git", inside.workspace / ".git", sha256=len(start) == 64)
     (scratch / "run" / NEVER).write_bytes(b"".join(as_bytes(path) + b"\0" for path in never))
-    (scratch / "run" / SECRETS).write_bytes(b"".join(form + b"\n" for form in secrets.forms))
-    environment = {**ENVIRONMENT, "START": start, "OUT": str(inside.run), "GIT_DIR": str(inside.run / "git")}
+    forms, out = b"".join(form + b"\n" for form in secrets.forms), str(inside.run)
+    told = {"START": start, "OUT": out, "FORMS": f"{len(forms)}", "LINE_KIB": f"{LINE_MIB << 10}"}
+    environment = {**ENVIRONMENT, **told, "GIT_DIR": f"{out}/git"}
     try:
-        done = await run_to_end(sandbox, box, ["/bin/sh", "-c", SCRIPT], environment, timeout_s=TIMEOUT_S)
+        argv = ["/bin/sh", "-c", SCRIPT]
+        done = await run_to_end(sandbox, box, argv, environment, timeout_s=TIMEOUT_S, stdin=forms)
         holding = _holding(scratch / "run")
         if done.exit_code == NOTHING:
             return holding
@@ -113,7 +127,8 @@ async def keep_commits(
             return CREDENTIAL
         size = size_left(scratch / "run", BUNDLE)
         if done.exit_code != 0 or size is None:
-            return f"its own repository can't be read: {done.tail[-300:] or 'git failed'}"
+            why = done.tail[-300:] or ", ".join(done.exceeded) or "git failed"
+            return f"its own repository can't be read: {why}"
         if size > MAX_BYTES:
             return f"its own commits are larger than {MAX_BYTES >> 20} MiB"
         await upload(scratch / "run" / BUNDLE)
@@ -137,6 +152,7 @@ def _own_git(path: Path, theirs: Path, *, sha256: bool) -> None:
     """A git directory with a configuration of ours, and the refs and objects of another as seen from inside."""
     path.mkdir()
     form = "1\n[extensions]\n\tobjectformat = sha256\n" if sha256 else "0\n"
-    (path / "config").write_text(f"[core]\n\tbare = true\n\trepositoryformatversion = {form}")
+    memory = "[pack]\n\tthreads = 2\n\twindowMemory = 128m\n[core]\n\tbigFileThreshold = 64m\n"
+    (path / "config").write_text(f"{memory}\tbare = true\n\trepositoryformatversion = {form}")
     for name in ("objects", "refs", "packed-refs"):
         (path / name).symlink_to(theirs / name)

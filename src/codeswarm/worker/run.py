@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,20 +73,24 @@ async def run_to_end(
     timeout_s: float,
     keep: Path | None = None,
     clock: Clock | None = None,
+    stdin: bytes = b"",
 ) -> Done:
     """Run a command; at its end or at the time-out (by `clock`) everything that it started is ended, too.
 
     `keep`: where its (capped) output is also written. Raises: SandboxUnavailable, FileNotFoundError.
     """
-    running = await start(sandbox, box, argv, env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.STDOUT)
+    given = None if stdin else asyncio.subprocess.DEVNULL
+    running = await start(sandbox, box, argv, env, stdin=given, stderr=asyncio.subprocess.STDOUT)
     log, timed_out = _Log(MAX_LOG_BYTES), False
     reading, ending = asyncio.create_task(_read(running, log)), asyncio.create_task(exited(running.process))
+    feeding = asyncio.create_task(_feed(running, stdin))
     try:
         timed_out = not await within(clock or SystemClock(), timeout_s, ending)
     finally:
         ending.cancel()
         leftovers = await running.end()
         await reading
+        await feeding
     code = await running.process.wait()
     output = log.whole()
     if keep is not None:
@@ -93,6 +98,15 @@ async def run_to_end(
     killed = not timed_out and code in KILLED
     exceeded = running.exceeded()
     return Done(None if timed_out or code < 0 else code, timed_out, output, leftovers, killed, exceeded)
+
+
+async def _feed(running: Running, data: bytes) -> None:
+    if (pipe := running.process.stdin) is None:
+        return
+    with contextlib.suppress(ConnectionError):  # whoever ends before has read what it wanted
+        pipe.write(data)
+        await pipe.drain()
+    pipe.close()
 
 
 async def _read(running: Running, log: _Log) -> None:

@@ -36,9 +36,9 @@ def box(tmp_path: Path) -> Box:
     return Box(f"run-{tmp_path.name}", *folders)
 
 
-async def run(box: Box, command: str, timeout_s: float = 60, keep: Path | None = None) -> Done:
-    environment = {"PATH": os.defpath}
-    return await run_to_end(NoSandbox(), box, ["/bin/sh", "-c", command], environment, timeout_s=timeout_s, keep=keep)
+async def run(box: Box, command: str, timeout_s: float = 60, keep: Path | None = None, stdin: bytes = b"") -> Done:
+    argv, environment = ["/bin/sh", "-c", command], {"PATH": os.defpath}
+    return await run_to_end(NoSandbox(), box, argv, environment, timeout_s=timeout_s, keep=keep, stdin=stdin)
 
 
 async def test_a_commands_output_and_exit_code_are_told(box: Box, tmp_path: Path) -> None:
@@ -78,6 +78,12 @@ async def test_a_command_whose_caller_goes_away_while_it_starts_is_ended(box: Bo
     with pytest.raises(asyncio.CancelledError):
         await running
     assert marked(box.name) == []
+
+
+@pytest.mark.parametrize(("command", "told"), [("wc -c", "3000000"), ("head -c 3", "aaa"), ("exec <&-; echo x", "x")])
+async def test_a_command_reads_as_much_as_it_likes_of_what_it_is_given(box: Box, command: str, told: str) -> None:
+    done = await run(box, command, stdin=b"a" * 3_000_000)
+    assert (done.exit_code, done.tail) == (0, told)
 
 
 async def test_standard_input_is_empty(box: Box) -> None:
