@@ -39,13 +39,13 @@ class Desk:
         self.agent = Repository(self.place.files)
         self.bundles = 0
 
-    async def keep(self, secrets: Secrets = NONE) -> str | None:
+    async def keep(self, secrets: Secrets = NONE, never: tuple[str, ...] = ()) -> str | None:
         async def upload(bundle: Path) -> None:
             self.bundles += 1
             self.store.fetch_bundle(bundle, KEPT)
 
         view = View.of_checkout(self.place)
-        return await keep_commits(self.place, view, NoSandbox(), self.store.objects, self.start, upload, (), secrets)
+        return await keep_commits(self.place, view, NoSandbox(), self.store.objects, self.start, upload, never, secrets)
 
     @property
     def kept(self) -> dict[str, str]:
@@ -164,6 +164,25 @@ async def test_what_could_not_be_looked_through_is_not_sent(
     assert desk.bundles == 0
     assert problem is not None
     assert "its own repository can't be read" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [("xargs", "kill -KILL $$"), ("grep", "exit 2"), ("git", f'[ "$1" != for-each-ref ] || exit 128; {GIT} "$@"')],
+)
+async def test_where_nobody_could_tell_what_a_ref_holds_no_copied_file_is_sent(
+    name: str, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    side = desk.agent.commit({".env" if name == "xargs" else "b": KEY})
+    if name != "xargs":
+        desk.agent.git("tag", "evil", f"{side}:b")
+        desk.agent.git("update-ref", "HEAD", desk.agent.commit({"b": None, "c": "x"}))
+    put_before(tmp_path, name, script, monkeypatch)
+    problem = await desk.keep(never=(".env",))
+    assert "tags/evil" not in desk.kept
+    assert desk.bundles == 0 or name != "xargs"
+    assert problem is not None
 
 
 @pytest.mark.parametrize("content", [f"x\n{KEY}\n", "another-Vt5Rm8Jc3Qy7"])

@@ -49,16 +49,17 @@ clean() {{
   case $? in 0) exit {SECRET} ;; 1) [ -e "$OUT/all-read" ] ;; *) false ;; esac
 }}
 [ "$FORMS" -eq 0 ] || clean || exit {BROKEN}
-holds() {{ [ -s "$OUT/{NEVER}" ] && [ "$(xargs -0 -s 100000 git rev-list --full-history --max-count=1 "$@" \
-  --not "$START" -- < "$OUT/{NEVER}" 2>&1 | head -c 1)" ]; }}
-odd() {{ [ -s "$OUT/{NEVER}" ] &&
-  git for-each-ref --format='%(objecttype) %(*objecttype)' | grep -qvxE 'commit |tag commit'; }}
-holds --all HEAD || odd || exec git bundle create --quiet "$OUT/{BUNDLE}" --all HEAD --not "$START"
-for ref in $(git for-each-ref --format='%(refname)') HEAD; do
-  if git rev-parse --verify --quiet "$ref^{{commit}}" > /dev/null && ! holds "$ref"; then echo "$ref"; else
+git for-each-ref --format='%(objecttype) %(*objecttype)' > "$OUT/types" || exit {BROKEN}
+git for-each-ref --format='%(refname)' > "$OUT/refs" && echo HEAD >> "$OUT/refs" || exit {BROKEN}
+free() {{ [ ! -s "$OUT/{NEVER}" ] || {{ found=$(xargs -0 -s 100000 git rev-list --full-history --max-count=1 "$@" \
+  --not "$START" -- < "$OUT/{NEVER}" 2>&1) && [ -z "$found" ]; }}; }}
+plain() {{ [ ! -s "$OUT/{NEVER}" ] || {{ grep -qvxE 'commit |tag commit' "$OUT/types"; [ $? -eq 1 ]; }}; }}
+free --all HEAD && plain && exec git bundle create --quiet "$OUT/{BUNDLE}" --all HEAD --not "$START"
+while read -r ref; do
+  if git rev-parse --verify --quiet "$ref^{{commit}}" > /dev/null && free "$ref"; then echo "$ref"; else
     echo "$ref" >> "$OUT/{HOLDING}"
   fi
-done > "$OUT/keep"
+done < "$OUT/refs" > "$OUT/keep"
 echo "^$START" >> "$OUT/keep"
 [ "$(git rev-list --count --stdin < "$OUT/keep")" -eq 0 ] && exit {NOTHING}
 exec git bundle create --quiet "$OUT/{BUNDLE}" --stdin < "$OUT/keep"
