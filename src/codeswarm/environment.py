@@ -9,32 +9,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CLAUDE_VARIABLES = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
-CLAUDE_ENDPOINT = "ANTHROPIC_BASE_URL"
-KEYS = (
-    *CLAUDE_VARIABLES,
-    CLAUDE_ENDPOINT,
-    "OPENAI_API_KEY",
-    "OPENAI_BASE_URL",
-    "CODEX_API_KEY",
-    "GEMINI_API_KEY",
-    "GOOGLE_GEMINI_BASE_URL",
-)
+from codeswarm.vendors import ANTHROPIC, VENDORS, keys_of
+
+KEYS = tuple(name for vendor in VENDORS.values() for name in vendor.variables)
 """Every variable of the person's that any agent may be given; each gets those of its own vendor."""
 
 OWN_FILES = {
-    "claude": (CLAUDE_VARIABLES, "CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
-    "codex": (("CODEX_API_KEY", "OPENAI_API_KEY"), "CODEX_HOME", ".codex", "auth.json"),
-    "gemini": (("GEMINI_API_KEY",), "", ".gemini", "oauth_creds.json"),
+    "claude": ("CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
+    "codex": ("CODEX_HOME", ".codex", "auth.json"),
+    "gemini": ("", ".gemini", "oauth_creds.json"),
 }
-"""Kind of agent → the variables that go before its CLI's own file; and where that is: the variable that names its
-folder, the folder in a HOME where none does, its name."""
+"""Kind of agent → where its CLI's own file is, which its vendor's keys go before: the variable that names its folder,
+the folder in a HOME where none does, its name."""
 
 PROGRAMS = ("CLAUDE_CODE_EXECUTABLE", "CODEX_PATH")
 """Which CLI a bridge is to drive."""
 NAMED = "CODESWARM_ACP_VARIABLES"
-CREDENTIALS = tuple(name for name in KEYS if not name.endswith("_URL"))
-"""Those of them that nobody may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +113,7 @@ class Environment:
 
     @property
     def login(self) -> Login:
-        claude = {name: self.variables[name] for name in CLAUDE_VARIABLES if self.variables.get(name)}
-        if claude and self.variables.get(CLAUDE_ENDPOINT):
-            claude[CLAUDE_ENDPOINT] = self.variables[CLAUDE_ENDPOINT]
+        claude = self._set(ANTHROPIC.keys) and self._set(ANTHROPIC.variables)
         extra, programs = self._set(self._named), self._set(PROGRAMS)
         return Login(self.path, claude, self._set(KEYS), extra, programs, self._own_files)
 
@@ -133,14 +121,14 @@ class Environment:
     def _own_files(self) -> dict[str, Path]:
         return {
             kind: self._path(variable, self.home / folder) / name
-            for kind, (before, variable, folder, name) in OWN_FILES.items()
-            if not self._set(before)
+            for kind, (variable, folder, name) in OWN_FILES.items()
+            if not self._set(keys_of(kind))
         }
 
     @property
     def credentials(self) -> tuple[str, ...]:
         """The names of all variables here that log somebody in."""
-        return (*CREDENTIALS, *self._named)
+        return (*(name for vendor in VENDORS.values() for name in vendor.keys), *self._named)
 
     @property
     def _named(self) -> list[str]:

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from codeswarm.agents.base import AgentSpec
-from codeswarm.agents.codex.agent import ENDPOINT, KEYS, CodexAgent
+from codeswarm.agents.codex.agent import CodexAgent
 from codeswarm.environment import Login
 from codeswarm.testing.agent_contract import AgentContract, ModelDirector
+from codeswarm.vendors import OPENAI
 from tests.support.real_clis import needs_codex
 
 
@@ -25,5 +26,5 @@ class TestCodex(AgentContract):
     @pytest.fixture
     def agent(self, director: ModelDirector) -> CodexAgent:
         given = director.server.environment("codex")
-        keys = {name: given[name] for name in (*KEYS, ENDPOINT)}
+        keys = {name: given[name] for name in OPENAI.variables}
         return CodexAgent(AgentSpec("codex", "gpt-5.5"), Login(os.defpath, {}, keys))

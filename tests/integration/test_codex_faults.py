@@ -12,13 +12,14 @@ import pytest
 
 from codeswarm.agents.base import AgentSpec, Permission
 from codeswarm.agents.codex import thread
-from codeswarm.agents.codex.agent import ENDPOINT, KEYS, CodexAgent
+from codeswarm.agents.codex.agent import CodexAgent
 from codeswarm.domain.results import FailureClass as F
 from codeswarm.environment import Login
 from codeswarm.testing import model_server as model
 from codeswarm.testing.agent_contract import LIMIT_S, hanging_turn, whole
 from codeswarm.testing.model_server import Answer, ModelServer, Say, Shell, Tokens, Turn, Use, conversation, sequence
 from codeswarm.testing.stage import OpenStage
+from codeswarm.vendors import OPENAI
 from tests.support.real_clis import needs_codex
 
 pytestmark = needs_codex
@@ -47,7 +48,7 @@ FAULTS: dict[str, tuple[Answer, F]] = {
 
 def codex_of(server: ModelServer) -> CodexAgent:
     given = server.environment("codex")
-    login = Login(os.defpath, {}, {name: given[name] for name in (*KEYS, ENDPOINT)})
+    login = Login(os.defpath, {}, {name: given[name] for name in OPENAI.variables})
     return CodexAgent(AgentSpec("codex", "gpt-5.5"), login)
 
 

@@ -10,17 +10,11 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from codeswarm.agents.login_file import login_file
-from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, KEYS, Login
+from codeswarm.environment import KEYS, Login
+from codeswarm.vendors import VENDORS
 
 BYTES = 6
-
-
-CREDENTIALS: Mapping[str, tuple[str, ...]] = {
-    "claude": (*CLAUDE_VARIABLES, CLAUDE_ENDPOINT),
-    "codex": ("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-    "gemini": ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
-    "api": KEYS,
-}
+_VARIABLES = {**{kind: vendor.variables for kind, vendor in VENDORS.items()}, "api": KEYS}
 """Kind of agent → the variables that it logs in with. `acp:` is whatever its command is."""
 
 
@@ -29,7 +23,7 @@ def accounts(login: Login) -> dict[str, str]:
     left out. Of a CLI's own file it is the account, which stays the same when its tokens are renewed.
     """
     keys = {**login.keys, **login.claude}
-    found = {kind: {name: keys[name] for name in names if name in keys} for kind, names in CREDENTIALS.items()}
+    found = {kind: {name: keys[name] for name in names if name in keys} for kind, names in _VARIABLES.items()}
     for kind in login.files:
         if (file := login_file(login, kind)) is not None and not file.problem:
             found[kind] |= {"file": file.key or file.name}

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPErrorProcessor, Request, build_opener
 
 from codeswarm.redaction import Secrets
+from codeswarm.vendors import ANTHROPIC, GOOGLE, OPENAI, Vendor
 
 SILENCE_S = 4.0
 MOST_BYTES = 4 << 20
@@ -29,12 +30,10 @@ _WORDS = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class Api:
     """How the endpoints of one vendor's API are asked."""
 
-    variable: str
-    """Which of the person's variables says where it is."""
-    usual: str
+    vendor: Vendor
     models: str
     """Where the list of models is, below the base URL."""
     answers: str
@@ -49,28 +48,25 @@ class Wire:
 
 
 _BEARER = ("authorization", "Bearer ")
-WIRES = {
-    "claude": Wire(
-        variable="ANTHROPIC_BASE_URL",
-        usual="https://api.anthropic.com",
+APIS = {
+    "claude": Api(
+        vendor=ANTHROPIC,
         models="/v1/models?limit=1000",
         answers="/v1/messages",
         version="/v1",
         keys={"ANTHROPIC_AUTH_TOKEN": _BEARER, "ANTHROPIC_API_KEY": ("x-api-key", "")},
         headers={"anthropic-version": "2023-06-01"},
     ),
-    "codex": Wire(
-        variable="OPENAI_BASE_URL",
-        usual="https://api.openai.com/v1",
+    "codex": Api(
+        vendor=OPENAI,
         models="/models",
         answers="/responses",
         version="/v1",
         keys={"CODEX_API_KEY": _BEARER, "OPENAI_API_KEY": _BEARER},
         own_version=True,
     ),
-    "gemini": Wire(
-        variable="GOOGLE_GEMINI_BASE_URL",
-        usual="https://generativelanguage.googleapis.com",
+    "gemini": Api(
+        vendor=GOOGLE,
         models="/v1beta/models?pageSize=1000",
         answers="/v1beta/models",
         version="/v1beta",
@@ -121,20 +117,20 @@ class Answer:
         )
 
 
-def ask(wire: Wire, given: Mapping[str, str]) -> Answer:
+def ask(api: Api, given: Mapping[str, str]) -> Answer:
     """Ask the endpoint that the person's variables name, with the key that counts among them. Raises: nothing."""
-    base = base_of(wire, given)
+    base = base_of(api, given)
     if not _is_address(base):
         return Answer(base, silent="it is no address that begins with http:// or https://")
-    key = next((name for name in wire.keys if given.get(name)), "")
-    headers = {**wire.headers, **_credential(wire, given, key)}
-    listed = _shown(_ask(base, wire.models, headers), given, key)
+    key = next((name for name in api.keys if given.get(name)), "")
+    headers = {**api.headers, **_credential(api, given, key)}
+    listed = _shown(_ask(base, api.models, headers), given, key)
     if not listed.nothing_there:
         return listed
-    other = _other(base, wire)
-    if other != base and _ask(other, wire.models, headers).models:
+    other = _other(base, api)
+    if other != base and _ask(other, api.models, headers).models:
         return replace(listed, elsewhere=other)
-    return _shown(_ask(base, wire.answers, headers, b"{}"), given, key)
+    return _shown(_ask(base, api.answers, headers, b"{}"), given, key)
 
 
 def _shown(answer: Answer, given: Mapping[str, str], key: str) -> Answer:
@@ -145,21 +141,21 @@ def _shown(answer: Answer, given: Mapping[str, str], key: str) -> Answer:
     return replace(answer, key=key, words=hidden.text(answer.words)[:_WORDS], silent=hidden.text(answer.silent))
 
 
-def base_of(wire: Wire, given: Mapping[str, str]) -> str:
+def base_of(api: Api, given: Mapping[str, str]) -> str:
     """Where it is, fit to be shown: without a name and a password that may stand in it."""
-    return re.sub(r"(?<=//)[^/]*@", "", (given.get(wire.variable) or wire.usual).rstrip("/"))
+    return re.sub(r"(?<=//)[^/]*@", "", (given.get(api.vendor.endpoint) or api.vendor.address).rstrip("/"))
 
 
-def _credential(wire: Wire, given: Mapping[str, str], key: str) -> dict[str, str]:
+def _credential(api: Api, given: Mapping[str, str], key: str) -> dict[str, str]:
     if not key:
         return {}
-    header, scheme = wire.keys[key]
+    header, scheme = api.keys[key]
     return {header: f"{scheme}{given[key]}"}
 
 
-def _other(base: str, wire: Wire) -> str:
+def _other(base: str, api: Api) -> str:
     """The same address with the version that it lacks, or without the one that it should not have."""
-    return base + wire.version if wire.own_version else base.removesuffix(wire.version)
+    return base + api.version if api.own_version else base.removesuffix(api.version)
 
 
 class _AsItIs(HTTPErrorProcessor):

@@ -22,10 +22,10 @@ from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import which
 from codeswarm.packages import npm_package
+from codeswarm.vendors import GOOGLE
 
 PACKAGE = "@google/gemini-cli"
 LOGIN = "export GEMINI_API_KEY=…"
-KEYS = ("GEMINI_API_KEY",)
 MINIMUM = (0, 50, 0)
 """Older ones were never held against this adapter."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -48,7 +48,7 @@ class GeminiAgent:
             return broken
         if (bad := refused(self._login, "gemini", f"gemini ({found})")) is not None:
             return bad
-        by = source(self._login, "gemini", self._login.of(KEYS))
+        by = source(self._login, "gemini", self._login.of(GOOGLE.keys))
         if not by:
             return Health(works=False, what=f"gemini ({found}) has no login that agents may use", fix=LOGIN)
         version = version_of(Path(found).resolve())

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from codeswarm.agents.base import AgentSpec
-from codeswarm.agents.endpoints import WIRES, Answer, Wire, ask, base_of
+from codeswarm.agents.endpoints import APIS, Answer, Api, ask, base_of
 from codeswarm.cli.agents_here import NamedAgent
 from codeswarm.cli.checks import Finding
 from codeswarm.cli.here import Here
@@ -34,7 +34,7 @@ class _Question:
     """One endpoint. `wanted`: somebody would be sent there."""
 
     label: str
-    wire: Wire
+    api: Api
     given: Mapping[str, str]
     wanted: bool
 
@@ -42,10 +42,10 @@ class _Question:
 def endpoints(here: Here, working: Sequence[str], named: Sequence[NamedAgent]) -> Iterator[Finding]:
     """Of the coding CLIs that work here, and of the APIs that the settings name. All are asked at once."""
     questions = list(_questions(here.environment.login, working, named))
-    answers = _in_time({each.label: partial(ask, each.wire, each.given) for each in questions})
+    answers = _in_time({each.label: partial(ask, each.api, each.given) for each in questions})
     for each in questions:
         answer = answers.get(each.label) or Answer(
-            base_of(each.wire, each.given), silent=f"no answer within {PATIENCE_S:g} s"
+            base_of(each.api, each.given), silent=f"no answer within {PATIENCE_S:g} s"
         )
         yield _finding(each, answer)
         yield from _models(here, each, answer, named)
@@ -54,10 +54,10 @@ def endpoints(here: Here, working: Sequence[str], named: Sequence[NamedAgent]) -
 
 def _questions(login: Login, working: Sequence[str], named: Sequence[NamedAgent]) -> Iterator[_Question]:
     wanted = {_label(each.spec, login) for each in named if each.first} or {"claude"}
-    asked = [*(kind for kind in working if kind in WIRES), *sorted(_apis(named, login))]
+    asked = [*(kind for kind in working if kind in APIS), *sorted(_apis(named, login))]
     for label in asked:
-        wire = WIRES[{"api:anthropic": "claude", "api:openai": "codex"}.get(label, label)]
-        yield _Question(label, wire, login.keys, label in wanted)
+        api = APIS[{"api:anthropic": "claude", "api:openai": "codex"}.get(label, label)]
+        yield _Question(label, api, login.keys, label in wanted)
 
 
 def _apis(named: Sequence[NamedAgent], login: Login) -> set[str]:
@@ -91,8 +91,8 @@ def _in_time(work: Mapping[str, Callable[[], Answer]]) -> dict[str, Answer]:
 
 def _finding(asked: _Question, answer: Answer) -> Finding:
     """Who is offline is told so, and that is no fault of the set-up; an address of the person's own may be one."""
-    what, base, own = f"endpoint {asked.label}", answer.base, bool(asked.given.get(asked.wire.variable))
-    elsewhere = f"export {asked.wire.variable}=…   # where your model answers, in place of {base}"
+    what, base, own = f"endpoint {asked.label}", answer.base, bool(asked.given.get(asked.api.vendor.endpoint))
+    elsewhere = f"export {asked.api.vendor.endpoint}=…   # where your model answers, in place of {base}"
     if answer.silent:
         detail = f"{base} can't be reached: {answer.silent}"
         return Finding(what, False, detail, _reached(asked, answer, elsewhere if own else ""), asked.wanted and own)
@@ -100,7 +100,7 @@ def _finding(asked: _Question, answer: Answer) -> Finding:
         detail = f"{base} refuses the key in {answer.key}: HTTP {answer.status}: {answer.words}".rstrip(": ")
         return Finding(what, False, detail, f"export {answer.key}=…   # a key that {base} takes", asked.wanted)
     if answer.elsewhere:
-        fix = f"export {asked.wire.variable}={shlex.quote(answer.elsewhere)}"
+        fix = f"export {asked.api.vendor.endpoint}={shlex.quote(answer.elsewhere)}"
         return Finding(what, False, f"no model answers at {base}, but at {answer.elsewhere}", fix, asked.wanted)
     if answer.nothing_there:
         detail = f"{base} answers, but no model does: HTTP {answer.status}"
@@ -123,7 +123,7 @@ def _reached(asked: _Question, answer: Answer, elsewhere: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in answer.silent:
         early = "not yet valid" in answer.silent
         return _set_clock() if early else "export SSL_CERT_FILE=…   # with the certificates of your proxy or company"
-    return elsewhere or f"curl -sSI {asked.wire.usual}   # shows what keeps this machine from it"
+    return elsewhere or f"curl -sSI {asked.api.vendor.address}   # shows what keeps this machine from it"
 
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────

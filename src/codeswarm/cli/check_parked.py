@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 
-from codeswarm.agents.account import CREDENTIALS, accounts
+from codeswarm.agents.account import accounts
 from codeswarm.cli.checks import Finding
 from codeswarm.cli.here import Here
 from codeswarm.cli.words import agent_name
 from codeswarm.domain.results import FailureClass
 from codeswarm.errors import CodeswarmError
 from codeswarm.plain import visible
+from codeswarm.vendors import keys_of
 from codeswarm.worker.cleaning import OVER
 
 _TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"  # noqa: S105 - the name of a variable
@@ -38,8 +39,7 @@ def refused_logins(here: Here, needed: Collection[str]) -> Iterator[Finding]:
 
 def _mended(here: Here, kind: str, session: str) -> str:
     """With another key it is another account, which nobody has refused yet."""
-    given = here.environment.login.of(CREDENTIALS.get(kind, ()))
-    name = next((name for name in given if not name.endswith("_URL")), "")
+    name = next(iter(here.environment.login.of(keys_of(kind))), "")
     if not name:
         return f"codeswarm resume {session}   # once the CLI itself is logged in anew"
     how = "a new one: claude setup-token" if name == _TOKEN else "one that is taken"

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from codeswarm.agents.account import CREDENTIALS
 from codeswarm.agents.login_file import LOGIN_AGAIN, LoginFile, login_file
 from codeswarm.cli.checks import Finding
 from codeswarm.environment import Login
+from codeswarm.vendors import keys_of
 
 BETTER = {
     "claude": "claude setup-token   # then: export CLAUDE_CODE_OAUTH_TOKEN=…, which is made for headless use",
@@ -24,7 +24,7 @@ SEEN = ("CLAUDE_CODE_OAUTH_TOKEN",)
 def logins(login: Login, kinds: Sequence[str], now: datetime) -> Iterator[Finding]:
     """A line for each of these kinds of agents that is logged in, or was."""
     for kind in kinds:
-        names = [name for name in CREDENTIALS[kind] if not name.endswith("_URL") and login.of((name,))]
+        names = [*login.of(keys_of(kind))]
         file = login_file(login, kind)
         if names:
             yield _by_variable(kind, names[0])

@@ -9,11 +9,12 @@ import pytest
 
 from codeswarm.agents.base import AgentSpec
 from codeswarm.agents.codex import agent as codex
-from codeswarm.agents.codex.agent import ADDRESS, PACKAGE, CodexAgent, provider_of
+from codeswarm.agents.codex.agent import PACKAGE, CodexAgent, provider_of
 from codeswarm.agents.installed import shown_for
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.packages import npm_package
+from codeswarm.vendors import OPENAI
 from tests.support.stages import OpenStage, QuietStage
 
 
@@ -66,8 +67,8 @@ def test_a_key_is_named_in_settings_and_said_in_the_environment_alone() -> None:
     assert told == {"CODEX_API_KEY": "sk-secret"}
     assert "sk-secret" not in str(settings)
     assert settings["model_providers.codeswarm.env_key"] == "CODEX_API_KEY"
-    assert settings["model_providers.codeswarm.base_url"] == ADDRESS
-    assert [(endpoint.upstream, endpoint.header) for endpoint in stage.endpoints] == [(ADDRESS, "authorization")]
+    assert settings["model_providers.codeswarm.base_url"] == OPENAI.address
+    assert [(endpoint.upstream, endpoint.header) for endpoint in stage.endpoints] == [(OPENAI.address, "authorization")]
 
 
 def test_an_address_of_the_person_s_own_is_the_one_that_is_asked() -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from codeswarm.agents import endpoints
-from codeswarm.agents.endpoints import MOST_BYTES, WIRES, Answer, ask
+from codeswarm.agents.endpoints import APIS, MOST_BYTES, Answer, ask
+from codeswarm.environment import OWN_FILES
+from codeswarm.vendors import VENDORS
 from tests.support.registries_and_models import MODELS, RIGHT, Vendor, served
 
 KEY = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY", "gemini": "GEMINI_API_KEY"}
@@ -29,7 +31,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_vendor_is_asked_with_its_own_header(kind: str) -> None:
     with served(Vendor()) as url:
         base = f"{url}/v1" if kind == "codex" else url
-        right, wrong = (ask(WIRES[kind], {WIRES[kind].variable: base, KEY[kind]: key}) for key in (RIGHT, "wrong"))
+        right, wrong = (ask(APIS[kind], {APIS[kind].vendor.endpoint: base, KEY[kind]: key}) for key in (RIGHT, "wrong"))
     assert (right.status, right.key, right.whole, set(right.models)) == (200, KEY[kind], True, set(MODELS))
     assert right.at_s is not None
     assert (right.refused, wrong.refused, wrong.silent) == (False, True, "")
@@ -37,7 +39,7 @@ def test_each_vendor_is_asked_with_its_own_header(kind: str) -> None:
 
 def test_a_token_of_an_account_is_never_sent() -> None:
     with served(vendor := Vendor()) as url:
-        answer = ask(WIRES["claude"], {"ANTHROPIC_BASE_URL": url, "CLAUDE_CODE_OAUTH_TOKEN": "mine"})
+        answer = ask(APIS["claude"], {"ANTHROPIC_BASE_URL": url, "CLAUDE_CODE_OAUTH_TOKEN": "mine"})
     assert (answer.key, answer.refused, answer.status) == ("", False, 401)
     assert "mine" not in answer.words
     assert vendor.asked == ["GET /v1/models?limit=1000"]
@@ -103,7 +105,7 @@ def test_whatever_it_sends_is_no_fault_and_only_names_are_taken_from_it(said: An
     odd = Odd()
     odd.said = said
     with served(odd) as url:
-        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "k"})
+        answer = ask(APIS["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "k"})
     assert answer.models == frozenset()
 
 
@@ -111,13 +113,13 @@ def test_whatever_it_sends_is_no_fault_and_only_names_are_taken_from_it(said: An
     "address", ["gemini.example", "ftp://x/", "http://", "http://[", "http://127.0.0.1:99999", "//x"]
 )
 def test_what_is_no_address_is_told_and_nothing_is_raised(address: str) -> None:
-    assert ask(WIRES["gemini"], {"GOOGLE_GEMINI_BASE_URL": address, "GEMINI_API_KEY": "k"}).silent
+    assert ask(APIS["gemini"], {"GOOGLE_GEMINI_BASE_URL": address, "GEMINI_API_KEY": "k"}).silent
 
 
 def test_a_password_in_an_address_is_neither_shown_nor_in_the_way() -> None:
     with served(Vendor()) as url:
         base = url.replace("//", "//joe:pw9@")
-        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": f"{base}/v1/", "OPENAI_API_KEY": RIGHT})
+        answer = ask(APIS["codex"], {"OPENAI_BASE_URL": f"{base}/v1/", "OPENAI_API_KEY": RIGHT})
     assert (answer.status, answer.base) == (200, f"{url}/v1")
 
 
@@ -144,7 +146,7 @@ def told(answer: bytes, *, stalls: bool) -> Iterator[str]:
 def test_a_refusal_counts_though_its_words_can_t_be_read(stalls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "SILENCE_S", 1.0)
     with told(b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n90\r\n{", stalls=stalls) as url:
-        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
+        answer = ask(APIS["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
     assert (answer.status, answer.refused, answer.silent) == (401, True, "")
 
 
@@ -152,7 +154,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed_with_a_key_in_hand() -> Non
     with served(vendor := Vendor()) as elsewhere:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}/v1/models\r\nContent-Length: 0\r\n\r\n"
         with told(moved.encode(), stalls=False) as url:
-            answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
+            answer = ask(APIS["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": RIGHT})
     assert (answer.status, vendor.asked) == (302, [])
 
 
@@ -161,7 +163,7 @@ def test_no_part_of_a_key_is_shown_that_an_endpoint_says_again(said: str) -> Non
     key = "sk-" + "1aB-" * 60
     body = (said % ("Incorrect key: " * 6 + key)).encode()
     with told(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), stalls=False) as url:
-        answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": key})
+        answer = ask(APIS["codex"], {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": key})
     assert answer.refused
     assert "1aB" not in answer.words
     assert "Incorrect key" in answer.words
@@ -169,6 +171,13 @@ def test_no_part_of_a_key_is_shown_that_an_endpoint_says_again(said: str) -> Non
 
 @pytest.mark.parametrize("key", ["sk-of-many-letters-9\n", "sk-of-many-letters-9\u2028"])
 def test_a_key_that_can_t_be_sent_is_not_shown_either(key: str) -> None:
-    answer = ask(WIRES["codex"], {"OPENAI_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": key})
+    answer = ask(APIS["codex"], {"OPENAI_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": key})
     assert answer.silent
     assert "letters" not in answer.silent
+
+
+def test_an_endpoint_is_asked_with_no_key_that_is_not_its_vendors() -> None:
+    assert VENDORS.keys() == APIS.keys() == OWN_FILES.keys()
+    for kind, api in APIS.items():
+        assert api.vendor is VENDORS[kind]
+        assert api.keys.keys() <= set(api.vendor.keys)

@@ -15,12 +15,13 @@ from typing import Any
 
 from codeswarm.agents.base import Capabilities, Stage
 from codeswarm.agents.claude.agent import FIXED_ENVIRONMENT, credentials
-from codeswarm.agents.codex.agent import KEYS as CODEX_KEYS, PROVIDER, own_login, provider_of
+from codeswarm.agents.codex.agent import PROVIDER, own_login, provider_of
 from codeswarm.agents.failures import BY_STATUS, Row, Table
 from codeswarm.agents.login_file import login_file, secrets_in
 from codeswarm.domain.results import FailureClass
 from codeswarm.egress.base import Endpoint
-from codeswarm.environment import CLAUDE_VARIABLES, Login
+from codeswarm.environment import Login
+from codeswarm.vendors import ANTHROPIC, GOOGLE, OPENAI
 
 AUTH_REQUIRED = "-32000"
 """ACP's own code of errors for it, as a kind of error."""
@@ -125,9 +126,9 @@ def _gemini(login: Login, stage: Stage) -> dict[str, str]:
     if login_file(login, "gemini") is not None:
         return {"GEMINI_CLI_NO_RELAUNCH": "true"}
     key = login.keys.get("GEMINI_API_KEY", "")
-    upstream = login.keys.get("GOOGLE_GEMINI_BASE_URL") or "https://generativelanguage.googleapis.com"
+    upstream = login.keys.get(GOOGLE.endpoint) or GOOGLE.address
     reached = stage.reach(Endpoint(upstream, "x-goog-api-key", key))
-    told = {"GEMINI_API_KEY": reached.secret, "GOOGLE_GEMINI_BASE_URL": reached.url}
+    told = {"GEMINI_API_KEY": reached.secret, GOOGLE.endpoint: reached.url}
     return {"GEMINI_CLI_NO_RELAUNCH": "true", **told}
 
 
@@ -154,7 +155,7 @@ CLAUDE = Bridge(
     programs=("claude-agent-acp",),
     agent="@agentclientprotocol/claude-agent-acp",
     package="@agentclientprotocol/claude-agent-acp",
-    variables=CLAUDE_VARIABLES,
+    variables=ANTHROPIC.keys,
     own="claude",
     environment=_claude,
     session=_claude_session,
@@ -165,7 +166,7 @@ CODEX = Bridge(
     programs=("codex-acp",),
     agent="@agentclientprotocol/codex-acp",
     package="@agentclientprotocol/codex-acp",
-    variables=CODEX_KEYS,
+    variables=OPENAI.keys,
     own="codex",
     before=_codex_home,
     environment=_codex,
@@ -177,7 +178,7 @@ GEMINI = Bridge(
     programs=("gemini", "gemini-cli"),
     agent="gemini-cli",
     package="@google/gemini-cli",
-    variables=("GEMINI_API_KEY",),
+    variables=GOOGLE.keys,
     environment=_gemini,
     own="gemini",
     before=_gemini_home,

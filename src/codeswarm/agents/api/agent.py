@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from codeswarm.agents.api import loop
-from codeswarm.agents.api.loop.endpoint import WIRES
 from codeswarm.agents.api.loop.patience import PAUSES_S
 from codeswarm.agents.base import Activity, AgentSpec, Capabilities, Ending, Health, Stage, Task
 from codeswarm.agents.failures import BY_STATUS, Row, Sign, Table, classify
@@ -27,15 +26,15 @@ from codeswarm.egress.base import Endpoint
 from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import interpreter
+from codeswarm.vendors import ANTHROPIC, OPENAI
 
 LOOP = Path(loop.__file__).parent
 _AGENTS = LOOP.parent
 PROGRAM = (_AGENTS.parent / "__init__.py", _AGENTS / "__init__.py", LOOP)
 """All of ours that the program needs to see."""
-VARIABLES = {
-    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
-    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
-}
+VENDORS = {"anthropic": ANTHROPIC, "openai": OPENAI}
+VARIABLES = {wire: (*vendor.of_api, vendor.endpoint) for wire, vendor in VENDORS.items()}
+_BEARER = "ANTHROPIC_AUTH_TOKEN"
 _TELLS_WHEN = frozenset({FailureClass.QUOTA, *BURSTS})
 TYPES = frozenset({"assistant", "reasoning", "command_started", "command_completed", "file_change", "rate_limit"})
 FAILURES: Table = (
@@ -94,15 +93,15 @@ class ApiAgent:
 
 def told(wire: str, login: Mapping[str, str], stage: Stage) -> dict[str, str]:
     """What the loop is told of a login: where its model answers for it, and a key, if any, that is put in outside."""
-    _, usual, prefix = WIRES[wire]
-    upstream, bearer = login.get(f"{prefix}_BASE_URL") or usual, f"{prefix}_AUTH_TOKEN"
-    name = next((name for name in (bearer, f"{prefix}_API_KEY") if name in login), "")
-    if wire == "openai" or name == bearer:
+    vendor = VENDORS[wire]
+    upstream = login.get(vendor.endpoint) or vendor.address
+    name = next((name for name in (_BEARER, *vendor.of_api) if name in login), "")
+    if wire == "openai" or name == _BEARER:
         endpoint = Endpoint(upstream, "authorization", login.get(name, ""), "Bearer")
     else:
         endpoint = Endpoint(upstream, "x-api-key", login.get(name, ""))
     reached = stage.reach(endpoint if name else Endpoint(upstream))
-    return {f"{prefix}_BASE_URL": reached.url, **({name: reached.secret} if name else {})}
+    return {vendor.endpoint: reached.url, **({name: reached.secret} if name else {})}
 
 
 def wire_of(argument: str, login: Login) -> tuple[str, str]:

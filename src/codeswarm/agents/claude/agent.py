@@ -19,13 +19,13 @@ from codeswarm.agents.claude.conversation import ClaudeConversation
 from codeswarm.agents.installed import ask_version, unfit
 from codeswarm.agents.login_file import login_file, refused, secrets_in, source
 from codeswarm.egress.base import Endpoint
-from codeswarm.environment import CLAUDE_ENDPOINT, CLAUDE_VARIABLES, Login
+from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import is_system, which
 from codeswarm.packages import npm_package
+from codeswarm.vendors import ANTHROPIC
 
 DEFAULT_MODEL = "sonnet"
-ENDPOINT = "https://api.anthropic.com"
 HOSTS = ("api.anthropic.com", "console.anthropic.com", "platform.claude.com", "claude.ai")
 """What the CLI asks by itself with a token of an account."""
 LOGIN_FOLDER = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
@@ -140,18 +140,18 @@ def credentials(given: Login, stage: Stage) -> dict[str, str]:
     """What it logs in with. A key is put into its requests outside; a token of an account it wants itself, and its own
     file in place, for that is what it renews.
     """
-    login = {**given.of((*CLAUDE_VARIABLES, CLAUDE_ENDPOINT)), **given.claude}
+    login = {**given.of(ANTHROPIC.variables), **given.claude}
     file = login_file(given, "claude")
-    upstream = login.get(CLAUDE_ENDPOINT, ENDPOINT)
+    upstream = login.get(ANTHROPIC.endpoint, ANTHROPIC.address)
     if token := login.get("ANTHROPIC_AUTH_TOKEN"):  # the CLI's own order
         reached = stage.reach(Endpoint(upstream, "authorization", token, "Bearer"))
-        return {"ANTHROPIC_AUTH_TOKEN": reached.secret, CLAUDE_ENDPOINT: reached.url}
+        return {"ANTHROPIC_AUTH_TOKEN": reached.secret, ANTHROPIC.endpoint: reached.url}
     if key := login.get("ANTHROPIC_API_KEY"):
         reached = stage.reach(Endpoint(upstream, "x-api-key", key))
-        return {"ANTHROPIC_API_KEY": reached.secret, CLAUDE_ENDPOINT: reached.url}
+        return {"ANTHROPIC_API_KEY": reached.secret, ANTHROPIC.endpoint: reached.url}
     stage.allow(*HOSTS)
-    if CLAUDE_ENDPOINT in login:
-        login[CLAUDE_ENDPOINT] = stage.reach(Endpoint(upstream)).url
+    if ANTHROPIC.endpoint in login:
+        login[ANTHROPIC.endpoint] = stage.reach(Endpoint(upstream)).url
     if file is not None:
         shared = stage.share(file.path, lambda: secrets_in(given, "claude"), locks=True)
         login[LOGIN_FOLDER] = str(shared.parent)

@@ -23,15 +23,12 @@ from codeswarm.environment import Login
 from codeswarm.errors import AgentUnavailable
 from codeswarm.host import which
 from codeswarm.packages import npm_package
+from codeswarm.vendors import OPENAI
 
 PACKAGE = "@openai/codex"
 LOGIN = "export OPENAI_API_KEY=…"
-KEYS = ("CODEX_API_KEY", "OPENAI_API_KEY")
-"""The first that is set is used."""
-ENDPOINT = "OPENAI_BASE_URL"
 MINIMUM = (0, 150, 0)
 """Older ones speak an app-server protocol that was never held against this adapter."""
-ADDRESS = "https://api.openai.com/v1"
 PROVIDER = "codeswarm"
 HOSTS = ("chatgpt.com", "*.chatgpt.com", "auth.openai.com")
 """What the CLI asks by itself with a login of an account."""
@@ -84,7 +81,7 @@ class CodexAgent:
             return Health(works=False, what="codex is not installed", fix=npm_package(PACKAGE))
         if (bad := refused(self._login, "codex", f"codex ({found})")) is not None:
             return bad
-        by = source(self._login, "codex", self._login.of(KEYS))
+        by = source(self._login, "codex", self._login.of(OPENAI.keys))
         if not by:
             what = f"codex ({found}) has no login that agents may use"
             return Health(works=False, what=what, fix=LOGIN)
@@ -162,18 +159,19 @@ def provider_of(given: Login, stage: Stage) -> tuple[dict[str, object], dict[str
     The person's own configuration is never read. Without a key nothing is set: codex then looks for a login file in its
     HOME, and for the hosts that such a login is for; but where the person names an endpoint, the login is for that.
     """
-    login = given.of((*KEYS, ENDPOINT))
+    login = given.of(OPENAI.variables)
     file = login_file(given, "codex")
     if file is not None and file.key:
-        login[KEYS[0]] = file.key
-    key = next((name for name in KEYS if name in login), None)
-    if key is None and not (file and ENDPOINT in login):
+        login[OPENAI.keys[0]] = file.key
+    key = next((name for name in OPENAI.keys if name in login), None)  # the CLI's own order
+    if key is None and not (file and OPENAI.endpoint in login):
         return {}, {}
     if key is None:
-        reached = stage.reach(Endpoint(login[ENDPOINT]))
+        reached = stage.reach(Endpoint(login[OPENAI.endpoint]))
         settings = {**_PROVIDER_SETTINGS, "base_url": reached.url, "requires_openai_auth": True}
     else:
-        reached = stage.reach(Endpoint(login.get(ENDPOINT) or ADDRESS, "authorization", login[key], "Bearer"))
+        upstream = login.get(OPENAI.endpoint) or OPENAI.address
+        reached = stage.reach(Endpoint(upstream, "authorization", login[key], "Bearer"))
         settings = {**_PROVIDER_SETTINGS, "base_url": reached.url, "env_key": key}
     named = {f"model_providers.{PROVIDER}.{name}": value for name, value in settings.items()}
     return {"model_provider": PROVIDER, **named}, {key: reached.secret} if key else {}

@@ -51,20 +51,17 @@ class Wire(Protocol):
     def refusal(self, status: int, headers: Mapping[str, str], body: dict[str, Any]) -> Trouble: ...
 
 
-WIRES: dict[str, tuple[Wire, str, str]] = {
-    "anthropic": (AnthropicWire(), "https://api.anthropic.com", "ANTHROPIC"),
-    "openai": (OpenAIWire(), "https://api.openai.com/v1", "OPENAI"),
-}
-"""Name → how it is spoken, where it is when nobody says otherwise, what its variables begin with."""
+WIRES: dict[str, tuple[Wire, str]] = {"anthropic": (AnthropicWire(), "ANTHROPIC"), "openai": (OpenAIWire(), "OPENAI")}
+"""Name → how it is spoken, what its variables begin with."""
 
 
 class Endpoint:
     """Where the model is. One request at a time; `cut` may come from any thread."""
 
     def __init__(self, wire: str, model: str, environment: Mapping[str, str]) -> None:
-        self._wire, usual, prefix = WIRES[wire]
+        self._wire, prefix = WIRES[wire]
         self._model = model
-        self._url = urlsplit((environment.get(f"{prefix}_BASE_URL") or usual).rstrip("/") + self._wire.path)
+        self._url = urlsplit(environment[f"{prefix}_BASE_URL"].rstrip("/") + self._wire.path)
         key, token = environment.get(f"{prefix}_API_KEY", ""), environment.get(f"{prefix}_AUTH_TOKEN", "")
         self._headers = {"content-type": "application/json", **self._wire.headers(key, token)}
         self._connection: http.client.HTTPConnection | None = None
