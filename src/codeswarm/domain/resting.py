@@ -71,7 +71,7 @@ def _closed(session: Session, ticket: Ticket) -> Rejection | None:
         what = f"ticket {ticket.id} waits for {', '.join(missing)}"
         hint = f"codeswarm ticket unlink {name} {missing[0]}   # or take that one over"
         return wrong_state(what, hint, "what it builds on is not there yet")
-    if session.status is SessionStatus.DRAFT:
+    if SessionStatus.DRAFT in (session.status, session.suspended_from):
         why = "its plan is not accepted, or its base has not been looked at"
         return wrong_state(f"session {session.id} has not begun", f"codeswarm resume {session.id}", why)
     if ticket.planning is not None or phase_index(ticket) is None:

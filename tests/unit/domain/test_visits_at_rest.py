@@ -171,3 +171,10 @@ def test_a_person_in_an_agents_place_takes_no_agents_place() -> None:
     swarm.do(cmd.HoldTicket(ticket=A, by="ada"))
     inside(swarm)
     assert swarm.claims() == ["b"]
+
+
+def test_before_its_base_was_looked_at_nobody_is_let_in_be_the_session_paused_or_not() -> None:
+    swarm = Swarm("a", base_gate=None)
+    assert swarm.refused(cmd.AttachPerson(ticket=A, by="bob")).refusal == Kind.WRONG_STATE
+    swarm.do(cmd.SuspendSession(reason=SuspendReason.PAUSED, by="ada"))
+    assert "has not begun" in swarm.refused(cmd.AttachPerson(ticket=A, by="bob")).reason
