@@ -79,6 +79,7 @@ class Rested:
     detail: str
     phase_index: int
     advanced: bool
+    not_before_ms: int
 
 
 @dataclass(slots=True, frozen=True)

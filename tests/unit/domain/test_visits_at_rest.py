@@ -78,6 +78,41 @@ def test_a_visit_that_changes_nothing_leaves_the_ticket_as_it_rested(rests: Any,
     assert len(swarm.session.open_approvals) == (ticket.waiting == "person")
 
 
+def backing_off() -> Swarm:
+    """An overloaded provider has named when it is back."""
+    swarm = Swarm("a")
+    swarm.begin("a", conversation="c")
+    until_ms = swarm.now_ms + 200_000
+    swarm.end("a", failure=Failure(failure_class=FailureClass.OVERLOADED, message="busy", retry_at_ms=until_ms))
+    assert (swarm.ticket("a").status, swarm.ticket("a").not_before_ms) == ("ready", until_ms)
+    return swarm
+
+
+@pytest.mark.parametrize("how", [Handover.DISCARD, Handover.LEAVE])
+def test_a_ticket_that_backed_off_is_not_sent_to_an_agent_before_its_time_since_somebody_had_a_look(
+    how: Handover,
+) -> None:
+    swarm = backing_off()
+    until_ms = swarm.ticket("a").not_before_ms
+    inside(swarm)
+    leave(swarm, how)
+    swarm.release_lease("a", "left")
+    assert (swarm.ticket("a").not_before_ms, swarm.claims()) == (until_ms, [])
+    swarm.later(200)
+    assert swarm.claims() == ["a"]
+
+
+def test_nor_is_it_where_the_visit_could_not_be_begun_or_its_worker_died() -> None:
+    swarm = backing_off()
+    until_ms = swarm.ticket("a").not_before_ms
+    inside(swarm)
+    swarm.end("a", failure=Failure(failure_class=FailureClass.SETUP_FAILED, message="no network"))
+    assert swarm.ticket("a").not_before_ms == until_ms
+    inside(swarm)
+    swarm.lose("a")
+    assert swarm.ticket("a").not_before_ms == until_ms
+
+
 @pytest.mark.parametrize("rests", RESTING)
 def test_so_does_the_death_of_the_worker_and_what_was_done_is_there_for_the_next_visit(rests: Any) -> None:
     swarm = inside(rests())

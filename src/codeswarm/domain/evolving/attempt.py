@@ -208,8 +208,7 @@ def _failed(session: Session, event: ev.AttemptFailed | ev.AttemptTimedOut, stat
     _end_attempt(session, ticket, attempt, status, event.report, at_ms)
     attempt.failure = event.failure
     if attempt.rested is not None and not event.charged:
-        put_back(ticket, attempt)
-        make_ready(session, ticket, at_ms)
+        put_back(session, ticket, attempt, at_ms, event.retry_at_ms)
         return
     if event.charged:
         ticket.failures += 1
@@ -270,11 +269,11 @@ def _failure_feedback(event: ev.AttemptFailed | ev.AttemptTimedOut) -> Feedback:
 def _attempt_lost(session: Session, event: ev.AttemptLost, at_ms: int) -> None:
     ticket, attempt = _attempt(session, event.ticket, event.epoch)
     _end_attempt(session, ticket, attempt, AttemptStatus.LOST, Report(usage=event.usage), at_ms)
-    if attempt.rested is not None:
-        put_back(ticket, attempt)
-    else:
-        _interrupted(ticket, attempt)
     count_restart(session, f"{event.ticket}: {event.reason}", at_ms)
+    if attempt.rested is not None:
+        put_back(session, ticket, attempt, at_ms, event.retry_at_ms)
+        return
+    _interrupted(ticket, attempt)
     make_ready(session, ticket, at_ms, event.retry_at_ms)
 
 
@@ -287,7 +286,8 @@ def _attempt_cancelled(session: Session, event: ev.AttemptCancelled, at_ms: int)
     elif handed_back(attempt, event.report):
         _given_to_an_agent(ticket, attempt, event.report)
     else:
-        put_back(ticket, attempt)
+        put_back(session, ticket, attempt, at_ms, event.retry_at_ms)
+        return
     make_ready(session, ticket, at_ms, event.retry_at_ms)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codeswarm.domain import events as ev
 from codeswarm.domain.budget import ticket_spent
+from codeswarm.domain.evolving.moves import make_ready
 from codeswarm.domain.resting import kept, left_off
 from codeswarm.domain.session import Attempt, Rested, Session, Spent, Ticket
 from codeswarm.domain.states import TicketStatus
@@ -14,7 +15,13 @@ def taken_over(session: Session, ticket: Ticket, event: ev.AttemptLeased) -> Res
     a new count of interruptions, as one that is released.
     """
     rested = Rested(
-        ticket.status, ticket.reason, ticket.waiting, ticket.waiting_detail, ticket.phase_index, ticket.advanced
+        ticket.status,
+        ticket.reason,
+        ticket.waiting,
+        ticket.waiting_detail,
+        ticket.phase_index,
+        ticket.advanced,
+        ticket.not_before_ms,
     )
     if ticket.status is TicketStatus.FAILED:
         begin_again(ticket)
@@ -26,12 +33,16 @@ def taken_over(session: Session, ticket: Ticket, event: ev.AttemptLeased) -> Res
     return rested
 
 
-def put_back(ticket: Ticket, attempt: Attempt) -> None:
-    """As it was; what it rests for is told by the events that follow. An agent may look at what was done."""
-    assert attempt.rested is not None
-    ticket.phase_index, ticket.advanced = attempt.rested.phase_index, attempt.rested.advanced
+def put_back(session: Session, ticket: Ticket, attempt: Attempt, at_ms: int, retry_at_ms: int) -> None:
+    """As it was, and no sooner than it was to be; what it rests for is told by the events that follow. An agent may
+    look at what was done.
+    """
+    rested = attempt.rested
+    assert rested is not None
+    ticket.phase_index, ticket.advanced = rested.phase_index, rested.advanced
     if not attempt.discarded:
         ticket.reference = kept(attempt) or ticket.reference
+    make_ready(session, ticket, at_ms, max(retry_at_ms, rested.not_before_ms))
 
 
 def begin_again(ticket: Ticket) -> None:
