@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.cascade import kind_of
-from codeswarm.domain.ids import Commit
+from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import WRITING_ROLES, Role
 from codeswarm.domain.policy import before_landing, void_for
 from codeswarm.domain.rejection import Rejection, wrong_state
 from codeswarm.domain.results import CHARGED, FailureClass, Report
-from codeswarm.domain.session import Attempt, Session, Ticket
+from codeswarm.domain.session import Attempt, Session, Ticket, Wish
 from codeswarm.domain.states import Handover, SessionStatus, TicketStatus, WaitReason
 
 WISH_MS = 60_000
@@ -80,12 +80,17 @@ def _closed(session: Session, ticket: Ticket) -> Rejection | None:
     return None
 
 
+def wishes(session: Session, now_ms: int) -> dict[TicketId, Wish]:
+    """Who waits to be let in. Whoever has waited for too long has gone."""
+    return {id_: wish for id_, wish in session.visits.items() if now_ms - wish.at_ms <= WISH_MS}
+
+
 def lease(session: Session, claim: cmd.Claim, now_ms: int) -> list[ev.Event]:
     """The first ticket at rest that somebody waits for, as an attempt of theirs; nothing where nobody does."""
-    for id_, wish in session.visits.items():
+    for id_, wish in wishes(session, now_ms).items():
         ticket = session.tickets[id_]
-        waits = now_ms - wish.at_ms <= WISH_MS and ticket.status in RESTS and _closed(session, ticket) is None
-        if waits and frozenset(ticket.spec.requires) <= claim.labels:
+        rests = ticket.status in RESTS and _closed(session, ticket) is None
+        if rests and frozenset(ticket.spec.requires) <= claim.labels:
             voided = void_for(session, ticket, f"{wish.by} has taken the ticket over")
             return [*voided, _leased(session, ticket, claim, wish.by)]
     return []

@@ -17,6 +17,7 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import SessionId, Subject, TicketId, WorkerId, is_gate
 from codeswarm.domain.prices import Prices
 from codeswarm.domain.rejection import Rejection, stale
+from codeswarm.domain.resting import wishes
 from codeswarm.domain.results import Usage, UsageWindow
 from codeswarm.domain.session import Message, Session
 from codeswarm.domain.states import Visit
@@ -185,7 +186,7 @@ class LeaseDesk:
     def _submit(self, claim: cmd.Claim, sessions: list[Session]) -> _Submission | None:
         """Ask the sessions one after the other."""
         for session in sessions:
-            if not (session.visits if claim.visits else session.ready or session.gates or session.without_agent):
+            if not self._may_have(session, claim):
                 continue  # the common case, seen before anything is decided
             try:
                 submitted = self._kernel.submit(session.id, self._in_session(claim, session.id))
@@ -195,6 +196,11 @@ class LeaseDesk:
                 self._served = session.id
                 return session.id, submitted
         return None
+
+    def _may_have(self, session: Session, claim: cmd.Claim) -> bool:
+        if claim.visits:
+            return bool(wishes(session, self._clock.now_ms()))
+        return bool(session.ready or session.gates or session.without_agent)
 
     def _in_session(self, claim: cmd.Claim, session: SessionId) -> cmd.Claim:
         overdrawn = self.meter.overdrawn(session)

@@ -8,10 +8,10 @@ from codeswarm.domain import commands as cmd, events as ev
 from codeswarm.domain.ids import TicketId, WorkerId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.rejection import Refusal as Kind
-from codeswarm.domain.resting import WISH_MS
+from codeswarm.domain.resting import WISH_MS, wishes
 from codeswarm.domain.results import Failure, FailureClass
 from codeswarm.domain.settings import Bounds, Policy
-from codeswarm.domain.states import Handover, SuspendReason, TicketStatus
+from codeswarm.domain.states import Handover, SuspendReason, TicketStatus, Visit
 from tests.support.sessions import Swarm, settings, spec
 
 A = TicketId("a")
@@ -188,6 +188,28 @@ def test_who_has_gone_before_a_worker_came_is_not_waited_for() -> None:
     swarm.later(WISH_MS / 1000 + 1)
     assert swarm.do(CLAIM) == []
     assert inside(swarm).attempt("a").visitor == "bob"
+
+
+def test_an_agent_that_is_leased_after_they_have_gone_is_not_interrupted_for_them() -> None:
+    swarm = asked(held())
+    swarm.later(WISH_MS / 1000 + 1)
+    swarm.do(cmd.ReleaseTicket(ticket=A, by="ada"))
+    swarm.begin("a")
+    attempt = swarm.attempt("a")
+    assert (attempt.rested, attempt.visit, attempt.visitor) == (None, Visit.NONE, "")
+
+
+def test_a_wish_that_is_over_is_forgotten_with_the_next_one_and_with_the_next_lease() -> None:
+    swarm = Swarm("a", "b", "c")
+    for ticket in ("a", "b"):
+        swarm.do(cmd.HoldTicket(ticket=TicketId(ticket), by="ada"))
+        swarm.later(WISH_MS / 1000 + 1)
+        swarm.do(cmd.AttachPerson(ticket=TicketId(ticket), by="bob"))
+        assert list(swarm.session.visits) == [ticket]
+    swarm.later(WISH_MS / 1000 + 1)
+    assert wishes(swarm.session, swarm.now_ms) == {}
+    assert swarm.claim() == "c"
+    assert swarm.session.visits == {}
 
 
 def test_what_has_landed_is_landing_or_waits_for_another_can_not_be_taken_over() -> None:

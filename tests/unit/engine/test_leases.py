@@ -12,6 +12,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 from codeswarm.domain import commands as cmd, leasing
 from codeswarm.domain.ids import SessionId, TicketId, WorkerId
 from codeswarm.domain.pipeline import Role
+from codeswarm.domain.resting import WISH_MS
 from codeswarm.domain.results import Failure, FailureClass, Report
 from codeswarm.domain.settings import Bounds, Gates, Leasing
 from codeswarm.domain.states import AgentState, SuspendReason
@@ -99,6 +100,15 @@ async def test_what_is_there_is_given_at_once_and_nothing_where_nothing_is(desk:
     await desk.begin(ONE, "a")
     assert await desk.claim() == Leased(ONE, TicketId("a"), 1)
     assert await desk.claim("w2") is None
+
+
+async def test_who_has_gone_is_decided_about_no_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.begin(ONE, "a")
+    await desk.kernel.execute(ONE, cmd.HoldTicket(ticket=TicketId("a"), by="ada"))
+    await desk.kernel.execute(ONE, cmd.AttachPerson(ticket=TicketId("a"), by="bob"))
+    await desk.clock.advance(WISH_MS / 1000 + 1)
+    monkeypatch.setattr(desk.kernel, "submit", lambda *_: pytest.fail("somebody decides"))
+    assert await desk.desk.claim(cmd.Claim(worker=WorkerId("w1"), roles=frozenset(), visits=True), 0) is None
 
 
 async def test_a_waiting_claim_is_served_the_moment_work_appears(desk: Desk) -> None:

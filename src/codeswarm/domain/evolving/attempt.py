@@ -10,7 +10,7 @@ from codeswarm.domain.evolving.spending import settle_spending
 from codeswarm.domain.ids import Commit, TicketId
 from codeswarm.domain.pipeline import Role
 from codeswarm.domain.planning.steps import take
-from codeswarm.domain.resting import handed_back
+from codeswarm.domain.resting import handed_back, wishes
 from codeswarm.domain.results import BURSTS, RESTARTS, Contract, FailureClass, Report, Work
 from codeswarm.domain.session import Attempt, Breach, ContractRef, Draft, Feedback, Session, Spending, Ticket, Wish
 from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus, Visit, WaitReason
@@ -20,6 +20,7 @@ from codeswarm.domain.states import ATTEMPT_MOVES, AttemptStatus, TicketStatus, 
 def _attempt_leased(session: Session, event: ev.AttemptLeased, at_ms: int) -> None:
     ticket = session.tickets[event.ticket]
     rested = taken_over(session, ticket, event) if event.visitor else None
+    session.visits = wishes(session, at_ms)
     wish = session.visits.pop(ticket.id, None)
     move(session, ticket, TicketStatus.IN_PROGRESS)
     role = ticket.phase.role
@@ -96,7 +97,7 @@ def _attempt_gating(session: Session, event: ev.AttemptGating, at_ms: int) -> No
 @on(ev.AttachRequested)
 def _attach_requested(session: Session, event: ev.AttachRequested, at_ms: int) -> None:
     if event.at_rest:
-        session.visits[event.ticket] = Wish(event.by, at_ms)
+        session.visits = {**wishes(session, at_ms), event.ticket: Wish(event.by, at_ms)}
         return
     _, attempt = _attempt(session, event.ticket, event.epoch)
     attempt.visit, attempt.visitor = Visit.ASKED, event.by
