@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from codeswarm.agents.base import Agent, AgentSpec
+from codeswarm.agents.claude import asking
 from codeswarm.agents.claude.agent import ClaudeAgent
 from codeswarm.agents.command import CommandAgent
 from codeswarm.agents.replay.agent import ReplayAgent
 from codeswarm.agents.replay.recording import recording_path
 from codeswarm.environment import Login
-from codeswarm.testing.agent_contract import LIMIT_S, AgentContract, Director, ModelDirector
+from codeswarm.testing.agent_contract import CONVERSATION, LIMIT_S, AgentContract, Director, ModelDirector
+from codeswarm.testing.stage import OpenStage
 
 
 class TestClaude(AgentContract):
@@ -31,6 +33,17 @@ class TestClaude(AgentContract):
         given = director.server.environment("claude")
         names = ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")
         return ClaudeAgent(AgentSpec("claude"), Login(os.environ["PATH"], {name: given[name] for name in names}))
+
+    async def test_a_question_beyond_all_that_are_open_is_refused_in_words_that_its_model_reads(
+        self, agent: Agent, stage: OpenStage, director: ModelDirector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(asking, "ASKED_MAX", 0)
+        conversation = await agent.open(stage.task(conversation=CONVERSATION, ask=True), stage)
+        director.writes("refused.txt", "1\n")
+        assert (await asyncio.wait_for(conversation.turn("Do ticket 7."), LIMIT_S)).failure is None
+        await asyncio.wait_for(conversation.close(), LIMIT_S)
+        assert not (stage.box.workspace / "refused.txt").exists()
+        assert director.knows("too much is asked at once")
 
 
 class Hanging:

@@ -63,14 +63,16 @@ class Undecided(QuietStage):
         raise AssertionError
 
 
-async def test_only_so_many_questions_are_open_at_a_time_and_each_of_them_once() -> None:
+async def test_only_so_many_questions_are_open_at_a_time_and_each_of_them_once_and_the_others_are_refused() -> None:
     written: list[Mapping[str, Any]] = []
     asking = ClaudeAsking(Undecided(), "/w", lambda message: not written.append(message))
     before = len(asyncio.all_tasks())
+    request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}}
     for number in range(3 * ASKED_MAX):
-        request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}}
-        for _ in range(2):
-            assert asking.hear({"type": "control_request", "request_id": f"r{number}", "request": request}, "")
+        assert asking.hear({"type": "control_request", "request_id": f"r{number}", "request": request}, "")
+    assert asking.hear({"type": "control_request", "request_id": "r0", "request": request}, "")
     assert len(asyncio.all_tasks()) - before == ASKED_MAX
     await asking.close()
-    assert not written
+    assert {message["type"] for message in written} == {"control_response"}
+    refused = [(answer["subtype"], answer["request_id"]) for answer in (message["response"] for message in written)]
+    assert refused == [("error", f"r{number}") for number in range(ASKED_MAX, 3 * ASKED_MAX)]

@@ -19,7 +19,7 @@ EDITS = frozenset({"Write", "Edit", "MultiEdit", "NotebookEdit", "Read", "Glob",
 SHELL = "Bash"
 """The tool whose `command` a shell runs. Another one (of a server, say) may have something of that name, too."""
 ASKED_MAX = 100
-"""Questions that are open at a time; nobody answers more."""
+"""Questions that are open at a time; each further one is refused at once."""
 
 
 class ClaudeAsking:
@@ -41,7 +41,10 @@ class ClaudeAsking:
             return True
         if message.get("type") != "control_request" or not isinstance(request, dict):
             return False
-        if name in self._open or len(self._open) >= ASKED_MAX:
+        if name in self._open:
+            return True
+        if len(self._open) >= ASKED_MAX:
+            self._reply(_error(name, "too much is asked at once"))
             return True
         asked = asyncio.ensure_future(self._answer(name, request, raw))
         self._open[name] = asked
@@ -49,12 +52,14 @@ class ClaudeAsking:
         return True
 
     async def _answer(self, name: str, request: Mapping[str, Any], raw: str) -> None:
-        self._write({"type": "control_response", "response": await self._response(name, request, raw)})
+        self._reply(await self._response(name, request, raw))
+
+    def _reply(self, response: Mapping[str, Any]) -> None:
+        self._write({"type": "control_response", "response": response})
 
     async def _response(self, name: str, request: Mapping[str, Any], raw: str) -> dict[str, Any]:
         if request.get("subtype") != "can_use_tool":
-            why = f"{request.get('subtype')} is not supported"
-            return {"subtype": "error", "request_id": name, "error": why}
+            return _error(name, f"{request.get('subtype')} is not supported")
         given = request.get("input")
         arguments = given if isinstance(given, dict) else {}
         tool = str(request.get("tool_name", ""))
@@ -84,6 +89,11 @@ class ClaudeAsking:
         for asked in left:
             asked.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _error(name: str, why: str) -> dict[str, Any]:
+    """For a question about a tool it is a no, with these words."""
+    return {"subtype": "error", "request_id": name, "error": why}
 
 
 def refusal(why: str) -> str:
