@@ -345,6 +345,44 @@ async def test_told_to_stop_it_interrupts_its_turn_and_waits_for_the_answer(tmp_
     await conversation.close()
 
 
+FORGETFUL = """case " $* " in *--resume*)
+    {first}
+    echo "No conversation found with session ID: c-0" >&2
+    exit 1;;
+esac
+cat > /dev/null"""
+"""Has never heard of the conversation that it is to go on with; a new one takes as long as nobody ends it."""
+
+
+async def test_interrupted_before_it_says_that_it_forgot_a_conversation_it_begins_none_anew(tmp_path: Path) -> None:
+    stage = OpenStage(tmp_path)
+    agent = stand_in(tmp_path, FORGETFUL.replace("{first}", "echo '{}'; read -r interrupt"))
+    conversation = await agent.open(stage.task(conversation="c-0", resume=True), stage)
+    turn = asyncio.create_task(conversation.turn("Do ticket 7."))
+    await stage.heard.wait()
+    await conversation.interrupt()
+    failure = (await asyncio.wait_for(turn, 10)).failure
+    assert failure is not None
+    assert (failure.failure_class, len(stage.started)) == (F.CANCELLED, 1)
+    await conversation.close()
+
+
+async def test_interrupted_while_one_is_begun_anew_it_takes_no_turn(tmp_path: Path) -> None:
+    class InterruptedStage(OpenStage):
+        async def start(self, argv: Sequence[str], *rest: Any, **more: Any) -> Any:
+            if self.started:
+                await conversation.interrupt()
+            return await super().start(argv, *rest, **more)
+
+    stage = InterruptedStage(tmp_path)
+    agent = stand_in(tmp_path, FORGETFUL.replace("{first}", ""))
+    conversation = await agent.open(stage.task(conversation="c-0", resume=True), stage)
+    failure = (await asyncio.wait_for(conversation.turn("Do ticket 7."), 10)).failure
+    assert failure is not None
+    assert (failure.failure_class, len(stage.started)) == (F.CANCELLED, 2)
+    assert await asyncio.wait_for(conversation.close(), 10) is None
+
+
 async def test_what_it_leaves_running_does_not_hold_the_run_open(tmp_path: Path) -> None:
     stage = OpenStage(tmp_path)
     agent = stand_in(tmp_path, f"sleep 600 &\ncat {FOLDER / 'success.jsonl'}")

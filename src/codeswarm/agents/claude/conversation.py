@@ -34,6 +34,8 @@ class ClaudeConversation:
         self._late: Mapping[str, Any] | None = None
         """The result of a turn that nobody waits for: a word that came just after the last one began it."""
         self._said = ""
+        self._interrupted = False
+        """Whether somebody asked that this turn comes to its end."""
         self._rate_limit: Mapping[str, Any] = {}
         self._closed: asyncio.Task[Failure | None] | None = None
         self.anew: Callable[[], Awaitable[None]] | None = None
@@ -51,13 +53,17 @@ class ClaudeConversation:
         return self.program.write(message)
 
     async def turn(self, prompt: str) -> Ending:
+        self._interrupted = False
         ending = await self._turn(prompt)
         anew, self.anew = self.anew, None
         if anew is None or ending.failure is None or FORGOTTEN not in ending.failure.message:
             return ending
         await self.program.finish()
         self._figures = Figures(UNKNOWN)
-        await anew()
+        if not self._interrupted:
+            await anew()
+        if self._interrupted:
+            return Ending.failed(FailureClass.CANCELLED, "claude: interrupted before its conversation was begun anew")
         return await self._turn(prompt)
 
     async def _turn(self, prompt: str) -> Ending:
@@ -74,6 +80,7 @@ class ClaudeConversation:
         return self._answer is not None and not self._answer.done() and self.program.write(_user(text))
 
     async def interrupt(self) -> None:
+        self._interrupted = True
         if self._answer is not None:
             self.program.write(
                 {"type": "control_request", "request_id": INTERRUPT, "request": {"subtype": "interrupt"}}
