@@ -217,6 +217,33 @@ async def test_a_permission_is_asked_for_and_told_by_the_option_that_says_so(tmp
     assert [(question.id, question.command) for question in stage.asked] == [("c1", "ls -l")]
 
 
+class Mute:
+    """A program that takes whatever is written."""
+
+    def write(self, message: Any) -> bool:
+        return True
+
+
+async def test_interrupted_between_two_prompts_of_a_turn_it_is_not_prompted_again() -> None:
+    talk = AcpConversation("mine", ANY, QuietStage(), Terms("/w", "", "", Usage(), trusted=False, ask=True))
+    talk._program = Mute()  # type: ignore[assignment]
+    prompts = []
+
+    async def ends_and_is_interrupted(name: str, params: Any) -> Any:
+        prompts.append(params.prompt[0].text)
+        talk._denied.append("That was not allowed: the policy says no")
+        talk._updates.spoke = True
+        await talk.interrupt()
+        return DONE
+
+    talk.id = SESSION
+    talk._request = ends_and_is_interrupted  # type: ignore[method-assign]
+    await asyncio.wait_for(talk.turn("Do it."), 10)
+    assert prompts == ["Do it."]
+    await asyncio.wait_for(talk.turn("Do the next."), 10)
+    assert prompts == ["Do it.", "Do the next."]
+
+
 async def test_who_asks_again_and_again_for_what_is_not_allowed_is_not_prompted_for_ever() -> None:
     talk = AcpConversation("mine", ANY, QuietStage(), Terms("/w", "", "", Usage(), trusted=False, ask=True))
     prompts = []

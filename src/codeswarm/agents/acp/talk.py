@@ -111,6 +111,8 @@ class AcpConversation:
         self._quiet = False
         """While an earlier conversation is told again, nothing of it is new."""
         self._turning = False
+        self._interrupted = False
+        """Whether somebody asked that this turn comes to its end."""
         self._steering: list[tuple[str, asyncio.Task[Any]]] = []
         self._asking: set[asyncio.Task[Any]] = set()
         self._denied: list[str] = []
@@ -227,7 +229,7 @@ class AcpConversation:
         if self._refused is not None or not self.id:
             failure = self._refused or await self._program.ended()
             return Ending(failure=failure)
-        self._turning, self._updates.spoke, self._updates.said = True, False, ""
+        self._turning, self._interrupted, self._updates.spoke, self._updates.said = True, False, False, ""
         try:
             return await self._prompt(prompt)
         except RequestError as error:
@@ -249,7 +251,7 @@ class AcpConversation:
             why = self._denied if prompts <= EXPLAINED_MAX else []
             text = "\n\n".join(filter(None, (*why, await self._too_late())))
             self._denied.clear()
-            if failure is not None or not text:
+            if failure is not None or not text or self._interrupted:
                 break
         said = self._updates.said
         await self._stage.emit(Activity("usage", data=self._usage().model_dump()))
@@ -276,6 +278,7 @@ class AcpConversation:
 
     async def interrupt(self) -> None:
         if self._turning:
+            self._interrupted = True
             params = serialize_params(CancelNotification(session_id=self.id))
             self._program.write({"jsonrpc": "2.0", "method": AGENT_METHODS["session_cancel"], "params": params})
             self._withdraw_questions()
