@@ -89,6 +89,18 @@ async def test_an_agent_that_is_handed_back_goes_on_in_its_conversation_and_hear
     assert {"made.txt", "mine.txt"} <= set(landed)
 
 
+async def test_an_agent_whose_conversation_is_gone_begins_it_anew_and_is_told_its_ticket(
+    place: Place, server: ModelServer
+) -> None:
+    run = await begin(place, server)
+    forget = ["sh", "-c", 'rm -rf "$HOME/.claude/projects"']
+    assert place.run("attach", "t1", "--hand-back", "--note", "mind the moon", "--", *forget).code == 0
+    assert await run.end() == 0
+    assert kinds(run).count("AttemptStarted") == 1
+    told = next(request.text for request in server.requests if "mind the moon" in request.text)
+    assert "# Ticket t1: Make it" in told
+
+
 async def test_a_command_that_fails_hands_back_whatever_was_asked_for(place: Place, server: ModelServer) -> None:
     run = await begin(place, server)
     done = place.run("attach", "t1", "--complete", "--", "sh", "-c", "exit 3")

@@ -115,9 +115,11 @@ def _or_nothing(terminal: int | None) -> int:
 
 
 def prompt_after(task: Task, left: Left) -> str:
-    """What the agent is told that has its attempt back."""
+    """What the agent is told that has its attempt back: its task, too, for an adapter begins a conversation anew that
+    was never kept.
+    """
     said = f"\n\nThe person says:\n{left.note}" if left.note else ""
-    return f"{GO_ON}{said}" if task.resume else f"{task.prompt}\n\n{GO_ON}{said}"
+    return f"{task.prompt}\n\n{GO_ON}{said}"
 
 
 def again(task: Task, conversation: str, *, resume: bool) -> Task:
