@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from codeswarm.git.paths import shape_problem
@@ -75,6 +76,32 @@ def is_beneath(root: Path, name: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def files_beneath(root: Path, form: str, most: int) -> Iterator[str]:
+    """The names of regular files whose path beneath `root` has a form as `logs/*/*.txt`.
+
+    At most `most` entries of folders are looked at, whatever they are: who ran there may have made any number.
+    """
+    yield from _files_in(os.fspath(root), None, form.split("/"), iter(range(most)))
+
+
+def _files_in(name: str, above: int | None, forms: list[str], left: Iterator[int]) -> Iterator[str]:
+    try:
+        folder = os.open(name, _FOLDER, dir_fd=above)
+    except OSError:
+        return  # a link, say, or closed to us
+    try:
+        with os.scandir(folder) as entries:
+            for entry, _ in zip(entries, left, strict=False):
+                if not fnmatchcase(entry.name, forms[0]):
+                    continue
+                if forms[1:]:
+                    yield from _files_in(entry.name, folder, forms[1:], left)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.name
+    finally:
+        os.close(folder)
 
 
 def write_beneath(root: Path, name: bytes, data: bytes, mode: int) -> bool:

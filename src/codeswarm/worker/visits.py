@@ -13,6 +13,7 @@ from codeswarm.domain.states import Handover
 from codeswarm.errors import AgentUnavailable
 from codeswarm.protocol import Offer, VisitRequest
 from codeswarm.sandbox.base import Running
+from codeswarm.worker.beneath import files_beneath
 from codeswarm.worker.door import Door, Left
 from codeswarm.worker.line import Line
 from codeswarm.worker.places import Place
@@ -22,6 +23,8 @@ DOOR = "door"
 SHELL = ("/bin/sh", "-c", "exec $(command -v bash || command -v sh) -i")
 ON_ITS_TERMINAL = ("/bin/sh", "-c", 'exec setsid -c -w "$@" <&0 >&0 2>&0', "sh")
 """Makes the terminal that is its standard input its own: then Ctrl+C is a signal in there."""
+LOOKED_AT_MAX = 10_000
+"""Entries of an agent's HOME among which its conversation is looked for: it may have made any number of them."""
 GO_ON = """\
 A person has interrupted you and worked in this workspace by hand. Files may be other ones than you remember: look at
 what has changed, keep it, and go on with your task to its end."""
@@ -50,7 +53,7 @@ class Visits:
 
     async def receive(self, task: Task) -> Left:
         """Let the person in, and wait until they have left. `task`: what their conversation goes on with."""
-        by_hand = self._by_hand(task)
+        by_hand = await self._by_hand(task)
         unsaid = Handover.LEAVE if self._offer.visitor else Handover.HAND_BACK
         door = self._door = Door(
             self._place.meta / DOOR, lambda *what: self._start(by_hand, task, *what), self._clock, unsaid
@@ -75,7 +78,7 @@ class Visits:
         if self._door is not None:
             self._door.cut_off()
 
-    def _by_hand(self, task: Task) -> ByHand | None:
+    async def _by_hand(self, task: Task) -> ByHand | None:
         """None: there is no conversation that a person could go on with; they get a shell."""
         if not task.conversation or not isinstance(self._agent, Attachable):
             return None
@@ -83,7 +86,8 @@ class Visits:
             found = self._agent.by_hand(task, self._stage)
         except AgentUnavailable:
             return None
-        return found if is_kept(self._stage.home, found.kept, task.conversation) else None
+        kept = await asyncio.to_thread(is_kept, self._stage.home, found.kept, task.conversation)
+        return found if kept else None
 
     async def _start(
         self,
@@ -106,8 +110,8 @@ class Visits:
 
 
 def is_kept(home: Path, where: str, conversation: str) -> bool:
-    """Whether an agent's HOME holds a conversation: a file below it that is named by that."""
-    return not where or any(conversation in path.name for path in home.glob(where))
+    """Whether an agent's HOME holds a conversation: a file below it that is named by that. Blocks."""
+    return not where or any(conversation in name for name in files_beneath(home, where, LOOKED_AT_MAX))
 
 
 def _or_nothing(terminal: int | None) -> int:
