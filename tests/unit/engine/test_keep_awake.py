@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from select import PIPE_BUF
 
 from codeswarm.domain import commands as cmd
 from codeswarm.domain.settings import Gates
@@ -36,13 +37,16 @@ class Bed:
     """A kernel, and an inhibitor that really runs."""
 
     def __init__(self, folder: Path, script: str | None) -> None:
-        self.fifo, bin_ = folder / "told", folder / "bin"
-        os.mkfifo(self.fifo)
+        fifo, bin_ = folder / "told", folder / "bin"
+        os.mkfifo(fifo)
+        self.pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        """Open on both sides: whoever tells waits for no reader, and a reader for no teller."""
+        self.lines = list[str]()
         bin_.mkdir()
         if script is not None:
             (bin_ / "systemd-inhibit").write_text(script)
             (bin_ / "systemd-inhibit").chmod(0o755)
-        environment = Environment({"PATH": f"{bin_}:/usr/bin:/bin", "TOLD": str(self.fifo)})
+        environment = Environment({"PATH": f"{bin_}:/usr/bin:/bin", "TOLD": str(fifo)})
         self.clock, self.notes = VirtualClock(), list[str]()
         self.kernel = Kernel(MemoryLedger(), self.clock)
         self.kernel.start()
@@ -51,7 +55,16 @@ class Bed:
         self.running = asyncio.create_task(self.keeper.run())
 
     async def told(self) -> str:
-        return (await asyncio.to_thread(self.fifo.read_text)).strip()
+        """The next line. Each is written at once, so none is read in part."""
+        readable, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_reader(self.pipe, readable.set)
+        try:
+            while not self.lines:
+                await readable.wait()
+                self.lines += os.read(self.pipe, PIPE_BUF).decode().splitlines()
+        finally:
+            loop.remove_reader(self.pipe)
+        return self.lines.pop(0)
 
     async def held(self) -> asyncio.subprocess.Process:
         while self.keeper._held is None:
@@ -75,10 +88,8 @@ async def bed(folder: Path, script: str | None) -> AsyncIterator[Bed]:
         yield made
     finally:
         made.running.cancel()
-        ending = asyncio.create_task(made.told()) if made.keeper._held else None
         await asyncio.wait({made.running})
-        if ending is not None:
-            await ending
+        os.close(made.pipe)
 
 
 async def test_the_machine_is_kept_awake_while_an_agent_works_and_not_before_or_after(tmp_path: Path) -> None:
