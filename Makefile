@@ -14,7 +14,7 @@ demo: venv  ## the whole swarm on a small project, offline
 	@$(BIN)/codeswarm demo
 
 test: system venv clis  ## every test; what can't run here is skipped, with the reason
-	@$(BIN)/pytest -n auto $(PYTEST)
+	@$(BIN)/pytest -n auto --dist worksteal $(PYTEST)
 
 fuzz: venv  ## 100,000 damaged transcripts over all adapters of agents; FUZZ="--seed 7" for others
 	@$(BIN)/python -m tests.mutations $(FUZZ)
