@@ -207,6 +207,7 @@ class Play:
             if talking.done():
                 return talking.result(), None
             stop = watching.result()
+            self._stage.admit_no_more()
             hurried = stop.lost or stop.failure_class is FailureClass.CANCELLED
             grace_s = CANCEL_GRACE_S if hurried else STOP_GRACE_S
             return await self._bring_to_an_end(talking, grace_s), stop

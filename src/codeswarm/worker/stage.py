@@ -82,6 +82,7 @@ class WorkerStage:
         """Whether a key of ours pays: an agent that tells of a subscription does not make it free."""
         self._metered = asyncio.Condition()
         self._running: list[Running] = []
+        self._over = False
 
     @property
     def home(self) -> Path:
@@ -137,6 +138,8 @@ class WorkerStage:
             box, argv, environment = through(self._way_out, box, argv, environment)
         running = await start(self._sandbox, box, argv, environment, stdin=stdin, stderr=stderr)
         self._running.append(running)
+        if self._over:
+            await running.end()
         self.vitals.started(self._clock.monotonic())
         reach("worker.agent_started")
         return running
@@ -216,6 +219,10 @@ class WorkerStage:
     def exceeded(self) -> tuple[str, ...]:
         """The limits that its processes ran into, in words."""
         return tuple(dict.fromkeys(words for running in self._running for words in running.exceeded()))
+
+    def admit_no_more(self) -> None:
+        """The attempt is coming to its end: what its adapter still begins, late or anew, is ended at once."""
+        self._over = True
 
     async def end_all(self) -> tuple[str, ...]:
         """End every process of the attempt, whatever state it is in."""
