@@ -224,7 +224,7 @@ def test_settings_of_the_person_stand_in_for_what_would_be_detected(tmp_path: Pa
     place = a_place(tmp_path, KINDS["make"][1])
     place.environment["CODESWARM_GATES_FAST"] = "make all"
     shown = {row["key"]: row["from"] for row in place.run("--json", "config", "show").json["settings"]}
-    assert shown == {"gates.fast": "environment"}
+    assert shown == {"gates.fast": "environment", "swarm.workers": "environment"}, "what is set, and nothing detected"
 
 
 def test_what_stands_in_a_link_or_in_a_huge_file_is_not_read(tmp_path: Path) -> None:

@@ -504,9 +504,11 @@ async def test_who_is_cancelled_while_a_workspace_is_made_leaves_nothing_open(si
         making = asyncio.create_task(site.make(start, f"t{passes}"))
         for _ in range(passes):
             await asyncio.sleep(0)
-        making.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await making
+        if making.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await making
+        else:
+            making.result().let_go()  # on a machine that was at something else between two passes it is made by now
         site.maker.remove(site.places.attempt("s", f"t{passes}", 1))
         assert not site.places.attempt("s", f"t{passes}", 1).root.exists()
     assert sorted(os.listdir("/proc/self/fd")) == before
